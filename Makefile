@@ -1,0 +1,157 @@
+# Umbra: one Makefile, not recursive.
+#
+# The object lists per floor ARE the architecture: lower floors first, each
+# floor may use those above it in this list (tools/check_layers.py holds the
+# exact rule). "pure" objects hold no privileged instruction and are compiled
+# twice: into the image, and for the host under sanitizers.
+#
+#	make		build/umbra.elf and build/umbra.iso
+#	make check	format, layers, headers, purity, static analysis
+#	make test	everything that needs no special hardware
+#	make demo	two minutes that show what Umbra does
+#	make fuzz	the fuzzers, long
+#	make setup	installs what the above need (Debian)
+
+.DEFAULT_GOAL := all
+.DELETE_ON_ERROR:
+.SUFFIXES:
+
+CROSS_COMPILE ?=
+CC	:= $(CROSS_COMPILE)gcc
+LD	:= $(CROSS_COMPILE)ld
+NM	:= $(CROSS_COMPILE)nm
+OBJCOPY	:= $(CROSS_COMPILE)objcopy
+NASM	:= nasm
+HOSTCC	:= gcc
+CLANG	:= clang
+PYTHON	:= python3
+B	:= build
+
+# --- The floors -----------------------------------------------------------
+
+FLOORS := lib mm arch/x86/ept pml shadow nested devices migrate loader acpi \
+	  arch/x86/cpu arch/x86/vmx drivers core boot
+
+lib.pure		:= err fmt string
+mm.pure			:=
+arch/x86/ept.pure	:=
+pml.pure		:=
+shadow.pure		:=
+nested.pure		:=
+devices.pure		:=
+migrate.pure		:=
+loader.pure		:=
+acpi.pure		:=
+arch/x86/vmx.pure	:=
+
+arch/x86/cpu.hard	:=
+arch/x86/vmx.hard	:=
+drivers.hard		:=
+core.hard		:=
+boot.hard		:=
+
+boot.asm		:=
+arch/x86/cpu.asm	:=
+arch/x86/vmx.asm	:=
+
+paths = $(foreach f,$(FLOORS),$(addprefix $(f)/,$($(f).$(1))))
+PURE := $(call paths,pure)
+HARD := $(call paths,hard)
+ASM  := $(call paths,asm)
+
+# --- The image ------------------------------------------------------------
+
+WARNINGS := -Wall -Wextra -Werror -Wshadow -Wconversion -Wundef -Wvla \
+	    -Wstrict-prototypes -Wmissing-prototypes -Wimplicit-fallthrough \
+	    -Wswitch-enum -Wnull-dereference -Wwrite-strings -Wcast-qual \
+	    -Wpointer-arith -Wold-style-definition -Wdate-time \
+	    -Wlogical-op -Wduplicated-cond -Wduplicated-branches
+CLANG_WARNINGS := $(filter-out -Wlogical-op -Wduplicated-%,$(WARNINGS))
+
+CPPFLAGS := -I. -I$(B)
+CFLAGS := -std=gnu11 -O2 -g -ffreestanding -fno-pic -fno-pie \
+	  -mno-red-zone -mgeneral-regs-only -fno-stack-protector \
+	  -fno-omit-frame-pointer -fno-asynchronous-unwind-tables \
+	  -fno-strict-aliasing -fcf-protection=none -fno-common \
+	  -ffile-prefix-map=$(CURDIR)=. -Wframe-larger-than=1024 $(WARNINGS)
+LDFLAGS := -nostdlib -static -z noexecstack -z max-page-size=4096 \
+	   --build-id=none --no-warn-rwx-segments
+
+IMAGE_OBJECTS := $(addprefix $(B)/image/,$(addsuffix .o,$(PURE) $(HARD) $(ASM)))
+
+$(B)/image/%.o: %.c Makefile
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c $< -o $@
+
+$(B)/image/%.o: %.asm Makefile
+	@mkdir -p $(@D)
+	$(NASM) -f elf64 -w+all -w-reloc-abs-dword -w-reloc-rel-dword \
+		-werror -I. -I$(B)/ -MD $(@:.o=.d) -MP $< -o $@
+
+# --- Host builds of the pure floors ---------------------------------------
+# One archive per sanitizer set; every tests/unit/test_*.c becomes a program
+# of its own that links it and tests/unit/host_seams.c. A test that wants
+# threads under TSan is named tests/unit/tsan_*.c.
+
+HOST_CFLAGS := -std=gnu11 -O1 -g -I. -I$(B) -fno-omit-frame-pointer \
+	       -fno-strict-aliasing $(WARNINGS)
+SAN_asan := -fsanitize=address,undefined -fno-sanitize-recover=all
+SAN_tsan := -fsanitize=thread
+HOST_PURE := $(filter-out lib/string,$(PURE))
+
+define host_rules
+$(B)/$(1)/%.o: %.c Makefile
+	@mkdir -p $$(@D)
+	$$(HOSTCC) $$(HOST_CFLAGS) $$(SAN_$(1)) -MMD -MP -c $$< -o $$@
+$(B)/$(1)/libumbra.a: $(addprefix $(B)/$(1)/,$(addsuffix .o,$(HOST_PURE)))
+	@rm -f $$@
+	ar rcsD $$@ $$^
+endef
+$(foreach s,asan tsan,$(eval $(call host_rules,$(s))))
+
+UNIT_TESTS := $(patsubst tests/unit/%.c,$(B)/unit/%,$(wildcard tests/unit/test_*.c))
+TSAN_TESTS := $(patsubst tests/unit/%.c,$(B)/unit/%,$(wildcard tests/unit/tsan_*.c))
+
+$(B)/unit/test_%: $(B)/asan/tests/unit/test_%.o \
+		  $(B)/asan/tests/unit/host_seams.o $(B)/asan/libumbra.a
+	@mkdir -p $(@D)
+	$(HOSTCC) $(SAN_asan) $^ -lcmocka -o $@
+$(B)/unit/tsan_%: $(B)/tsan/tests/unit/tsan_%.o \
+		  $(B)/tsan/tests/unit/host_seams.o $(B)/tsan/libumbra.a
+	@mkdir -p $(@D)
+	$(HOSTCC) $(SAN_tsan) $^ -lcmocka -lpthread -o $@
+
+# --- Fuzzers --------------------------------------------------------------
+# tests/fuzz/fuzz_X.c, with seeds in tests/fuzz/corpus/X/ if it exists.
+
+FUZZ_CFLAGS := -std=gnu11 -O1 -g -I. -I$(B) -fno-omit-frame-pointer \
+	       -fno-strict-aliasing $(CLANG_WARNINGS) \
+	       -fsanitize=fuzzer-no-link,address,undefined \
+	       -fno-sanitize-recover=all
+FUZZERS := $(patsubst tests/fuzz/%.c,$(B)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
+
+$(B)/fuzzobj/%.o: %.c Makefile
+	@mkdir -p $(@D)
+	$(CLANG) $(FUZZ_CFLAGS) -MMD -MP -c $< -o $@
+$(B)/fuzzobj/libumbra.a: $(addprefix $(B)/fuzzobj/,$(addsuffix .o,$(HOST_PURE)))
+	@rm -f $@
+	ar rcsD $@ $^
+$(B)/fuzz/fuzz_%: $(B)/fuzzobj/tests/fuzz/fuzz_%.o \
+		  $(B)/fuzzobj/tests/unit/host_seams.o $(B)/fuzzobj/libumbra.a
+	@mkdir -p $(@D)
+	$(CLANG) -fsanitize=fuzzer,address,undefined $^ -o $@
+
+.SECONDARY:
+
+# --- Commands -------------------------------------------------------------
+
+.PHONY: all unit fuzzers clean
+all: $(IMAGE_OBJECTS)
+
+unit: $(UNIT_TESTS) $(TSAN_TESTS)
+fuzzers: $(FUZZERS)
+
+clean:
+	rm -rf $(B)
+
+-include $(shell find $(B) -name '*.d' 2>/dev/null)
