@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Umbra's own command line.
+ *
+ *	console=com1|mux            plain text, or multiplexed for a front end
+ *	exit=stay|bochs|qemu|acpi   how to leave when all guests have ended
+ *	loglevel=error|warn|info|debug
+ *	cpus=N                      use at most N CPUs of the machine
+ *
+ * A mistake on the command line never stops the boot: it costs one line in
+ * the log, and the default stays.
+ */
+#ifndef LOADER_OPTIONS_H
+#define LOADER_OPTIONS_H
+
+#include "lib/log.h"
+#include "lib/types.h"
+
+enum console_mode {
+	CONSOLE_COM1, /* a person at a terminal; the default */
+	CONSOLE_MUX,  /* a front end; see core's console */
+};
+
+/* How Umbra leaves the machine when all guests have ended. */
+enum exit_way {
+	EXIT_STAY, /* not at all: the monitor's prompt; the default */
+	EXIT_BOCHS,
+	EXIT_QEMU,
+	EXIT_ACPI, /* power off */
+};
+
+#define OPTIONS_CPUS_ALL 0
+
+struct options {
+	enum console_mode console;
+	enum exit_way exit;
+	enum log_level loglevel; /* default LOG_INFO */
+	u32 cpus;                /* OPTIONS_CPUS_ALL, or 1 and more */
+};
+
+void options_parse(struct options *options, const char *command_line);
+
+#endif
