@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The machine that a guest sees: one VM's devices, all emulated.
+ *
+ *	       exit handlers: port, MMIO, MSR, CR8      timers, console input
+ *	                     |                                 |
+ *	                 platform_*  --- one lock for all shared devices
+ *	    +---------+-------+-------+-------+---------+
+ *	  lapic[n]  ioapic   pic    pit rtc  uart ...  pci -- virtio-console
+ *	    ^         |       |       |       |         |
+ *	    +-- MSI, IPI, pins and LINT0 <----+---------+
+ *
+ * Concurrency. A local APIC is used by who runs its vCPU; what others send to
+ * it is posted atomically (devices/lapic.h). Everything shared is taken under
+ * the platform's spinlock inside these functions, which any CPU may call for
+ * the vCPU that it runs. Host callbacks may be made with that lock held: they
+ * must not block and must not call platform_*. vcpu_kick may name any vCPU,
+ * also the calling one. `now_ns` may differ a little between CPUs; a device
+ * never lets time run backwards.
+ *
+ * Isolation. Everything in an access is the guest's choice: no value of it
+ * makes these functions fail, loop long, or touch anything but this VM.
+ */
+#ifndef DEVICES_PLATFORM_H
+#define DEVICES_PLATFORM_H
+
+#include "devices/clock.h"
+#include "devices/lapic.h"
+#include "lib/err.h"
+#include "lib/spinlock.h"
+#include "lib/types.h"
+#include "mm/addr.h"
+
+#define PLATFORM_VCPU_MAX    64
+
+/* --- The guest-physical address map ---------------------------------------
+ *
+ *	0		RAM (0xa0000-0xdffff is a hole: no VGA, no option ROMs)
+ *	0xe0000		ACPI tables, RAM reserved in the memory map
+ *	0x100000	RAM, up to 3 GiB
+ *	0xc0000000	PCI memory window; ECAM of bus 0
+ *	0xfec00000	I/O APIC;  0xfee00000 local APIC
+ *	4 GiB		the rest of the RAM
+ */
+#define PLATFORM_ACPI_BASE   0xe0000ULL
+#define PLATFORM_ACPI_BYTES  0x20000ULL
+#define PLATFORM_RAM_LOW_MAX 0xc0000000ULL
+#define PLATFORM_PCI_BASE    0xc0000000ULL
+#define PLATFORM_PCI_BYTES   0x20000000ULL
+#define PLATFORM_ECAM_BASE   0xe0000000ULL
+#define PLATFORM_ECAM_BYTES  0x100000ULL
+#define PLATFORM_IOAPIC_BASE 0xfec00000ULL
+#define PLATFORM_RAM_HIGH    0x100000000ULL
+
+enum platform_end {
+	PLATFORM_EXIT_CODE, /* the guest wrote `value` to port 0xf4 */
+	PLATFORM_POWER_OFF, /* ACPI S5 */
+	PLATFORM_RESET,     /* 0xcf9 or the keyboard controller */
+};
+
+/* Which of the guest's consoles: COM1, or hvc0 (virtio console port 0). */
+enum platform_console { PLATFORM_COM1, PLATFORM_HVC0 };
+
+/* What the devices need from the VM around them; see Concurrency above. */
+struct platform_host {
+	/* The guest has printed these bytes. */
+	void (*console_write)(void *context, enum platform_console console,
+			      const u8 *bytes, u64 count);
+	/* An interrupt, NMI, INIT or SIPI became pending for this vCPU: it
+	 * must look (leave the guest, wake from HLT) soon. */
+	void (*vcpu_kick)(void *context, u32 vcpu);
+	/* The guest has ended itself. Its vCPUs should not run on; calls that
+	 * still come are harmless. */
+	void (*end)(void *context, enum platform_end how, u32 value);
+	/* DMA. All of it is in RAM, or nothing happens and ERR_RANGE comes.
+	 * The write marks the pages dirty. */
+	enum err (*memory_read)(void *context, gpa_t from, void *to, u64 bytes);
+	enum err (*memory_write)(void *context, gpa_t to, const void *from,
+				 u64 bytes);
+};
+
+struct platform_config {
+	u32 vcpu_count;     /* 1 to PLATFORM_VCPU_MAX; APIC id = index */
+	u32 phys_bits;      /* the guest's MAXPHYADDR: 36 to 52 */
+	u64 tsc_hz;         /* the guest's TSC */
+	u64 apic_timer_hz;  /* local APIC timer clock: tell it in CPUID 15H */
+	u64 ram_low_bytes;  /* RAM from 0, at most PLATFORM_RAM_LOW_MAX */
+	u64 ram_high_bytes; /* RAM from 4 GiB */
+	u64 start_time_s;   /* seconds since 1970, UTC, at now_ns = 0 */
+	const struct platform_host *host;
+	void *host_context;
+};
+
+struct platform {
+	struct platform_config config;
+	struct lapic *lapics[PLATFORM_VCPU_MAX];
+	u32 lapic_count;
+	u32 arbitration; /* where the next lowest-priority search begins */
+	struct spinlock lock;
+	u64 unclaimed_count; /* accesses that no device answered */
+};
+
+/*
+ * Sets everything to its power-on state. ERR_RANGE: a number of the
+ * configuration is out of the range given above. Then each vCPU is added, in
+ * order, with storage that its owner provides and that outlives the platform.
+ */
+MUST_CHECK enum err platform_init(struct platform *platform,
+				  const struct platform_config *config);
+MUST_CHECK enum err platform_add_vcpu(struct platform *platform,
+				      struct lapic *lapic);
+
+/* --- Accesses, by `vcpu`, from the exit handlers --------------------------
+ *
+ * Ports: bytes is 1, 2 or 4. What nobody claims reads all ones; writes to it
+ * are dropped.
+ */
+u32 platform_port_read(struct platform *platform, u32 vcpu, u16 port, u32 bytes,
+		       u64 now_ns);
+void platform_port_write(struct platform *platform, u32 vcpu, u16 port,
+			 u32 bytes, u32 value, u64 now_ns);
+
+/* MMIO: bytes is 1 to 8. ABSENT: no device there; reads gave all ones. */
+enum platform_mmio { PLATFORM_MMIO_DONE, PLATFORM_MMIO_ABSENT };
+
+enum platform_mmio platform_mmio_read(struct platform *platform, u32 vcpu,
+				      gpa_t address, u32 bytes, u64 *value,
+				      u64 now_ns);
+enum platform_mmio platform_mmio_write(struct platform *platform, u32 vcpu,
+				       gpa_t address, u32 bytes, u64 value,
+				       u64 now_ns);
+
+/* MSRs: IA32_APIC_BASE, IA32_TSC_DEADLINE and 0x800-0x8ff. */
+enum platform_msr {
+	PLATFORM_MSR_DONE,
+	PLATFORM_MSR_FAULT,  /* raise #GP(0); nothing has changed */
+	PLATFORM_MSR_ABSENT, /* not a platform MSR */
+};
+
+MUST_CHECK enum platform_msr platform_msr_read(struct platform *platform,
+					       u32 vcpu, u32 msr, u64 *value,
+					       u64 now_ns);
+MUST_CHECK enum platform_msr platform_msr_write(struct platform *platform,
+						u32 vcpu, u32 msr, u64 value,
+						u64 now_ns);
+
+/* EOI-induced VM exit (virtual-interrupt delivery) for `vector`. */
+void platform_virtual_eoi(struct platform *platform, u32 vcpu, u8 vector,
+			  u64 now_ns);
+
+/* --- Interrupts on the way into the guest ---------------------------------
+ *
+ * pending: is there an interrupt that the vCPU would take if RFLAGS.IF and
+ * its interruptibility allow? Also syncs what was posted. take: the vector,
+ * now in service; only when the vCPU really takes it.
+ *
+ * NMI, INIT and SIPI: lapic_events() and lapic_take_*() on platform_lapic().
+ */
+enum platform_interrupt {
+	PLATFORM_INTERRUPT_NONE,
+	PLATFORM_INTERRUPT_LAPIC,
+	PLATFORM_INTERRUPT_EXTINT, /* from the PIC through LINT0 */
+};
+
+enum platform_interrupt platform_interrupt_pending(struct platform *platform,
+						   u32 vcpu);
+u8 platform_interrupt_take(struct platform *platform, u32 vcpu);
+
+static inline struct lapic *platform_lapic(struct platform *platform, u32 vcpu)
+{
+	return platform->lapics[vcpu];
+}
+
+/* --- Time -----------------------------------------------------------------
+ *
+ * The earliest time at which platform_tick() has something to do: a timer of
+ * this vCPU and, for vCPU 0, of the shared devices; or CLOCK_NEVER. Ask again
+ * after every access and every tick.
+ */
+u64 platform_next_event_ns(struct platform *platform, u32 vcpu, u64 now_ns);
+void platform_tick(struct platform *platform, u32 vcpu, u64 now_ns);
+
+/* --- Console input --------------------------------------------------------
+ *
+ * Bytes typed for the guest. Returns how many were taken; offer the rest
+ * again later (after the guest's next exit will do).
+ */
+u64 platform_console_input(struct platform *platform,
+			   enum platform_console console, const u8 *bytes,
+			   u64 count, u64 now_ns);
+
+/* --- Interrupt messages ---------------------------------------------------
+ *
+ * A write of `data` to the message address space 0xfee00000-0xfeefffff (SDM
+ * Vol. 3, "Message Signalled Interrupts"). From anywhere, lock held or not.
+ */
+void platform_msi(struct platform *platform, u64 address, u32 data);
+
+#endif
