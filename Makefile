@@ -40,7 +40,7 @@ shadow.pure		:=
 nested.pure		:=
 devices.pure		:=
 migrate.pure		:=
-loader.pure		:=
+loader.pure		:= boot_info multiboot1_info multiboot2_info region_map
 acpi.pure		:=
 arch/x86/vmx.pure	:=
 

@@ -69,7 +69,8 @@ struct boot_info {
  * ERR_UNSUPPORTED  `magic` is neither version's, or the firmware still runs
  * ERR_RANGE        the information block itself cannot be read
  * ERR_BAD_FORMAT   the block's own size makes no sense
- * ERR_NOT_FOUND    it names no memory at all
+ * ERR_NOT_FOUND    it names no usable memory
+ * After an error `*boot` is of no use.
  */
 MUST_CHECK enum err boot_info_from_multiboot(struct boot_info *boot, u32 magic,
 					     hpa_t info, hpa_t limit);
