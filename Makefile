@@ -145,13 +145,36 @@ $(B)/fuzz/fuzz_%: $(B)/fuzzobj/tests/fuzz/fuzz_%.o \
 
 # --- Commands -------------------------------------------------------------
 
-.PHONY: all unit fuzzers clean
+.PHONY: all unit fuzzers setup check clean
 all: $(IMAGE_OBJECTS)
 
 unit: $(UNIT_TESTS) $(TSAN_TESTS)
 fuzzers: $(FUZZERS)
 
+setup:
+	@tools/setup.sh
+
+check: $(IMAGE_OBJECTS)
+	@$(PYTHON) tools/check.py
+
 clean:
 	rm -rf $(B)
+
+# For the tools: the words of a variable (tools/tree.py).
+print-%:
+	@echo $($*)
+
+# What is missing on this machine is installed before anything is built: a
+# matter of milliseconds when all is there. SETUP=no goes without.
+SETUP ?= yes
+GOALS := $(or $(MAKECMDGOALS),all)
+ifeq ($(SETUP)$(findstring n,$(firstword -$(MAKEFLAGS))),yes)
+ifneq ($(filter-out clean setup print-%,$(GOALS)),)
+SETUP_GROUP := $(if $(filter-out all $(B)/%,$(GOALS)),all,build)
+ifneq ($(shell tools/setup.sh $(SETUP_GROUP) >&2; echo $$?),0)
+$(error set-up failed, see above)
+endif
+endif
+endif
 
 -include $(shell find $(B) -name '*.d' 2>/dev/null)

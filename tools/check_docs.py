@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: MIT
+"""The documents name only what exists: paths, make targets, commands, links."""
+
+import fnmatch
+import posixpath
+import re
+
+CODE = re.compile(r"`([^`\n]+)`")
+LINK = re.compile(r"\]\(([^)#]+)(#[^)]*)?\)")
+PATH = re.compile(r"^[\w.*/-]+$")
+MAKE = re.compile(r"^make(?: -j\d+)? ([a-z][\w-]*)")
+UMBRA = re.compile(r"^\./umbra ([a-z]+)")
+
+#: What the build makes: named in documents, absent from a fresh tree.
+BUILT = ("build/",)
+
+
+def documents(tree):
+    return [path for path in tree.ending(".md")
+            if not path.startswith("tests/checks/")]
+
+
+def check_docs(tree):
+    commands = front_end_commands(tree)
+    targets = make_targets(tree)
+    for path in documents(tree):
+        for number, line in tree.lines(path):
+            for reason in wrong_names(tree, path, line, commands, targets):
+                yield f"{path}:{number}: {reason}"
+
+
+def wrong_names(tree, path, line, commands, targets):
+    for code in CODE.findall(line) + command_line(line):
+        make, umbra = MAKE.match(code), UMBRA.match(code)
+        if make and make.group(1) not in targets:
+            yield f"there is no `make {make.group(1)}`"
+        if umbra and umbra.group(1) not in commands:
+            yield f"there is no `./umbra {umbra.group(1)}`"
+        if looks_like_path(tree, code) and not names_something(tree, code):
+            yield f"`{code}` does not exist"
+    for target, _ in LINK.findall(line):
+        if "://" in target:
+            continue
+        full = posixpath.normpath(posixpath.join(posixpath.dirname(path),
+                                                 target))
+        if not tree.exists(full):
+            yield f"the link to {target} leads nowhere"
+
+
+def command_line(line):
+    """An indented line of a document that is a command to type."""
+    found = re.match(r"^(?:\t| {4})(?:\$ )?((?:make|\./umbra) .*)$", line)
+    return [found.group(1)] if found else []
+
+
+def looks_like_path(tree, code):
+    """A word with a slash whose first part is a folder of the tree, or a word
+    that ends like one of our files."""
+    if not PATH.match(code) or code.startswith(("/", "-")):
+        return False
+    first = code.split("/")[0]
+    if "/" in code:
+        return tree.exists(first) and not code.startswith(BUILT)
+    return code.endswith((".md", ".py", ".asm", ".ld"))
+
+
+def names_something(tree, code):
+    if "*" in code:
+        return any(fnmatch.fnmatch(path, code) for path in tree.paths)
+    bare = code.rstrip("/").removeprefix("./")
+    if any(tree.exists(bare + ending) for ending in ("", ".c", ".h")):
+        return True
+    return "/" not in code and any(posixpath.basename(path) == code
+                                   for path in tree.paths)
+
+
+def make_targets(tree):
+    """The targets that a Makefile declares, phony or not, without patterns."""
+    if not tree.exists("Makefile"):
+        return set()
+    found = set()
+    for line in tree.text("Makefile").splitlines():
+        rule = re.match(r"^([a-z][\w .-]*?)\s*:(?![=:])", line)
+        if rule:
+            found |= set(rule.group(1).split())
+    return found
+
+
+def front_end_commands(tree):
+    """What the front end's source declares with add_parser("name")."""
+    found = set()
+    for path in tree.paths:
+        if path == "umbra" or path.startswith("tools/umbra/"):
+            found |= set(re.findall(r"add_parser\(\s*\"(\w+)\"",
+                                    tree.text(path)))
+    return found
+
+
+CHECKS = {"docs": check_docs}
