@@ -40,7 +40,8 @@ shadow.pure		:=
 nested.pure		:=
 devices.pure		:=
 migrate.pure		:=
-loader.pure		:= boot_info multiboot1_info multiboot2_info region_map
+loader.pure		:= boot_info cmdline guest_plan multiboot1_info \
+			   multiboot2_info options region_map
 acpi.pure		:=
 arch/x86/vmx.pure	:=
 
