@@ -146,7 +146,7 @@ $(B)/fuzz/fuzz_%: $(B)/fuzzobj/tests/fuzz/fuzz_%.o \
 
 # --- Commands -------------------------------------------------------------
 
-.PHONY: all unit fuzzers setup check clean
+.PHONY: all unit fuzzers setup check test fuzz clean
 all: $(IMAGE_OBJECTS)
 
 unit: $(UNIT_TESTS) $(TSAN_TESTS)
@@ -157,6 +157,14 @@ setup:
 
 check: $(IMAGE_OBJECTS)
 	@$(PYTHON) tools/check.py
+
+test:
+	@$(PYTHON) tools/testsuite.py
+
+# Each fuzzer in turn, with what earlier long runs have found as seeds.
+FUZZ_SECONDS ?= 600
+fuzz:
+	@$(PYTHON) tools/testsuite.py --only fuzz --fuzz-seconds $(FUZZ_SECONDS)
 
 clean:
 	rm -rf $(B)

@@ -14,8 +14,8 @@
  *
  * "Present? large? last level?" is asked in one place, ept_entry_kind.
  */
-#ifndef ARCH_X86_EPT_ENTRY_H
-#define ARCH_X86_EPT_ENTRY_H
+#ifndef ARCH_X86_EPT_EPT_ENTRY_H
+#define ARCH_X86_EPT_EPT_ENTRY_H
 
 #include "mm/addr.h"
 

@@ -10,8 +10,8 @@
  * Entries may be changed by CPUs (A, D) and by the lock-free fix (W) at any
  * moment: `entry` is what was read once, `slot` is where to compare-and-swap.
  */
-#ifndef ARCH_X86_EPT_WALK_H
-#define ARCH_X86_EPT_WALK_H
+#ifndef ARCH_X86_EPT_EPT_WALK_H
+#define ARCH_X86_EPT_EPT_WALK_H
 
 #include "arch/x86/ept/ept_entry.h"
 

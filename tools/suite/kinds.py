@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: MIT
+"""Which tests there are: one function per kind, and what each needs built."""
+
+import os
+import sys
+
+import tree as source_tree
+from suite import engines, task
+from suite.task import Task
+
+ROOT = source_tree.ROOT
+
+SANITIZERS = {
+    "ASAN_OPTIONS": "abort_on_error=1:detect_stack_use_after_return=1",
+    "UBSAN_OPTIONS": "print_stacktrace=1",
+    "TSAN_OPTIONS": "halt_on_error=1:second_deadlock_stack=1",
+    "CMOCKA_MESSAGE_OUTPUT": "TAP",
+}
+
+#: What a short run of a fuzzer is: the same inputs each time, unless the
+#: machine is so slow that the seconds end it first.
+FUZZ_RUNS = 100000
+FUZZ_SECONDS = 8
+
+
+def checks(_options):
+    import check
+    for name in sorted(check.CHECKS):
+        yield Task(f"check/{name}", "check",
+                   [sys.executable, "tools/check.py", name], task.read_check,
+                   limit=300)
+
+
+def programs(pattern, kind):
+    """The cmocka programs of tests/unit."""
+    for source in sorted(ROOT.glob(f"tests/unit/{pattern}.c")):
+        yield Task(f"{kind}/{source.stem}", kind, [f"build/unit/{source.stem}"],
+                   task.read_tap, environment=SANITIZERS)
+
+
+def unit(_options):
+    return programs("test_*", "unit")
+
+
+def threads(_options):
+    return programs("tsan_*", "threads")
+
+
+def fuzz(options):
+    for source in sorted(ROOT.glob("tests/fuzz/fuzz_*.c")):
+        yield fuzz_task(source.stem, options.fuzz_seconds)
+
+
+def fuzz_task(name, long_seconds):
+    """The short run starts from the corpus in the tree and keeps nothing; the
+    long one goes on from what earlier long ones have found."""
+    short = long_seconds is None
+    seconds = FUZZ_SECONDS if short else long_seconds
+    seeds = f"tests/fuzz/corpus/{name.removeprefix('fuzz_')}"
+    findings = ROOT / "build/fuzz/findings"
+    findings.mkdir(parents=True, exist_ok=True)
+
+    command = [f"build/fuzz/{name}", f"-max_total_time={seconds}",
+               f"-artifact_prefix={findings}/{name}-", "-print_final_stats=1"]
+    folders = [seeds] if (ROOT / seeds).is_dir() else []
+    if short:
+        # Inputs that it would add to the corpus are not worth keeping.
+        command += ["-seed=1", f"-runs={FUZZ_RUNS}"]
+    else:
+        grown = f"build/fuzz/corpus/{name}"
+        (ROOT / grown).mkdir(parents=True, exist_ok=True)
+        folders = [grown] + folders
+    return Task(f"fuzz/{name}", "fuzz", command + folders, task.read_fuzzer,
+                limit=seconds + 60, environment=SANITIZERS, seconds=seconds)
+
+
+def scripts(_options):
+    """tests/X/run.py for an X that brings its own driver: prints lines."""
+    for driver in sorted(ROOT.glob("tests/*/run.py")):
+        name = driver.parent.name
+        yield Task(name, "script", [sys.executable, str(driver)],
+                   task.read_lines, limit=300, seconds=5)
+
+
+#: Folders whose test_*.py are unittest modules.
+PYTHON_FOLDERS = ("front", "checks", "build")
+
+
+def python(_options):
+    for folder in PYTHON_FOLDERS:
+        for file in sorted(ROOT.glob(f"tests/{folder}/test_*.py")):
+            yield Task(f"{folder}/{file.stem}", "python",
+                       [sys.executable, "tests/unittest_lines.py", str(file)],
+                       task.read_lines, limit=300, seconds=3)
+
+
+def machine(_options):
+    library = ROOT / "tests/machine"
+    sys.path.insert(0, str(library))
+    import lib
+    for file in sorted(library.glob("test_*.py")):
+        for test in lib.load(file):
+            name = f"machine/{file.stem.removeprefix('test_')}/{test.name}"
+            yield Task(name, "machine",
+                       [sys.executable, str(library / "lib.py"), str(file),
+                        test.name],
+                       task.read_verdict, limit=test.limit,
+                       seconds=test.seconds,
+                       skip=engines.why_not(test.engine))
+
+
+#: kind: (its tests, the make targets that must be built before)
+KINDS = {
+    "check": (checks, ["all"]),
+    "unit": (unit, ["unit"]),
+    "threads": (threads, ["unit"]),
+    "fuzz": (fuzz, ["fuzzers"]),
+    "script": (scripts, []),
+    "python": (python, ["all"]),
+    "machine": (machine, ["all"]),
+}
+
+
+def find(options):
+    """All tasks of the kinds that are wanted, in a fixed order."""
+    os.chdir(ROOT)
+    found = []
+    for kind, (tests, _) in KINDS.items():
+        if not options.only or kind in options.only:
+            found += tests(options)
+    return found
+
+
+def make_targets(tasks):
+    """What has to be built for these tasks."""
+    targets = []
+    for item in tasks:
+        for target in KINDS[item.kind][1]:
+            if target not in targets:
+                targets.append(target)
+    return targets
