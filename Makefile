@@ -89,6 +89,35 @@ $(B)/image/%.o: %.asm Makefile
 	$(NASM) -f elf64 -w+all -w-reloc-abs-dword -w-reloc-rel-dword \
 		-werror -I. -I$(B)/ -MD $(@:.o=.d) -MP $< -o $@
 
+# --- Guests ---------------------------------------------------------------
+# guests/NAME.c with the runtime in guests/lib/ is build/guests/NAME.elf, a
+# 64-bit multiboot kernel; NAME.elf32 is the same bytes for loaders that take
+# only 32-bit ELF files (QEMU's -kernel).
+
+GUESTS := $(patsubst guests/%.c,%,$(wildcard guests/*.c))
+GUEST_LIB := $(addprefix guests/lib/,start vectors main apic boot console \
+	       result smp time trap) lib/fmt lib/string
+GUEST_LIB_OBJECTS := $(addprefix $(B)/guestobj/,$(addsuffix .o,$(GUEST_LIB)))
+
+$(B)/guests/lib/layout.inc: guests/lib/layout.h
+	@mkdir -p $(@D)
+	sed -n 's/^#define \([A-Z0-9_]* .*\)/%define \1/p' $< > $@
+$(B)/guestobj/%.o: %.asm $(B)/guests/lib/layout.inc Makefile
+	@mkdir -p $(@D)
+	$(NASM) -f elf64 -w+all -w-reloc-abs-dword -w-reloc-rel-dword \
+		-werror -I. -I$(B)/ -MD $(@:.o=.d) -MP $< -o $@
+$(B)/guestobj/%.o: %.c Makefile
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c $< -o $@
+$(B)/guests/%.elf: $(B)/guestobj/guests/%.o $(GUEST_LIB_OBJECTS) \
+		   guests/lib/guest.ld
+	@mkdir -p $(@D)
+	$(LD) $(LDFLAGS) -T guests/lib/guest.ld $(filter %.o,$^) -o $@
+$(B)/guests/%.elf32: $(B)/guests/%.elf
+	$(OBJCOPY) -O elf32-i386 $< $@
+
+guests: $(foreach g,$(GUESTS),$(B)/guests/$(g).elf $(B)/guests/$(g).elf32)
+
 # --- Host builds of the pure floors ---------------------------------------
 # One archive per sanitizer set; every tests/unit/test_*.c becomes a program
 # of its own that links it and tests/unit/host_seams.c. A test that wants
@@ -146,8 +175,8 @@ $(B)/fuzz/fuzz_%: $(B)/fuzzobj/tests/fuzz/fuzz_%.o \
 
 # --- Commands -------------------------------------------------------------
 
-.PHONY: all unit fuzzers setup check test fuzz clean
-all: $(IMAGE_OBJECTS)
+.PHONY: all guests unit fuzzers setup check test fuzz clean
+all: $(IMAGE_OBJECTS) guests
 
 unit: $(UNIT_TESTS) $(TSAN_TESTS)
 fuzzers: $(FUZZERS)
