@@ -14,12 +14,14 @@
 u8 phys_memory[HOST_PHYS_BYTES] ALIGNED(PAGE_2M);
 
 char host_last_log[512];
+unsigned host_log_count;
 
 void log_line(enum log_level level, const char *format, ...)
 {
 	va_list args;
 
 	(void)level;
+	host_log_count++;
 	va_start(args, format);
 	vsnprintf(host_last_log, sizeof(host_last_log), format, args);
 	va_end(args);

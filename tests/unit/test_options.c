@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: MIT */
+/* loader/options: defaults, every key, and mistakes that cost one line. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "loader/options.h"
+#include "tests/unit/host_seams.h"
+
+static struct options parsed(const char *command_line)
+{
+	struct options options;
+
+	memset(&options, 0xff, sizeof(options));
+	host_log_count = 0;
+	options_parse(&options, command_line);
+	return options;
+}
+
+static void assert_defaults(const struct options *options)
+{
+	assert_int_equal(options->console, CONSOLE_COM1);
+	assert_int_equal(options->exit, EXIT_STAY);
+	assert_int_equal(options->loglevel, LOG_INFO);
+	assert_int_equal(options->cpus, OPTIONS_CPUS_ALL);
+}
+
+static void empty_line_gives_the_defaults(void **state)
+{
+	struct options options = parsed("");
+
+	(void)state;
+	assert_defaults(&options);
+	assert_int_equal(host_log_count, 0);
+}
+
+static void every_key_is_understood(void **state)
+{
+	struct options options =
+	    parsed("console=mux exit=bochs loglevel=debug cpus=3");
+
+	(void)state;
+	assert_int_equal(options.console, CONSOLE_MUX);
+	assert_int_equal(options.exit, EXIT_BOCHS);
+	assert_int_equal(options.loglevel, LOG_DEBUG);
+	assert_int_equal(options.cpus, 3);
+	assert_int_equal(host_log_count, 0);
+	assert_int_equal(parsed("exit=acpi").exit, EXIT_ACPI);
+	assert_int_equal(parsed("exit=qemu").exit, EXIT_QEMU);
+	assert_int_equal(parsed("loglevel=error").loglevel, LOG_ERROR);
+	assert_int_equal(parsed("loglevel=warn").loglevel, LOG_WARN);
+}
+
+static void file_name_in_front_is_no_mistake(void **state)
+{
+	(void)state;
+	assert_int_equal(parsed("build/umbra.elf cpus=2").cpus, 2);
+	assert_int_equal(host_log_count, 0);
+	assert_int_equal(parsed("/home/a=b/umbra.elf cpus=2").cpus, 2);
+	assert_int_equal(host_log_count, 0);
+	assert_int_equal(parsed("umbra cpus=2").cpus, 2);
+	assert_int_equal(host_log_count, 0);
+}
+
+static void unknown_key_costs_one_warning(void **state)
+{
+	struct options options = parsed("console=mux cosole=com1 cpus=2");
+
+	(void)state;
+	assert_int_equal(options.console, CONSOLE_MUX);
+	assert_int_equal(options.cpus, 2);
+	assert_int_equal(host_log_count, 1);
+	assert_non_null(strstr(host_last_log, "cosole=com1"));
+	parsed("cosole=com1");
+	assert_int_equal(host_log_count, 1);
+	parsed("cpus=2 stray");
+	assert_int_equal(host_log_count, 1);
+}
+
+static void bad_value_names_what_is_allowed_and_keeps_default(void **state)
+{
+	static const struct {
+		const char *line, *allowed;
+	} cases[] = {{"console=com3", "com1, mux"},
+		     {"exit=never", "stay, bochs, qemu, acpi"},
+		     {"loglevel", "error, warn, info, debug"},
+		     {"cpus=0", "from 1 to"},
+		     {"cpus=many", "from 1 to"},
+		     {"cpus=\"2 loglevel=debug", "not closed"}};
+
+	(void)state;
+	for (u32 i = 0; i < ARRAY_COUNT(cases); i++) {
+		struct options options = parsed(cases[i].line);
+
+		assert_defaults(&options);
+		assert_int_equal(host_log_count, 1);
+		assert_non_null(strstr(host_last_log, cases[i].line));
+		assert_non_null(strstr(host_last_log, cases[i].allowed));
+	}
+}
+
+static void later_word_overrides_and_bad_one_does_not(void **state)
+{
+	(void)state;
+	assert_int_equal(parsed("cpus=2 cpus=4").cpus, 4);
+	assert_int_equal(parsed("cpus=2 cpus=x").cpus, 2);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(empty_line_gives_the_defaults),
+	    cmocka_unit_test(every_key_is_understood),
+	    cmocka_unit_test(file_name_in_front_is_no_mistake),
+	    cmocka_unit_test(unknown_key_costs_one_warning),
+	    cmocka_unit_test(bad_value_names_what_is_allowed_and_keeps_default),
+	    cmocka_unit_test(later_word_overrides_and_bad_one_does_not),
+	};
+
+	return cmocka_run_group_tests_name("options", tests, NULL, NULL);
+}
