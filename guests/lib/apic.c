@@ -89,7 +89,7 @@ u32 apic_read(enum apic_register number)
 {
 	if (mode == APIC_X2APIC)
 		return (u32)rdmsr(0x800 + number);
-	return registers[number * 4];
+	return registers[(size_t)number * 4];
 }
 
 void apic_write(enum apic_register number, u32 value)
@@ -97,7 +97,7 @@ void apic_write(enum apic_register number, u32 value)
 	if (mode == APIC_X2APIC)
 		wrmsr(0x800 + number, value);
 	else
-		registers[number * 4] = value;
+		registers[(size_t)number * 4] = value;
 }
 
 u32 apic_id(void)

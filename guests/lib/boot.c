@@ -14,13 +14,13 @@ static const void *pointer(u32 address)
 	return (const void *)(u64)address;
 }
 
-void boot_init(u32 magic, u32 address)
+void boot_init(u32 magic, u32 info_address)
 {
 	if (magic != MB1_BOOT_MAGIC) {
 		print("not started by a multiboot 1 loader: EAX=%#x\n", magic);
 		guest_exit(EXIT_USAGE);
 	}
-	info = pointer(address);
+	info = pointer(info_address);
 }
 
 static bool has(u64 flag)
@@ -79,11 +79,11 @@ struct boot_file boot_module(u32 index)
 /* Memory that is in use already: this image and what the loader left. */
 static struct boot_range used_range(u32 index)
 {
-	extern const u8 __image_end[];
+	extern const u8 image_end[];
 
 	switch (index) {
 	case 0: /* with the first megabyte: tables, trampoline, video */
-		return (struct boot_range){0, (u64)__image_end};
+		return (struct boot_range){0, (u64)image_end};
 	case 1:
 		return (struct boot_range){(u64)info, sizeof(*info)};
 	case 2:

@@ -19,7 +19,7 @@ struct boot_file {
 };
 
 /* Called by the runtime before guest_main. */
-void boot_init(u32 magic, u32 info);
+void boot_init(u32 magic, u32 info_address);
 
 const char *boot_command_line(void); /* "" when there is none */
 

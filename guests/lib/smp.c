@@ -71,7 +71,7 @@ u32 smp_start(void (*work)(u32 cpu_index), u64 timeout_us)
 		return 1;
 	work_of_others = work;
 	memcpy((void *)SMP_TRAMPOLINE, smp_trampoline,
-	       (size_t)(smp_trampoline_end - smp_trampoline));
+	       (u64)smp_trampoline_end - (u64)smp_trampoline);
 	apic_broadcast_init();
 	time_delay_us(INIT_TO_SIPI_US);
 	apic_broadcast_sipi(SMP_TRAMPOLINE);

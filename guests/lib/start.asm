@@ -28,7 +28,7 @@ PAGES_2M	equ 2048		; 4 GiB
 UNCACHED_FROM	equ 0xfe000000
 
 extern guest_start, smp_started
-extern __bss_start, __bss_end
+extern bss_start, bss_end
 
 section .multiboot align=4
 	dd MB1_MAGIC, MB1_FLAGS, -(MB1_MAGIC + MB1_FLAGS)
@@ -43,8 +43,8 @@ start:
 	cli
 	cld
 	mov	ebp, eax
-	mov	edi, __bss_start
-	mov	ecx, __bss_end
+	mov	edi, bss_start
+	mov	ecx, bss_end
 	sub	ecx, edi
 	xor	eax, eax
 	rep stosb

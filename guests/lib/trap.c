@@ -56,7 +56,7 @@ struct fixup {
 };
 
 extern const u64 trap_entries[256];
-extern const struct fixup __fixups_start[], __fixups_end[];
+extern const struct fixup fixups_start[], fixups_end[];
 
 static struct cpu cpus[CPUS_MAX];
 static struct gate idt[256] ALIGNED(16);
@@ -176,7 +176,8 @@ static NORETURN void unexpected(const struct trap_frame *f)
 
 static bool resume_at_fixup(struct trap_frame *frame)
 {
-	for (const struct fixup *f = __fixups_start; f < __fixups_end; f++) {
+	for (const struct fixup *f = fixups_start; (u64)f < (u64)fixups_end;
+	     f++) {
 		if (f->fault_rip == frame->rip) {
 			frame->rip = f->resume_rip;
 			frame->r8 = frame->vector;
