@@ -38,7 +38,7 @@ arch/x86/ept.pure	:=
 pml.pure		:=
 shadow.pure		:=
 nested.pure		:=
-devices.pure		:=
+devices.pure		:= lapic lapic_deliver lapic_timer platform uart
 migrate.pure		:=
 loader.pure		:= boot_info cmdline guest_plan multiboot1_info \
 			   multiboot2_info options region_map

@@ -116,10 +116,11 @@ struct lapic {
 	u32 errors;          /* gathered for ESR until it is written */
 
 	/* Written by the own vCPU only. */
-	u32 irr_maybe; /* 0: IRR is empty */
-	u32 isr_top;   /* highest vector in service, or 0: none */
-	u64 base;      /* IA32_APIC_BASE */
-	u64 timer_start_ns;
+	u32 irr_maybe;    /* 0: IRR is empty */
+	u32 isr_top;      /* highest vector in service, or 0: none */
+	u64 base;         /* IA32_APIC_BASE */
+	u64 timer_start;  /* tick of the timer clock when counting began */
+	u64 timer_due_ns; /* when the armed timer fires, or CLOCK_NEVER */
 	u64 tsc_deadline; /* 0: disarmed */
 	u64 tsc_offset;   /* guest TSC = clock_ticks(now, tsc_hz) + this */
 	struct lapic_config config;
@@ -176,7 +177,7 @@ u64 lapic_cr8(const struct lapic *lapic);
 void lapic_set_cr8(struct lapic *lapic, u64 cr8);
 
 /* The guest moved its TSC: WRMSR to IA32_TIME_STAMP_COUNTER, TSC_ADJUST. */
-void lapic_set_tsc_offset(struct lapic *lapic, u64 offset);
+void lapic_set_tsc_offset(struct lapic *lapic, u64 offset, u64 now_ns);
 
 /* --- On the way into the guest -------------------------------------------- */
 
@@ -197,7 +198,7 @@ void lapic_accept(struct lapic *lapic, u8 vector);
  */
 u32 lapic_tpr_threshold(struct lapic *lapic);
 
-/* Virtual-interrupt delivery wrote the page itself: look at it afresh. */
+/* Virtual-interrupt delivery changed IRR or ISR itself: look afresh. */
 void lapic_page_changed(struct lapic *lapic);
 
 /* The guest ended `vector` by a virtual EOI that the hardware completed. */
@@ -207,8 +208,7 @@ MUST_CHECK struct lapic_outcome lapic_on_virtual_eoi(struct lapic *lapic,
 /* When LINT0 gives way to the PIC's INTR: the "virtual wire". */
 bool lapic_accepts_extint(const struct lapic *lapic);
 
-/* Earliest time at which lapic_tick() has something to do, or CLOCK_NEVER. */
-u64 lapic_next_event_ns(const struct lapic *lapic);
+/* Fires the timer if timer_due_ns has come. */
 void lapic_tick(struct lapic *lapic, u64 now_ns);
 
 /* --- From anywhere -------------------------------------------------------- */
@@ -228,11 +228,15 @@ enum lapic_kick lapic_lint(struct lapic *lapic, u32 pin);
 enum lapic_destination { LAPIC_PHYSICAL, LAPIC_LOGICAL };
 
 /*
- * Is this APIC addressed by `destination`? Messages from I/O APIC and MSI
- * carry eight bits, where 0xff is everybody; ICR in x2APIC mode has 32.
+ * Is this APIC addressed by `destination`? I/O APIC, MSI and the ICR in xAPIC
+ * mode have eight bits; who sends for them turns a physical 0xff into this:
  */
+#define LAPIC_EVERYBODY (~0U)
 bool lapic_is_addressed(const struct lapic *lapic, enum lapic_destination mode,
 			u32 destination);
+
+/* Does it take vectors, that is, is it on and enabled by software? */
+bool lapic_is_enabled(const struct lapic *lapic);
 
 /* Task priority, for lowest-priority arbitration; may be a little old. */
 u32 lapic_arbitration_priority(const struct lapic *lapic);

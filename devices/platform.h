@@ -26,6 +26,7 @@
 
 #include "devices/clock.h"
 #include "devices/lapic.h"
+#include "devices/uart.h"
 #include "lib/err.h"
 #include "lib/spinlock.h"
 #include "lib/types.h"
@@ -97,7 +98,9 @@ struct platform {
 	u32 lapic_count;
 	u32 arbitration; /* where the next lowest-priority search begins */
 	struct spinlock lock;
+	struct uart_state com1;
 	u64 unclaimed_count; /* accesses that no device answered */
+	u64 unclaimed_quiet_until_ns;
 };
 
 /*
