@@ -31,7 +31,10 @@ MACHINE = re.compile(
 #: A move to or from a control or debug register.
 SPECIAL_REGISTER = re.compile(r"%(cr|db|dr)\d")
 
-VECTOR_REGISTER = re.compile(r"%([xyz]mm\d|mm\d|st\b|k[0-7]\b)")
+VECTOR_REGISTER = re.compile(r"%([xyz]?mm\d|st\b|k[0-7]\b)")
+
+#: Works on the x87 stack without naming it.
+X87_CALCULATION = re.compile(r"f(ld|st|add|sub|mul|div|i[a-z])")
 
 #: "  1a:\tmov    %eax,%ebx"
 INSTRUCTION = re.compile(r"^\s*[0-9a-f]+:\t(?:(?:rep\w*|lock|bnd|notrack|"
@@ -90,8 +93,8 @@ def check_instructions(tree, path, reason):
         if found:
             why = reason(*found.groups())
             if why:
-                yield (f"{path}: {function}: {found.group(1)} "
-                       f"{found.group(2)}: {why}")
+                text = " ".join(found.groups()).strip()
+                yield f"{path}: {function}: {text}: {why}"
 
 
 def machine_reason(mnemonic, operands):
@@ -101,8 +104,7 @@ def machine_reason(mnemonic, operands):
 
 
 def vector_reason(mnemonic, operands):
-    if VECTOR_REGISTER.search(operands) or re.match(r"f(ld|st|add|mul|i)",
-                                                    mnemonic):
+    if VECTOR_REGISTER.search(operands) or X87_CALCULATION.match(mnemonic):
         return "the image uses no SSE, AVX or x87 register"
     return None
 

@@ -1,0 +1,279 @@
+# SPDX-License-Identifier: MIT
+"""Every check of `make check` is shown faults, and must find each of them.
+
+A case is a tiny tree: files that are right, some of them replaced by wrong
+ones. The right tree must satisfy every check, so that what is found is the
+fault and nothing else.
+"""
+
+import pathlib
+import re
+import subprocess
+import sys
+import tempfile
+import textwrap
+import unittest
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
+sys.path.insert(0, str(ROOT / "tools"))
+
+import check
+import tree as source_tree
+
+MIT = "/* SPDX-License-Identifier: MIT */\n"
+
+MAKEFILE = """\
+PURE := mm/page arch/x86/vmx/fields
+HARD := arch/x86/vmx/run
+ASM :=
+CPPFLAGS := -I.
+CFLAGS := -std=gnu11 -O2 -ffreestanding -Wall -Wextra -Werror
+HOST_CFLAGS := $(CFLAGS)
+all: objects
+print-%:
+\t@echo $($*)
+"""
+
+
+def c(body):
+    return MIT + textwrap.dedent(body)
+
+
+def header(guard, body=""):
+    return c(f"#ifndef {guard}\n#define {guard}\n{body}\n#endif\n")
+
+
+RIGHT = {
+    "Makefile": MAKEFILE,
+    ".clang-tidy": (ROOT / ".clang-tidy").read_text(),
+    ".clang-format": (ROOT / ".clang-format").read_text(),
+    "README.md": "Run `make all`, see `mm/page.h` and [it](docs/A.md).\n",
+    "docs/A.md": "`./umbra run GUEST`\n",
+    "umbra": ("#!/usr/bin/env python3\n# SPDX-License-Identifier: MIT\n"
+              "import sys\nsys.exit(0)\nadd_parser(\"run\")\n"),
+    "tools/a.py": ("# SPDX-License-Identifier: MIT\nimport os\n"
+                   "print(os.name)\n"),
+    "mm/page.h": header("MM_PAGE_H", "\nint page_next(int page);\n"),
+    "mm/page.c": c("#include \"mm/page.h\"\n\n"
+                   "int page_next(int page)\n{\n\treturn page + 1;\n}\n"),
+    "arch/x86/cpu/msr.h": header("ARCH_X86_CPU_MSR_H", "\nint msr(void);\n"),
+    "arch/x86/vmx/fields.c": c("#include \"mm/page.h\"\n"),
+    "arch/x86/vmx/run.c": c("#include \"arch/x86/cpu/msr.h\"\n"),
+}
+
+
+def function(body):
+    """mm/page.c, with a function that is right but for its body."""
+    return c("#include \"mm/page.h\"\n\nint page_next(int page)\n{\n"
+             + textwrap.indent(textwrap.dedent(body), "\t") + "}\n")
+
+
+def instruction(text):
+    """A source whose function f is that instruction."""
+    return c(f"void f(void);\nvoid f(void)\n{{\n"
+             f"\t__asm__ volatile(\"{text}\");\n}}\n")
+
+
+#: check: [(what is wrong, {file: its text}, what the finding must say)]
+FAULTS = {
+    "layers": [
+        ("a lower floor includes a higher one",
+         {"mm/page.c": c("#include \"arch/x86/cpu/msr.h\"\n")},
+         r"mm/page\.c:2: mm may not include from arch/x86/cpu"),
+        ("a C library header",
+         {"mm/page.c": c("#include <stdio.h>\n")},
+         r"mm/page\.c:2: <stdio\.h> is not a freestanding header"),
+        ("a path that does not start at the root",
+         {"mm/page.c": c("#include \"page.h\"\n")},
+         r"mm/page\.c:2: \"page\.h\" names no floor"),
+        ("a header that is not there",
+         {"mm/page.c": c("#include \"mm/frame.h\"\n")},
+         r"\"mm/frame\.h\" does not exist"),
+        ("a source that is included",
+         {"arch/x86/vmx/run.c": c("#include \"mm/page.c\"\n")},
+         r"is compiled, not included"),
+        ("a pure file that reaches a hard floor through a header",
+         {"arch/x86/vmx/fields.c": c("#include \"arch/x86/vmx/f.h\"\n"),
+          "arch/x86/vmx/f.h": header("ARCH_X86_VMX_F_H",
+                                     "#include \"arch/x86/cpu/msr.h\"")},
+         r"fields\.c: is pure, but reaches arch/x86/cpu/msr\.h"),
+        ("a source that nobody compiles",
+         {"mm/lost.c": c("int lost;\n")},
+         r"mm/lost\.c: is in no object list"),
+        ("an object without a source",
+         {"Makefile": MAKEFILE.replace("mm/page", "mm/page mm/gone")},
+         r"lists mm/gone\.c, which does not exist"),
+        ("an address that is looked into",
+         {"mm/page.c": c("int f(gpa_t a)\n{\n\treturn a.gpa_value;\n}\n")},
+         r"mm/page\.c:4: looks inside an address"),
+        ("an address that is cast into another space",
+         {"mm/page.c": c("#define TO_HOST(x) hpa(gpa_raw(x))\n")},
+         r"turns gpa_t into hpa_t"),
+    ],
+    "guards": [
+        ("a guard of another name",
+         {"mm/page.h": header("PAGE_H")}, r"must be MM_PAGE_H"),
+        ("no guard", {"mm/page.h": c("int page;\n")}, r"must be MM_PAGE_H"),
+        ("an empty header", {"mm/page.h": MIT}, r"must be MM_PAGE_H"),
+    ],
+    "licence": [
+        ("a C file", {"mm/page.c": "int page;\n"}, r"mm/page\.c:1: no SPDX"),
+        ("a script", {"umbra": "#!/bin/sh\ntrue\n"}, r"umbra:1: no SPDX"),
+        ("an empty source", {"mm/page.c": ""}, r"mm/page\.c:1: no SPDX"),
+    ],
+    "text": [
+        ("blanks", {"mm/page.c": c("int page; \n")}, r":2: blanks"),
+        ("no end", {"docs/A.md": "x"}, r"the last line has no end"),
+        ("empty line", {"docs/A.md": "x\n\n"}, r"ends with an empty line"),
+        ("a mark", {"mm/page.c": c("/* TO" "DO: later */\n")}, r":2: TO" "DO"),
+    ],
+    "python": [
+        ("a syntax error", {"tools/a.py": "def f(:\n"}, r"a\.py:1: "),
+        ("an unused import",
+         {"tools/a.py": "import os\nimport sys\nprint(sys.path)\n"},
+         r"a\.py:1: os is imported"),
+        ("a long line", {"tools/a.py": "x = '" + "y" * 90 + "'\n"},
+         r"a\.py:1: longer than"),
+        ("a script without an ending",
+         {"umbra": "#!/usr/bin/env python3\nimport os\n"},
+         r"umbra:2: os is imported"),
+    ],
+    "docs": [
+        ("a path", {"docs/A.md": "`mm/paging.h`\n"},
+         r"A\.md:1: `mm/paging\.h` does not exist"),
+        ("a file name", {"docs/A.md": "`NOTES.md`\n"},
+         r"`NOTES\.md` does not exist"),
+        ("a pattern", {"docs/A.md": "`mm/frame_*.c`\n"}, r"does not exist"),
+        ("a target", {"docs/A.md": "Type:\n\n    make coffee\n"},
+         r"A\.md:3: there is no `make coffee`"),
+        ("a command", {"docs/A.md": "`./umbra fly`\n"},
+         r"there is no `\./umbra fly`"),
+        ("a link", {"docs/A.md": "[x](../GONE.md)\n"}, r"leads nowhere"),
+    ],
+    "format": [
+        ("four blanks for a tab",
+         {"mm/page.c": c("int f(void)\n{\n    return 1;\n}\n")},
+         r"mm/page\.c:\d+:\d+: error: "),
+    ],
+    "headers": [
+        ("a header that needs another one before it",
+         {"mm/page.h": header("MM_PAGE_H", "\nu64 page_next(u64 page);\n")},
+         r"mm/page\.h:.*unknown type name"),
+    ],
+    "cppcheck": [
+        ("a store past the end",
+         {"mm/page.c": function("int pages[4];\n\npages[4] = page;\n"
+                                "return pages[4];\n")},
+         r"mm/page\.c:8: arrayIndexOutOfBounds"),
+    ],
+    "tidy": [
+        ("a function of 60 lines",
+         {"mm/page.c": function("page += page;\n" * 60 + "return page;\n")},
+         r"readability-function-size"),
+        ("a null pointer",
+         {"mm/page.c": function("int *at = page > 1 ? &page : (int *)0;\n\n"
+                                "return *at;\n")},
+         r"clang-analyzer-core\.NullDereference"),
+        ("what only clang warns of",
+         {"mm/page.c": function("page = page;\nreturn page;\n")},
+         r"clang-diagnostic-self-assign"),
+    ],
+    "purity": [
+        ("a privileged instruction",
+         {"mm/page.c": instruction("cli")},
+         r"mm/page\.o: f: cli: pure code does not touch the machine"),
+        ("a port behind a prefix",
+         {"mm/page.c": instruction("rep outsb")}, r"f: outsb "),
+        ("a VMX instruction",
+         {"mm/page.c": instruction("vmread %rax, %rcx")}, r"f: vmread "),
+        ("a control register",
+         {"mm/page.c": instruction("mov %cr3, %rax")}, r"f: mov %cr3,%rax"),
+        ("a function that no pure object has",
+         {"mm/page.c": c("void outside(void);\nvoid f(void);\n"
+                         "void f(void)\n{\n\toutside();\n}\n")},
+         r"mm/page\.o: needs outside"),
+        ("a vector register in a hard object",
+         {"arch/x86/vmx/run.c": instruction("pxor %xmm1, %xmm0")},
+         r"vmx/run\.o: f: pxor %xmm1,%xmm0: the image uses no SSE"),
+        ("the x87 unit in a hard object",
+         {"arch/x86/vmx/run.c": instruction("fld1")}, r"vmx/run\.o: f: fld1"),
+    ],
+}
+
+
+def plant(folder, faults):
+    """Writes the right tree with some files replaced."""
+    root = pathlib.Path(folder)
+    for path, text in (RIGHT | faults).items():
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_text(text)
+    return source_tree.Tree(root)
+
+
+def compile_objects(tree):
+    """What the purity check looks at."""
+    for source in ("mm/page", "arch/x86/vmx/fields", "arch/x86/vmx/run"):
+        target = tree.root / f"build/image/{source}.o"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        subprocess.run(["gcc", "-I.", "-O2", "-ffreestanding", "-w", "-c",
+                        source + ".c", "-o", target], cwd=tree.root,
+                       check=True)
+
+
+def findings(name, faults):
+    with tempfile.TemporaryDirectory() as folder:
+        tree = plant(folder, faults)
+        if name == "purity":
+            compile_objects(tree)
+        return list(check.CHECKS[name](tree))
+
+
+class Checks(unittest.TestCase):
+    def test_every_check_is_shown_a_fault(self):
+        self.assertEqual(set(FAULTS), set(check.CHECKS))
+
+    def test_right_tree_satisfies_every_check(self):
+        for name in check.CHECKS:
+            with self.subTest(check=name):
+                self.assertEqual(findings(name, {}), [])
+
+    def test_image_over_its_limit_is_found(self):
+        with tempfile.TemporaryDirectory() as folder:
+            tree = plant(folder, {"big.c": "char big[1 << 20] = {1};\n"
+                                  "int main(void)\n{\n\treturn 0;\n}\n"})
+            compile_objects(tree)
+            subprocess.run(["gcc", "big.c", "-o", "build/umbra.elf"],
+                           cwd=folder, check=True)
+            found = list(check.CHECKS["purity"](tree))
+        self.assertEqual(len(found), 1, found)
+        self.assertRegex(found[0], r"umbra\.elf: \d+ bytes stripped")
+
+    def test_finding_is_not_forgotten_by_the_second_run(self):
+        """The slow checks remember clean files only."""
+        with tempfile.TemporaryDirectory() as folder:
+            tree = plant(folder, FAULTS["tidy"][0][1])
+            first = list(check.CHECKS["tidy"](tree))
+            second = list(check.CHECKS["tidy"](tree))
+        self.assertTrue(first)
+        self.assertEqual(first, second)
+
+    def test_changed_header_is_looked_at_again(self):
+        with tempfile.TemporaryDirectory() as folder:
+            before = plant(folder, {})
+            self.assertEqual(list(check.CHECKS["headers"](before)), [])
+            after = plant(folder, FAULTS["headers"][0][1])
+            self.assertTrue(list(check.CHECKS["headers"](after)))
+
+
+def fault_test(name, faults, pattern):
+    def test(self):
+        found = findings(name, faults)
+        self.assertTrue(any(re.search(pattern, text, re.DOTALL)
+                            for text in found), found or "found nothing")
+    return test
+
+
+for check_name, cases in FAULTS.items():
+    for words, wrong_files, wanted in cases:
+        setattr(Checks, f"test_{check_name}_{words}".replace(" ", "_"),
+                fault_test(check_name, wrong_files, wanted))
