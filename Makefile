@@ -171,6 +171,27 @@ $(B)/fuzz/fuzz_%: $(B)/fuzzobj/tests/fuzz/fuzz_%.o \
 	@mkdir -p $(@D)
 	$(CLANG) -fsanitize=fuzzer,address,undefined $^ -o $@
 
+# --- What the front end needs ----------------------------------------------
+# The option ROM of the fast boot, and the kernel that stands in for Umbra
+# where the front end itself is tested.
+
+NASM_STRICT := -w+all -w+error
+STUB_CFLAGS := -m32 -std=gnu11 -O2 -ffreestanding -fno-pic -fno-pie \
+	       -mgeneral-regs-only -fno-stack-protector \
+	       -fno-asynchronous-unwind-tables -Wall -Wextra -Werror
+STUB_LDFLAGS := -nostdlib -static -Wl,-m,elf_i386,-n,-Ttext=0x100000 \
+		-Wl,--build-id=none,-z,noexecstack,--no-warn-rwx-segments
+
+$(B)/optrom.bin: tools/optrom.asm
+	@mkdir -p $(@D)
+	$(NASM) -f bin $(NASM_STRICT) -o $@ $<
+
+$(B)/stub.elf: tests/machine/stub.c
+	@mkdir -p $(@D)
+	$(CC) $(STUB_CFLAGS) $(STUB_LDFLAGS) -o $@ $<
+
+all: $(B)/optrom.bin
+
 .SECONDARY:
 
 # --- Commands -------------------------------------------------------------

@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: MIT
+"""The Bochs engine: emulates VMX on any machine."""
+
+import os
+import re
+import shutil
+
+from . import fastboot, sizes
+from .trouble import Trouble
+
+NAME = "bochs"
+EXIT = "bochs"  # Umbra's word for how it leaves this machine
+CPU_MODEL = "tigerlake"  # has PML, EPT A/D, VMCS shadowing, TSC scaling
+CPUS_MAX = 8
+# More memory than this ends at 3 GiB all the same, below the PCI hole.
+MEMORY_MAX = 3 * sizes.GIB
+_HOST_MEMORY_MAX = 2 * sizes.GIB  # what Bochs 2.7 holds without swapping
+_ROM_ADDRESS = 0xD0000  # must agree with optrom.asm
+_ROM = os.path.join("build", "optrom.bin")
+
+_CONFIGURATION = """\
+display_library: rfb, options="timeout=0"
+memory: guest={guest}, host={host}
+cpu: model={model}, count={cpus}, ips={ips}, reset_on_triple_fault=0, \
+ignore_bad_msrs=0
+clock: sync=none, time0=utc
+romimage: file="{share}/BIOS-bochs-latest"
+vgaromimage: file="{share}/VGABIOS-lgpl-latest"
+com1: enabled=1, mode=socket-client, dev=127.0.0.1:{port}
+sound: driver=dummy
+speaker: enabled=0
+panic: action=fatal
+error: action=report
+info: action=report
+log: bochs.log
+{boot}"""
+_BOOT_FAST = """\
+optromimage1: file=boot.rom, address={rom:#x}
+optramimage1: file=boot.ram, address={ram:#x}
+boot: disk
+"""
+_BOOT_CD = """\
+ata0-master: type=cdrom, path="boot.iso", status=inserted
+boot: cdrom
+"""
+
+
+def program():
+    name = os.environ.get("UMBRA_BOCHS", "bochs-bin")
+    found = shutil.which(name) or shutil.which("bochs")
+    if not found:
+        raise Trouble("Bochs is not installed; apt-get install bochs")
+    return found
+
+
+def check(machine):
+    if machine.cpus > CPUS_MAX:
+        raise Trouble(f"Bochs has at most {CPUS_MAX} CPUs; "
+                      f"set host.cpus={CPUS_MAX}")
+    if machine.memory > MEMORY_MAX:
+        raise Trouble(
+            f"the machine would need {sizes.show(machine.memory)}, and Bochs "
+            f"can use {sizes.show(MEMORY_MAX)}; give less --mem, or --engine "
+            "qemu on a host with nested VMX")
+
+
+def command(machine, directory, port, root):
+    """Writes what Bochs reads into `directory`; its command line."""
+    check(machine)
+    boot = _boot_from_cd if machine.iso else _boot_fast
+    text = _CONFIGURATION.format(
+        guest=machine.memory // sizes.MIB,
+        host=min(machine.memory, _HOST_MEMORY_MAX) // sizes.MIB,
+        model=machine.cpu_model or CPU_MODEL, cpus=machine.cpus,
+        ips=machine.ips, share=_share(), port=port,
+        boot=boot(machine, directory, root))
+    _write(directory, "bochsrc", text.encode())
+    # Umbra's way out leads to the debugger's prompt.
+    _write(directory, "commands", b"c\nq\n")
+    return [program(), "-q", "-f", "bochsrc", "-rc", "commands"]
+
+
+def _boot_from_cd(machine, directory, _root):
+    os.symlink(os.path.abspath(machine.iso), os.path.join(directory, "boot.iso"))
+    return _BOOT_CD
+
+
+def _boot_fast(machine, directory, root):
+    rom = os.path.join(root, _ROM)
+    if not os.path.exists(rom):
+        raise Trouble(f"{_ROM} is not built; run make")
+    layout = fastboot.write_image(machine, os.path.join(directory, "boot.ram"))
+    with open(rom, "rb") as file:
+        _write(directory, "boot.rom", fastboot.option_rom(file.read(), layout))
+    return _BOOT_FAST.format(rom=_ROM_ADDRESS, ram=fastboot.IMAGE_BASE)
+
+
+def _share():
+    places = [os.environ.get("BXSHARE"), "/usr/share/bochs",
+              "/usr/local/share/bochs"]
+    for place in filter(None, places):
+        if os.path.exists(os.path.join(place, "BIOS-bochs-latest")):
+            return place
+    raise Trouble("Bochs has no BIOS; apt-get install bochsbios vgabios")
+
+
+def _write(directory, name, data):
+    with open(os.path.join(directory, name), "wb") as file:
+        file.write(data)
+
+
+def last_words(directory):
+    """What Bochs itself says about its end, or None."""
+    try:
+        with open(os.path.join(directory, "bochs.log"), "rb") as file:
+            log = file.read().decode("utf-8", "replace")
+    except OSError:
+        return None
+    lines = re.findall(r"^\d+p\[(\w+) *\] >>PANIC<< (.*)$", log, re.MULTILINE)
+    if lines:
+        return f"{lines[-1][0]}: {lines[-1][1]}"
+    return None

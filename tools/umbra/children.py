@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: MIT
+"""Child processes and files that do not outlive us, whatever happens.
+
+A child is the leader of its own session: the terminal's Ctrl-C reaches only
+us, and one signal to its group ends it with whatever it has started. Should
+we be killed outright, the kernel kills it; the directory that is then left
+behind is removed by whoever runs next.
+"""
+
+import contextlib
+import ctypes
+import fcntl
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+
+from .trouble import Trouble
+
+_PREFIX = "umbra-run-"
+_PR_SET_PDEATHSIG = 1
+
+
+@contextlib.contextmanager
+def work_directory():
+    """A fresh directory, locked as long as we live, gone afterwards."""
+    _sweep()
+    path = tempfile.mkdtemp(prefix=_PREFIX)
+    try:
+        with _lock(path):
+            yield path
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _lock(directory):
+    fd = os.open(os.path.join(directory, "lock"), os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(fd)
+
+
+def _sweep():
+    """Removes the directories of runs that were killed: ours by owner, with
+    a lock that nobody holds."""
+    top = tempfile.gettempdir()
+    for name in os.listdir(top):
+        path = os.path.join(top, name)
+        if not name.startswith(_PREFIX):
+            continue
+        with contextlib.suppress(OSError):
+            if (os.stat(path).st_uid == os.getuid()
+                    and os.path.exists(os.path.join(path, "lock"))):
+                with _lock(path):
+                    shutil.rmtree(path)
+
+
+class Child:
+    """A program that runs beside us; what it prints goes to a file."""
+
+    def __init__(self, argv, directory, output):
+        libc = ctypes.CDLL(None, use_errno=True)
+        parent = os.getpid()
+
+        def die_with_parent():
+            libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+            if os.getppid() != parent:  # died before the call above
+                os._exit(1)
+
+        try:
+            with open(output, "wb") as sink:
+                self._process = subprocess.Popen(
+                    argv, cwd=directory, stdin=subprocess.DEVNULL, stdout=sink,
+                    stderr=subprocess.STDOUT, start_new_session=True,
+                    preexec_fn=die_with_parent)
+        except OSError as error:
+            raise Trouble(f"cannot start {argv[0]}: "
+                          f"{error.strerror}") from None
+
+    def ended(self):
+        """Its exit status, negative for a signal; None while it runs."""
+        return self._process.poll()
+
+    def kill(self):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()

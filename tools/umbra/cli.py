@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: MIT
+"""The command line: what can be typed, and what it calls."""
+
+import argparse
+import importlib
+import os
+import sys
+
+from . import machine as machines, run as runs
+from .trouble import FAILED, Stopped, Trouble, leave_by_exception
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(
+    os.path.abspath(__file__))))
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message):
+        raise Trouble(f"{message}; {self.prog} --help explains")
+
+
+class _NextGuest(argparse.Action):
+    """--guest, --module, --initrd and --append in the order given: they
+    belong to the guest before them, at first to GUEST."""
+
+    def __call__(self, parser, namespace, value, option=None):
+        ordered = namespace.ordered or []
+        namespace.ordered = ordered + [(self.dest, value)]
+
+
+def _seconds(text):
+    value = float(text)
+    if not 0 < value < 1e9:
+        raise ValueError
+    return value
+
+
+def _cpus(text):
+    value = int(text)
+    if not 1 <= value <= 255:
+        raise ValueError
+    return value
+
+
+def _add_guest_options(parser):
+    def ordered(flag, metavar, text):
+        parser.add_argument(flag, metavar=metavar, action=_NextGuest,
+                            help=text)
+
+    parser.set_defaults(ordered=None)
+    ordered("--append", "STR", "command line of the guest")
+    ordered("--module", "FILE[:STR]", "boot module of the guest, with a string")
+    ordered("--initrd", "FILE", "initial RAM disk of a Linux guest")
+    ordered("--guest", "FILE[:STR]", "a further guest, with a command line; "
+            "--append, --module and --initrd after it are its own")
+    parser.add_argument("--mem", default="512M", metavar="SIZE",
+                        help="memory of each guest (512M)")
+    parser.add_argument("--cpus", type=_cpus, default=1, metavar="N",
+                        help="CPUs of each guest, and of the machine (1)")
+    parser.add_argument("--no-nested", action="store_true",
+                        help="guests see no VMX")
+    parser.add_argument("--set", action="append", default=[],
+                        metavar="KEY=VALUE", help="host.mem=SIZE host.cpus=N "
+                        "host.cpu=MODEL ips=N: the machine; umbra.KEY=VALUE: "
+                        "Umbra's command line; others: each guest's settings")
+
+
+def _parser():
+    parser = _Parser(prog="umbra", description="Runs guests on Umbra.")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND",
+                                     required=True)
+    run = commands.add_parser(
+        "run", help="run a guest", description="Runs a guest; its console is "
+        "standard output, its exit status the guest's.")
+    run.add_argument("file", metavar="GUEST",
+                     help="multiboot ELF kernel or Linux bzImage")
+    _add_guest_options(run)
+    run.add_argument("--engine", choices=("auto", "bochs", "qemu"),
+                     default="auto", help="the emulator (auto)")
+    run.add_argument("--timeout", type=_seconds, metavar="S",
+                     help="end the run after S seconds, with status 124")
+    run.add_argument("--log", metavar="FILE",
+                     help="keep all consoles with time stamps")
+    run.add_argument("--iso", action="store_true",
+                     help="boot through GRUB from a CD, not directly")
+    run.set_defaults(call=_run)
+    for name, text in (("demo", "what Umbra does, in two minutes"),
+                       ("test", "everything that needs no special hardware"),
+                       ("bench", "the figures")):
+        command = commands.add_parser(name, help=text, add_help=False)
+        command.set_defaults(call=_tool(name))
+    return parser
+
+
+def collect_guests(options):
+    """The guests of a command line, each with its own modules."""
+    guests = [machines.Guest(options.file)] if options.file else []
+    for kind, value in options.ordered or []:
+        if kind == "guest":
+            guests.append(machines.Guest(*machines.split_file(value,
+                                                              "--guest")))
+            continue
+        if not guests:
+            raise Trouble(f"--{kind} comes after the --guest it belongs to")
+        if kind == "append":
+            guests[-1].command_line = value
+        elif kind == "module":
+            path, string = machines.split_file(value, "--module")
+            guests[-1].extras.append(
+                machines.extra_module(path, "module", string))
+        else:
+            guests[-1].extras.append(machines.extra_module(value, "initrd", ""))
+    return guests
+
+
+def _run(options, _rest):
+    return runs.run(collect_guests(options), options, ROOT)
+
+
+def _tool(name):
+    def call(_options, rest):
+        module = {"test": "testsuite", "bench": "bench"}.get(name, name)
+        try:
+            tool = importlib.import_module(module)
+        except ModuleNotFoundError as missing:
+            if missing.name != module:
+                raise
+            print("umbra: nothing to measure yet" if name == "bench" else
+                  f"umbra: there is no {name} yet", file=sys.stderr)
+            return 1
+        return tool.main(rest)
+    return call
+
+
+def main(arguments):
+    leave_by_exception()
+    try:
+        options, rest = _parser().parse_known_args(arguments)
+        if rest and options.command not in ("demo", "test", "bench"):
+            raise Trouble(f"unknown argument {rest[0]}; umbra "
+                          f"{options.command} --help explains")
+        return options.call(options, rest)
+    except Trouble as trouble:
+        print(f"umbra: {trouble}", file=sys.stderr)
+        return trouble.status
+    except Stopped as stopped:
+        return stopped.status
+    except BrokenPipeError:
+        # Whoever read our output has left; nothing more can be said.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED

@@ -1,0 +1,194 @@
+# SPDX-License-Identifier: MIT
+"""What comes out of a run, and what goes in: standard output and error, the
+log file, the keyboard."""
+
+import datetime
+import os
+import sys
+import termios
+import time
+
+from . import mux
+
+_CTRL_A = 0x01
+_PARTIAL_LINE_SECONDS = 0.3
+
+
+class Lines:
+    """Cuts a stream of bytes into lines and hands each one on. An unfinished
+    line (a prompt) is handed on when nothing has followed it for a while."""
+
+    def __init__(self, write_line):
+        self._write_line = write_line
+        self._open = b""
+        self._since = 0.0
+
+    def feed(self, data):
+        *lines, self._open = (self._open + data).split(b"\n")
+        self._since = time.monotonic()
+        for line in lines:
+            self._write_line(line.rstrip(b"\r"))
+
+    def flush(self, older_than=0.0):
+        if self._open and time.monotonic() - self._since >= older_than:
+            line, self._open = self._open, b""
+            self._write_line(line.rstrip(b"\r"))
+
+
+class Log:
+    """Everything with wall-clock time stamps and channel names."""
+
+    def __init__(self, file):
+        self._file = file
+        self._lines = {}
+
+    def feed(self, name, data):
+        if name not in self._lines:
+            self._lines[name] = Lines(
+                lambda line: self._write(name, line))
+        self._lines[name].feed(data)
+
+    def note(self, text):
+        self._write("front", text.encode())
+
+    def _write(self, name, line):
+        now = datetime.datetime.now().isoformat("T", "milliseconds")
+        self._file.write(f"{now} {name}| ".encode() + line + b"\n")
+        self._file.flush()
+
+    def close(self):
+        for lines in self._lines.values():
+            lines.flush()
+        self._file.close()
+
+
+class Outputs:
+    """Guests to standard output, Umbra to standard error, all to the log."""
+
+    def __init__(self, guest_names, log=None):
+        self._names = dict(enumerate(guest_names))
+        self._log = log
+        self._prefixed = len(guest_names) > 1
+        self._lines = {}
+
+    def name(self, channel):
+        if channel == mux.MONITOR:
+            return "umbra"
+        return self._names.get(channel - 1, f"guest{channel - 1}")
+
+    def rename(self, guest, name):
+        self._names[guest] = name
+
+    def text(self, event):
+        if self._log:
+            self._log.feed(self.name(event.channel), event.data)
+        if event.channel == mux.MONITOR:
+            write(sys.stderr, event.data)
+        elif not self._prefixed:
+            write(sys.stdout, event.data)
+        else:
+            self._guest_lines(event.channel).feed(event.data)
+
+    def _guest_lines(self, channel):
+        if channel not in self._lines:
+            def line(data):
+                prefix = f"{self.name(channel)}| ".encode()
+                write(sys.stdout, prefix + data + b"\n")
+            self._lines[channel] = Lines(line)
+        return self._lines[channel]
+
+    def note(self, text):
+        """A line of the front end's own."""
+        write(sys.stderr, f"umbra: {text}\n".encode())
+        if self._log:
+            self._log.note(text)
+
+    def tick(self):
+        for lines in self._lines.values():
+            lines.flush(older_than=_PARTIAL_LINE_SECONDS)
+
+    def close(self):
+        for lines in self._lines.values():
+            lines.flush()
+        if self._log:
+            self._log.close()
+
+
+def write(stream, data):
+    stream.flush()
+    stream.buffer.write(data)
+    stream.buffer.flush()
+
+
+class Keyboard:
+    """Standard input. On a terminal every key goes to the guest but Ctrl-A,
+    which starts a command: x quits, c changes between guest and monitor,
+    1..9 selects a guest, Ctrl-A is itself. From a file or a pipe every byte
+    goes to the first guest, and the end of the file ends nothing."""
+
+    def __init__(self):
+        self.fd = None
+        self.channel = mux.guest_channel(0)
+        self.quit = False
+        self._guest = self.channel
+        self._command = False
+        self._saved = None
+        if sys.stdin is not None and not sys.stdin.closed:
+            self.fd = sys.stdin.fileno()
+        self.is_terminal = self.fd is not None and os.isatty(self.fd)
+
+    def __enter__(self):
+        if self.is_terminal and os.tcgetpgrp(self.fd) != os.getpgrp():
+            self.fd = None  # in the background: reading would stop us
+        elif self.is_terminal:
+            self._saved = self.fd, termios.tcgetattr(self.fd)
+            raw = termios.tcgetattr(self.fd)
+            raw[0] &= ~(termios.ICRNL | termios.IXON | termios.ISTRIP)
+            raw[3] &= ~(termios.ICANON | termios.ECHO | termios.ISIG
+                        | termios.IEXTEN)
+            raw[6][termios.VMIN], raw[6][termios.VTIME] = 1, 0
+            termios.tcsetattr(self.fd, termios.TCSADRAIN, raw)
+        return self
+
+    def __exit__(self, *_):
+        if self._saved:
+            fd, attributes = self._saved
+            termios.tcsetattr(fd, termios.TCSADRAIN, attributes)
+
+    def read(self):
+        """[(channel, bytes)] for the machine; None at the end of the input."""
+        data = os.read(self.fd, 4096)
+        if not data:
+            return None
+        if not self.is_terminal:
+            return [(self.channel, data)]
+        return list(self.keys(data))
+
+    def keys(self, data):
+        plain = bytearray()
+        for key in data:
+            if not self._command:
+                if key == _CTRL_A:
+                    self._command = True
+                else:
+                    plain.append(key)
+                continue
+            self._command = False
+            if key == _CTRL_A:
+                plain.append(key)
+                continue
+            if plain:
+                yield self.channel, bytes(plain)
+                plain.clear()
+            self._obey(key)
+        if plain:
+            yield self.channel, bytes(plain)
+
+    def _obey(self, key):
+        if key == ord("x"):
+            self.quit = True
+        elif key == ord("c"):
+            at_monitor = self.channel == mux.MONITOR
+            self.channel = self._guest if at_monitor else mux.MONITOR
+        elif ord("1") <= key <= ord("9"):
+            self._guest = self.channel = mux.guest_channel(key - ord("1"))

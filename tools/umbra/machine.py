@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: MIT
+"""The machine that is to run: what Umbra is given, and how much memory.
+
+Guests reach Umbra as boot modules. A module's string says what it is:
+
+    guest name=hello mem=512M cpus=1 nested=on -- the guest's command line
+    module -- the module's string       a boot module of the guest before it
+    initrd                              likewise, for Linux
+"""
+
+import os
+import re
+from dataclasses import dataclass, field
+
+from . import images, sizes
+from .mux import GUESTS_MAX
+from .trouble import Trouble
+
+# What Umbra needs beside its guests: itself, page tables and shadow tables
+# (these grow with the guests), what alignment to 2 MiB costs.
+UMBRA_MEMORY = 64 * sizes.MIB
+GUEST_OVERHEAD_DIVISOR = 64
+MEMORY_UNIT = 16 * sizes.MIB
+MODULES_MAX = 64
+
+
+@dataclass(frozen=True)
+class Module:
+    path: str
+    string: str
+
+    @property
+    def size(self):
+        return os.path.getsize(self.path)
+
+
+@dataclass
+class Guest:
+    path: str
+    command_line: str = ""
+    extras: list = field(default_factory=list)  # Modules
+
+    def modules(self, name, settings):
+        words = ["guest", f"name={name}", *settings]
+        if self.command_line:
+            words += ["--", self.command_line]
+        return [Module(self.path, " ".join(words)), *self.extras]
+
+
+@dataclass
+class Machine:
+    """All that an engine needs to know."""
+
+    image: str  # Umbra, an ELF file
+    command_line: str
+    modules: list
+    memory: int  # bytes
+    cpus: int
+    cpu_model: str = None  # None: the engine's usual one
+    ips: int = 1_000_000
+    iso: str = None  # boot this CD instead of starting the image directly
+    firmware: str = "bios"  # or "uefi": QEMU with a CD only
+    guest_names: tuple = ()
+
+
+def split_file(text, what):
+    """FILE[:STR], where FILE may hold colons: the first split that names an
+    existing file counts."""
+    if os.path.exists(text):
+        return text, ""
+    for match in re.finditer(":", text):
+        path = text[:match.start()]
+        if os.path.exists(path):
+            return path, text[match.end():]
+    path = text.split(":", 1)[0]
+    raise Trouble(f"{what}: no such file: {path}")
+
+
+def extra_module(path, role, string):
+    images.read_file(path, f"--{role}")
+    if "\n" in string or "\0" in string:
+        raise Trouble(f"--{role}: the string must be one line")
+    return Module(path, f"{role} -- {string}" if string else role)
+
+
+def guest_names(guests):
+    """A name for each guest, from its file; unique, one word, plain ASCII."""
+    names = []
+    for guest in guests:
+        stem = os.path.splitext(os.path.basename(guest.path))[0]
+        stem = re.sub(r"[^A-Za-z0-9_.-]+", "-", stem)[:24].strip("-") or "guest"
+        name, n = stem, 2
+        while name in names:
+            name, n = f"{stem}-{n}", n + 1
+        names.append(name)
+    return tuple(names)
+
+
+def needed_memory(guests, modules, guest_memory):
+    """The least machine memory with which the guests should start."""
+    total = guest_memory * len(guests)
+    files = sum(sizes.round_up(m.size, 4096) for m in modules)
+    return sizes.round_up(total + total // GUEST_OVERHEAD_DIVISOR + files
+                          + UMBRA_MEMORY, MEMORY_UNIT)
+
+
+def check_guests(guests, guest_memory):
+    """Every guest is one, and fits into its memory."""
+    if len(guests) > GUESTS_MAX:
+        raise Trouble(f"{len(guests)} guests; {GUESTS_MAX} is the most")
+    for guest in guests:
+        image = images.recognise(guest.path)
+        extras = sum(extra.size for extra in guest.extras)
+        if image.memory_end + extras > guest_memory:
+            raise Trouble(
+                f"--mem {sizes.show(guest_memory)} is too little: "
+                f"{guest.path} with its modules needs at least "
+                f"{sizes.show(image.memory_end + extras)}")
+        if "\n" in guest.command_line or "\0" in guest.command_line:
+            raise Trouble("--append: the command line must be one line")
+
+
+def check_memory(machine_memory, guests, modules, guest_memory):
+    needed = needed_memory(guests, modules, guest_memory)
+    if machine_memory < needed:
+        files = sum(m.size for m in modules)
+        raise Trouble(
+            f"host.mem={sizes.show(machine_memory)} is too little: "
+            f"{len(guests)} x {sizes.show(guest_memory)} for guests, "
+            f"{sizes.show(files)} of files and Umbra itself make "
+            f"{sizes.show(needed)}; give more, or less --mem")

@@ -1,0 +1,218 @@
+# SPDX-License-Identifier: MIT
+"""One run of a machine, from the start of the engine to the exit status."""
+
+import os
+import re
+import selectors
+import socket
+import time
+
+from . import mux
+from .children import Child, work_directory
+from .trouble import FAILED, TIMED_OUT
+
+_TICK_SECONDS = 0.1
+_LEAVE_SECONDS = 10  # for the machine to stop after its verdict
+_DRAIN_SECONDS = 1  # for the last bytes after the engine's end
+_INPUT_BYTES_MAX = 4096  # read ahead of what the machine has taken
+_READ_BYTES = 65536
+
+
+class Session:
+    def __init__(self, machine, engine, outputs, keyboard, root):
+        self._machine = machine
+        self._engine = engine
+        self._outputs = outputs
+        self._keyboard = keyboard
+        self._root = root
+        self._decoder = mux.Decoder()
+        self._encoder = mux.Encoder()
+        self._selector = selectors.PollSelector()
+        self._line = None  # the serial line, once the engine has connected
+        self._pending = b""  # for the machine
+        self._ready = set()  # channels that take input
+        self._held = []  # input for channels that do not yet
+        self._listening_to_keys = False
+        self.verdict = None
+
+    def run(self, timeout=None):
+        """The exit status of the run."""
+        with work_directory() as directory, socket.socket() as listener:
+            listener.bind(("127.0.0.1", 0))
+            listener.listen(1)
+            port = listener.getsockname()[1]
+            argv = self._engine.command(self._machine, directory, port,
+                                        self._root)
+            child = Child(argv, directory,
+                          os.path.join(directory, "engine.out"))
+            try:
+                return self._attend(child, listener, directory, timeout)
+            finally:
+                child.kill()
+                if self._line:
+                    self._line.close()
+                self._selector.close()
+
+    # --- The loop ---------------------------------------------------------
+
+    def _attend(self, child, listener, directory, timeout):
+        started = time.monotonic()
+        listener.setblocking(False)
+        self._selector.register(listener, selectors.EVENT_READ, self._accept)
+        leave_by = None
+        while child.ended() is None:
+            self._step(_TICK_SECONDS)
+            now = time.monotonic()
+            if self._keyboard.quit:
+                return 0
+            if timeout is not None and now - started >= timeout:
+                self._outputs.note(f"no end after {timeout:g} s (--timeout)")
+                return TIMED_OUT
+            if self.verdict is not None and not self._stays():
+                leave_by = leave_by or now + _LEAVE_SECONDS
+                if now >= leave_by:
+                    self._outputs.note("the machine does not stop after its "
+                                       "verdict; stopped it")
+                    return self.verdict
+        drain_by = time.monotonic() + _DRAIN_SECONDS
+        while self._line and time.monotonic() < drain_by:
+            self._step(_TICK_SECONDS)
+        if self.verdict is not None:
+            return self.verdict
+        self._outputs.note(self._why(child.ended(), directory))
+        return FAILED
+
+    def _step(self, seconds):
+        self._watch_keys()
+        for key, events in self._selector.select(seconds):
+            key.data(events)
+        self._outputs.tick()
+
+    def _stays(self):
+        return "exit=stay" in self._machine.command_line.split()
+
+    def _why(self, status, directory):
+        words = self._engine.last_words(directory)
+        if words:
+            what = f"{self._engine.NAME} stopped: {words}"
+        elif status < 0:
+            what = f"{self._engine.NAME} was killed by signal {-status}"
+        else:
+            what = f"{self._engine.NAME} stopped with status {status}"
+        return (f"the run ended without a verdict: {what}; --log FILE with "
+                "--set umbra.loglevel=debug shows more")
+
+    # --- The machine's serial line ----------------------------------------
+
+    def _accept(self, _events):
+        for key in list(self._selector.get_map().values()):
+            if key.data == self._accept:
+                self._line, _ = key.fileobj.accept()
+                self._selector.unregister(key.fileobj)
+        self._line.setblocking(False)
+        self._line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._selector.register(self._line, selectors.EVENT_READ, self._serve)
+
+    def _serve(self, events):
+        if events & selectors.EVENT_WRITE:
+            self._send()
+        if events & selectors.EVENT_READ and self._line:
+            self._receive()
+
+    def _receive(self):
+        try:
+            data = self._line.recv(_READ_BYTES)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if not data:
+            self._hang_up()
+            return
+        for event in self._decoder.feed(data):
+            if isinstance(event, mux.Text):
+                self._outputs.text(event)
+                self._is_ready(event.channel)
+            else:
+                self._on_record(event.text)
+
+    def _send(self):
+        try:
+            sent = self._line.send(self._pending)
+        except BlockingIOError:
+            return
+        except OSError:
+            self._hang_up()
+            return
+        self._pending = self._pending[sent:]
+        self._want_to_send()
+
+    def _want_to_send(self):
+        if self._line:
+            wanted = selectors.EVENT_READ
+            if self._pending:
+                wanted |= selectors.EVENT_WRITE
+            self._selector.modify(self._line, wanted, self._serve)
+
+    def _hang_up(self):
+        self._selector.unregister(self._line)
+        self._line.close()
+        self._line = None
+
+    def _on_record(self, text):
+        end = re.fullmatch(r"end (\d{1,3})", text)
+        guest = re.fullmatch(r"guest (\d{1,2}) name=(\S+)", text)
+        if end and int(end[1]) <= 255:
+            self.verdict = int(end[1])
+        elif guest and int(guest[1]) < mux.GUESTS_MAX:
+            index = int(guest[1])
+            self._outputs.rename(index, guest[2])
+            self._is_ready(mux.guest_channel(index))
+        else:
+            self._outputs.note(f"unknown record from Umbra: {text!r}")
+
+    # --- The keyboard -----------------------------------------------------
+
+    def _watch_keys(self):
+        """Reads no more than the machine takes."""
+        room = (len(self._pending) + sum(len(d) for _, d in self._held)
+                < _INPUT_BYTES_MAX)
+        wanted = self._line is not None and room or self._keyboard.is_terminal
+        wanted = wanted and self._keyboard.fd is not None
+        if wanted and not self._listening_to_keys:
+            self._selector.register(self._keyboard.fd, selectors.EVENT_READ,
+                                    self._on_keys)
+        elif not wanted and self._listening_to_keys:
+            self._selector.unregister(self._keyboard.fd)
+        self._listening_to_keys = wanted
+
+    def _on_keys(self, _events):
+        before = self._keyboard.channel
+        inputs = self._keyboard.read()
+        if inputs is None:
+            self._selector.unregister(self._keyboard.fd)
+            self._listening_to_keys = False
+            self._keyboard.fd = None
+            return
+        for channel, data in inputs:
+            self._input(channel, data)
+        if self._keyboard.channel != before:
+            name = self._outputs.name(self._keyboard.channel)
+            where = "monitor" if name == "umbra" else name
+            self._outputs.note(f"keys go to {where} (Ctrl-A c changes)")
+
+    def _is_ready(self, channel):
+        if channel not in self._ready:
+            self._ready.add(channel)
+            held, self._held = self._held, []
+            for each, data in held:
+                self._input(each, data)
+
+    def _input(self, channel, data):
+        # A guest's console does not exist before Umbra says so, and a UART
+        # that is being set up throws away what it has received.
+        if channel in self._ready:
+            self._pending += self._encoder.encode(channel, data)
+            self._want_to_send()
+        else:
+            self._held.append((channel, data))

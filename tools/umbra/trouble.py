@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: MIT
+"""How a command ends when it does not end well."""
+
+import signal
+
+# Exit statuses that are not the guest's own; see docs/TESTING.md.
+TIMED_OUT = 124
+FAILED = 125
+
+
+class Trouble(Exception):
+    """Something the user can understand and act on, in one line."""
+
+    status = FAILED
+
+
+class Stopped(BaseException):
+    """A signal asks us to leave. Like KeyboardInterrupt, no `except
+    Exception` catches it, and every `finally` on the way out still runs."""
+
+    def __init__(self, signum):
+        super().__init__(signal.Signals(signum).name)
+        self.status = 128 + signum
+
+
+def leave_by_exception():
+    """Turns the signals that end a program into Stopped, once: the clean-up
+    that the first one starts is not disturbed by a second."""
+    signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+    def stop(signum, _frame):
+        for each in signals:
+            signal.signal(each, signal.SIG_IGN)
+        raise Stopped(signum)
+
+    for each in signals:
+        # nohup and shells that start us in the background ignore on purpose.
+        if signal.getsignal(each) != signal.SIG_IGN:
+            signal.signal(each, stop)
