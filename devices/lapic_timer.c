@@ -47,23 +47,24 @@ static void arm_count(struct lapic *lapic)
 		 : CLOCK_NEVER;
 }
 
-/* Until the guest's TSC reaches the deadline; at once if it is past. */
-static void arm_deadline(struct lapic *lapic, u64 now_ns)
+/* When the guest's TSC reaches the deadline; at once if it is past. */
+static u64 deadline_ns(const struct lapic *lapic, u64 now_ns)
 {
 	u64 ticks = clock_ticks(now_ns, lapic->config.tsc_hz);
 	u64 tsc = ticks + lapic->tsc_offset;
 	u64 due;
 
-	if (!lapic->tsc_deadline) {
-		lapic->timer_due_ns = CLOCK_NEVER;
-	} else if (lapic->tsc_deadline <= tsc) {
-		lapic->timer_due_ns = now_ns;
-	} else if (__builtin_add_overflow(ticks, lapic->tsc_deadline - tsc,
-					  &due)) {
-		lapic->timer_due_ns = CLOCK_NEVER;
-	} else {
-		lapic->timer_due_ns = clock_ns(due, lapic->config.tsc_hz);
-	}
+	if (lapic->tsc_deadline <= tsc)
+		return now_ns;
+	if (__builtin_add_overflow(ticks, lapic->tsc_deadline - tsc, &due))
+		return CLOCK_NEVER;
+	return clock_ns(due, lapic->config.tsc_hz);
+}
+
+static void arm_deadline(struct lapic *lapic, u64 now_ns)
+{
+	lapic->timer_due_ns =
+	    lapic->tsc_deadline ? deadline_ns(lapic, now_ns) : CLOCK_NEVER;
 }
 
 static void disarm(struct lapic *lapic)

@@ -203,68 +203,54 @@ enum err platform_add_vcpu(struct platform *platform, struct lapic *lapic)
 
 /* --- Ports ---------------------------------------------------------------- */
 
-/* All ones in as many bytes as were asked for. */
-static u32 open_bus(u32 bytes)
+/* All ones in as many bytes as are asked for. */
+static u64 all_ones(u32 bytes)
 {
-	return bytes >= 4 ? ~0U : (1U << bytes * 8) - 1;
+	return bytes >= 8 ? ~0ULL : BIT(bytes * 8) - 1;
 }
 
-static u32 read_com1(struct platform *platform, u16 offset, u32 bytes,
-		     u64 now_ns)
+static u32 read_com1(struct platform *platform,
+		     UNUSED const struct platform_access *access, u16 offset)
 {
-	(void)bytes;
-	(void)now_ns;
 	return uart_read(&platform->com1, offset);
 }
 
-static void write_com1(struct platform *platform, u16 offset, u32 bytes,
-		       u32 value, u64 now_ns)
+static void write_com1(struct platform *platform,
+		       UNUSED const struct platform_access *access, u16 offset,
+		       u32 value)
 {
 	u8 byte = (u8)value;
 
-	(void)bytes;
-	(void)now_ns;
 	if (uart_write(&platform->com1, offset, byte) == UART_SENT_BYTE)
 		platform->config.host->console_write(
 		    platform->config.host_context, PLATFORM_COM1, &byte, 1);
 }
 
-static u32 read_nothing(struct platform *platform, u16 offset, u32 bytes,
-			u64 now_ns)
-{
-	(void)platform;
-	(void)offset;
-	(void)now_ns;
-	return open_bus(bytes);
-}
-
 /* POST codes, and the port whose slowness old software uses as a delay. */
-static void write_nothing(struct platform *platform, u16 offset, u32 bytes,
-			  u32 value, u64 now_ns)
+static u32 read_post(UNUSED struct platform *platform,
+		     UNUSED const struct platform_access *access,
+		     UNUSED u16 offset)
 {
-	(void)platform;
-	(void)offset;
-	(void)bytes;
-	(void)value;
-	(void)now_ns;
+	return ~0U;
 }
 
-static u32 read_debug_exit(struct platform *platform, u16 offset, u32 bytes,
-			   u64 now_ns)
+static void write_post(UNUSED struct platform *platform,
+		       UNUSED const struct platform_access *access,
+		       UNUSED u16 offset, UNUSED u32 value)
 {
-	(void)platform;
-	(void)offset;
-	(void)bytes;
-	(void)now_ns;
+}
+
+static u32 read_debug_exit(UNUSED struct platform *platform,
+			   UNUSED const struct platform_access *access,
+			   UNUSED u16 offset)
+{
 	return 0;
 }
 
-static void write_debug_exit(struct platform *platform, u16 offset, u32 bytes,
-			     u32 value, u64 now_ns)
+static void write_debug_exit(struct platform *platform,
+			     UNUSED const struct platform_access *access,
+			     UNUSED u16 offset, u32 value)
 {
-	(void)offset;
-	(void)bytes;
-	(void)now_ns;
 	platform->config.host->end(platform->config.host_context,
 				   PLATFORM_EXIT_CODE, value);
 }
@@ -278,97 +264,112 @@ enum port_width { BYTEWIDE, ANY_WIDTH };
 struct port_range {
 	u16 first, last;
 	enum port_width width;
-	u32 (*read)(struct platform *platform, u16 offset, u32 bytes,
-		    u64 now_ns);
-	void (*write)(struct platform *platform, u16 offset, u32 bytes,
-		      u32 value, u64 now_ns);
+	u32 (*read)(struct platform *platform,
+		    const struct platform_access *access, u16 offset);
+	void (*write)(struct platform *platform,
+		      const struct platform_access *access, u16 offset,
+		      u32 value);
 };
 
 static const struct port_range port_ranges[] = {
     {0x3f8, 0x3ff, BYTEWIDE, read_com1, write_com1},
-    {0x80, 0x80, ANY_WIDTH, read_nothing, write_nothing},
+    {0x80, 0x80, ANY_WIDTH, read_post, write_post},
     {0xf4, 0xf7, ANY_WIDTH, read_debug_exit, write_debug_exit},
 };
 
-static const struct port_range *find_port(u16 port)
+/* The range that answers an access of this width at this port, or NULL. */
+static const struct port_range *find_port(u16 port, u32 bytes)
 {
-	for (u32 i = 0; i < ARRAY_COUNT(port_ranges); i++)
-		if (port >= port_ranges[i].first && port <= port_ranges[i].last)
-			return &port_ranges[i];
+	for (u32 i = 0; i < ARRAY_COUNT(port_ranges); i++) {
+		const struct port_range *range = &port_ranges[i];
+
+		if (port >= range->first && port <= range->last)
+			return range->width == ANY_WIDTH || bytes == 1 ? range
+								       : NULL;
+	}
 	return NULL;
 }
 
 /* One line per second of guest time at most, however much a guest tries. */
-static void note_unclaimed(struct platform *platform, const char *what,
-			   u64 address, u32 bytes, u64 now_ns)
+static void note_unclaimed(struct platform *platform,
+			   const struct platform_access *access,
+			   const char *what, u64 address)
 {
 	platform->unclaimed_count++;
-	if (now_ns < platform->unclaimed_quiet_until_ns)
+	if (access->now_ns < platform->unclaimed_quiet_until_ns)
 		return;
-	platform->unclaimed_quiet_until_ns = now_ns + NS_PER_S;
-	log_debug("guest: %s 0x%lx, %u bytes: no device there (%lu so far)",
-		  what, address, bytes, platform->unclaimed_count);
+	platform->unclaimed_quiet_until_ns = access->now_ns + NS_PER_S;
+	log_debug("guest: %s 0x%lx, vCPU %u: no device there (%lu so far)",
+		  what, address, access->vcpu, platform->unclaimed_count);
 }
 
-static u32 port_read(struct platform *platform, u16 port, u32 bytes, u64 now_ns)
+static u32 read_port(struct platform *platform,
+		     const struct platform_access *access, u16 port)
 {
-	const struct port_range *range = find_port(port);
+	const struct port_range *range = find_port(port, access->bytes);
+
+	if (range)
+		return range->read(platform, access,
+				   (u16)(port - range->first));
+	note_unclaimed(platform, access, "read from port", port);
+	return ~0U;
+}
+
+static void write_port(struct platform *platform,
+		       const struct platform_access *access, u16 port,
+		       u32 value)
+{
+	const struct port_range *range = find_port(port, access->bytes);
+
+	if (range)
+		range->write(platform, access, (u16)(port - range->first),
+			     value);
+	else
+		note_unclaimed(platform, access, "write to port", port);
+}
+
+/* Does the bus deliver the access whole, or byte by byte? */
+static bool is_whole(const struct platform_access *access, u16 port)
+{
+	return access->bytes == 1 || find_port(port, access->bytes);
+}
+
+u32 platform_port_read(struct platform *platform,
+		       const struct platform_access *access, u16 port)
+{
+	struct platform_access byte = *access;
 	u32 value = 0;
 
-	if (range && (range->width == ANY_WIDTH || bytes == 1))
-		return range->read(platform, (u16)(port - range->first), bytes,
-				   now_ns) &
-		       open_bus(bytes);
-	if (!range && bytes == 1)
-		note_unclaimed(platform, "read from port", port, bytes, now_ns);
-	if (bytes == 1)
-		return open_bus(1);
-	for (u32 i = 0; i < bytes; i++)
-		value |= port_read(platform, (u16)(port + i), 1, now_ns)
-			 << i * 8;
-	return value;
-}
-
-static void port_write(struct platform *platform, u16 port, u32 bytes,
-		       u32 value, u64 now_ns)
-{
-	const struct port_range *range = find_port(port);
-
-	value &= open_bus(bytes);
-	if (range && (range->width == ANY_WIDTH || bytes == 1)) {
-		range->write(platform, (u16)(port - range->first), bytes, value,
-			     now_ns);
-		return;
-	}
-	if (bytes == 1) {
-		note_unclaimed(platform, "write to port", port, bytes, now_ns);
-		return;
-	}
-	for (u32 i = 0; i < bytes; i++)
-		port_write(platform, (u16)(port + i), 1, value >> i * 8 & 0xff,
-			   now_ns);
-}
-
-u32 platform_port_read(struct platform *platform, u32 vcpu, u16 port, u32 bytes,
-		       u64 now_ns)
-{
-	u32 value;
-
-	(void)vcpu;
-	CHECK(bytes == 1 || bytes == 2 || bytes == 4);
+	CHECK(access->bytes == 1 || access->bytes == 2 || access->bytes == 4);
 	spin_lock(&platform->lock);
-	value = port_read(platform, port, bytes, now_ns);
+	byte.bytes = 1;
+	if (is_whole(access, port))
+		value = read_port(platform, access, port);
+	else
+		for (u32 i = 0; i < access->bytes; i++)
+			value |=
+			    (read_port(platform, &byte, (u16)(port + i)) & 0xff)
+			    << i * 8;
 	spin_unlock(&platform->lock);
-	return value;
+	return value & (u32)all_ones(access->bytes);
 }
 
-void platform_port_write(struct platform *platform, u32 vcpu, u16 port,
-			 u32 bytes, u32 value, u64 now_ns)
+void platform_port_write(struct platform *platform,
+			 const struct platform_access *access, u16 port,
+			 u32 value)
 {
-	(void)vcpu;
-	CHECK(bytes == 1 || bytes == 2 || bytes == 4);
+	struct platform_access byte = *access;
+
+	CHECK(access->bytes == 1 || access->bytes == 2 || access->bytes == 4);
 	spin_lock(&platform->lock);
-	port_write(platform, port, bytes, value, now_ns);
+	byte.bytes = 1;
+	value &= (u32)all_ones(access->bytes);
+	if (is_whole(access, port))
+		write_port(platform, access, port, value);
+	else
+		for (u32 i = 0; i < access->bytes; i++)
+			write_port(platform, &byte, (u16)(port + i),
+				   value >> i * 8 & 0xff);
 	spin_unlock(&platform->lock);
 }
 
@@ -382,27 +383,29 @@ static void do_outcome(struct platform *platform, u32 vcpu,
 }
 
 /*
- * Registers are four bytes at multiples of 16. Other reads get the bytes that
- * lie there; other writes are dropped, as the manual leaves them undefined.
+ * Registers are four bytes at multiples of 16. Reads inside the four give what
+ * lies there; the rest, undefined in the manual, reads 0 and drops writes.
  */
-static u64 read_lapic(struct lapic *lapic, u64 offset, u32 bytes, u64 now_ns)
+static u64 read_lapic(struct lapic *lapic, const struct platform_access *access,
+		      u32 offset)
 {
-	u64 value;
+	u32 within = offset % 16;
 
-	if (offset % 16 + bytes > 4 && offset % 16)
+	if (within >= 4)
 		return 0;
-	value = lapic_mmio_read(lapic, (u32)align_down(offset, 16), now_ns);
-	return value >> offset % 16 * 8;
+	return lapic_mmio_read(lapic, offset - within, access->now_ns) >>
+	       within * 8;
 }
 
-static void write_lapic(struct platform *platform, u32 vcpu, u64 offset,
-			u32 bytes, u64 value, u64 now_ns)
+static void write_lapic(struct platform *platform,
+			const struct platform_access *access, u32 offset,
+			u32 value)
 {
-	if (offset % 16 || bytes != 4)
+	if (offset % 16 || access->bytes != 4)
 		return;
-	do_outcome(platform, vcpu,
-		   lapic_mmio_write(platform->lapics[vcpu], (u32)offset,
-				    (u32)value, now_ns));
+	do_outcome(platform, access->vcpu,
+		   lapic_mmio_write(platform->lapics[access->vcpu], offset,
+				    value, access->now_ns));
 }
 
 enum platform_msr platform_msr_read(struct platform *platform, u32 vcpu,
@@ -442,35 +445,37 @@ void platform_virtual_eoi(struct platform *platform, u32 vcpu, u8 vector,
 
 /* --- MMIO ----------------------------------------------------------------- */
 
-enum platform_mmio platform_mmio_read(struct platform *platform, u32 vcpu,
-				      gpa_t address, u32 bytes, u64 *value,
-				      u64 now_ns)
+enum platform_mmio platform_mmio_read(struct platform *platform,
+				      const struct platform_access *access,
+				      gpa_t address, u64 *value)
 {
-	struct lapic *lapic = platform->lapics[vcpu];
-	u64 mask = bytes >= 8 ? ~0ULL : BIT(bytes * 8) - 1;
+	struct lapic *lapic = platform->lapics[access->vcpu];
+	u64 mask = all_ones(access->bytes);
 
 	if (lapic_claims(lapic, address)) {
-		*value = read_lapic(lapic, gpa_offset(address), bytes, now_ns) &
-			 mask;
+		*value =
+		    read_lapic(lapic, access, (u32)gpa_offset(address)) & mask;
 		return PLATFORM_MMIO_DONE;
 	}
+	spin_lock(&platform->lock);
+	note_unclaimed(platform, access, "read from memory", gpa_raw(address));
+	spin_unlock(&platform->lock);
 	*value = mask;
-	note_unclaimed(platform, "read from memory", gpa_raw(address), bytes,
-		       now_ns);
 	return PLATFORM_MMIO_ABSENT;
 }
 
-enum platform_mmio platform_mmio_write(struct platform *platform, u32 vcpu,
-				       gpa_t address, u32 bytes, u64 value,
-				       u64 now_ns)
+enum platform_mmio platform_mmio_write(struct platform *platform,
+				       const struct platform_access *access,
+				       gpa_t address, u64 value)
 {
-	if (lapic_claims(platform->lapics[vcpu], address)) {
-		write_lapic(platform, vcpu, gpa_offset(address), bytes, value,
-			    now_ns);
+	if (lapic_claims(platform->lapics[access->vcpu], address)) {
+		write_lapic(platform, access, (u32)gpa_offset(address),
+			    (u32)value);
 		return PLATFORM_MMIO_DONE;
 	}
-	note_unclaimed(platform, "write to memory", gpa_raw(address), bytes,
-		       now_ns);
+	spin_lock(&platform->lock);
+	note_unclaimed(platform, access, "write to memory", gpa_raw(address));
+	spin_unlock(&platform->lock);
 	return PLATFORM_MMIO_ABSENT;
 }
 

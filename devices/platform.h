@@ -113,25 +113,31 @@ MUST_CHECK enum err platform_init(struct platform *platform,
 MUST_CHECK enum err platform_add_vcpu(struct platform *platform,
 				      struct lapic *lapic);
 
-/* --- Accesses, by `vcpu`, from the exit handlers --------------------------
- *
- * Ports: bytes is 1, 2 or 4. What nobody claims reads all ones; writes to it
- * are dropped.
- */
-u32 platform_port_read(struct platform *platform, u32 vcpu, u16 port, u32 bytes,
-		       u64 now_ns);
-void platform_port_write(struct platform *platform, u32 vcpu, u16 port,
-			 u32 bytes, u32 value, u64 now_ns);
+/* --- Accesses, from the exit handlers ------------------------------------- */
 
-/* MMIO: bytes is 1 to 8. ABSENT: no device there; reads gave all ones. */
+/* Who accesses, when, and how wide. */
+struct platform_access {
+	u32 vcpu;
+	u32 bytes; /* ports: 1, 2 or 4; MMIO: 1 to 8 */
+	u64 now_ns;
+};
+
+/* What nobody claims reads all ones; writes to it are dropped. */
+u32 platform_port_read(struct platform *platform,
+		       const struct platform_access *access, u16 port);
+void platform_port_write(struct platform *platform,
+			 const struct platform_access *access, u16 port,
+			 u32 value);
+
+/* ABSENT: no device is there; a read gave all ones, a write was dropped. */
 enum platform_mmio { PLATFORM_MMIO_DONE, PLATFORM_MMIO_ABSENT };
 
-enum platform_mmio platform_mmio_read(struct platform *platform, u32 vcpu,
-				      gpa_t address, u32 bytes, u64 *value,
-				      u64 now_ns);
-enum platform_mmio platform_mmio_write(struct platform *platform, u32 vcpu,
-				       gpa_t address, u32 bytes, u64 value,
-				       u64 now_ns);
+enum platform_mmio platform_mmio_read(struct platform *platform,
+				      const struct platform_access *access,
+				      gpa_t address, u64 *value);
+enum platform_mmio platform_mmio_write(struct platform *platform,
+				       const struct platform_access *access,
+				       gpa_t address, u64 value);
 
 /* MSRs: IA32_APIC_BASE, IA32_TSC_DEADLINE and 0x800-0x8ff. */
 enum platform_msr {
