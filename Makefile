@@ -86,8 +86,7 @@ $(B)/image/%.o: %.c Makefile
 
 $(B)/image/%.o: %.asm Makefile
 	@mkdir -p $(@D)
-	$(NASM) -f elf64 -w+all -w-reloc-abs-dword -w-reloc-rel-dword \
-		-werror -I. -I$(B)/ -MD $(@:.o=.d) -MP $< -o $@
+	$(NASM) -f elf64 -w+all -w+error -I. -I$(B)/ -MD $(@:.o=.d) -MP $< -o $@
 
 # --- Guests ---------------------------------------------------------------
 # guests/NAME.c with the runtime in guests/lib/ is build/guests/NAME.elf, a
@@ -104,8 +103,7 @@ $(B)/guests/lib/layout.inc: guests/lib/layout.h
 	sed -n 's/^#define \([A-Z0-9_]* .*\)/%define \1/p' $< > $@
 $(B)/guestobj/%.o: %.asm $(B)/guests/lib/layout.inc Makefile
 	@mkdir -p $(@D)
-	$(NASM) -f elf64 -w+all -w-reloc-abs-dword -w-reloc-rel-dword \
-		-werror -I. -I$(B)/ -MD $(@:.o=.d) -MP $< -o $@
+	$(NASM) -f elf64 -w+all -w+error -I. -I$(B)/ -MD $(@:.o=.d) -MP $< -o $@
 $(B)/guestobj/%.o: %.c Makefile
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c $< -o $@

@@ -21,6 +21,9 @@ SLOTS = threading.BoundedSemaphore(2)
 #: Options of gcc that clang does not know.
 GCC_ONLY = re.compile(r"-Wlogical-op|-Wduplicated-|-Wframe-larger-than")
 
+#: Not compiled like the rest of their folder.
+MORE_FLAGS = {"tests/machine/stub.c": ["-ffreestanding", "-m32"]}
+
 CPPCHECK = ["cppcheck", "-q", "--enable=warning,portability,performance",
             "--inline-suppr", "--std=c11", "--platform=unix64", "--force",
             "--error-exitcode=1", "-I.",
@@ -73,11 +76,20 @@ def check_tidy(tree):
 
     def analyse(path):
         flags = host if path.startswith("tests/") else image
-        return run(tree, ["clang-tidy", "--quiet", path, "--", *flags])
+        flags = flags + MORE_FLAGS.get(path, [])
+        status, said = run(tree, ["clang-tidy", "--quiet", path, "--", *flags])
+        return status, tidy_lines(tree, said)
 
     sources = [path for path in c_files(tree) if path.endswith(".c")]
     config = tree.text(".clang-tidy").split()
     return each_file(tree, "tidy", image + host + config, sources, analyse)
+
+
+def tidy_lines(tree, said):
+    """Findings and their notes, without quoted code, from the root on."""
+    kept = [line.replace(f"{tree.root}/", "") for line in said.splitlines()
+            if re.match(r"^\S+:\d+:\d+: |^error: ", line)]
+    return "\n".join(kept) or said
 
 
 def each_file(tree, name, options, paths, examine):
@@ -97,7 +109,8 @@ def each_file(tree, name, options, paths, examine):
         return None
 
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
-        return [said for said in pool.map(finding, paths) if said]
+        return [line for said in pool.map(finding, paths) if said
+                for line in said.splitlines()]
 
 
 def digest(tree, path, options):

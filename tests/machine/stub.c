@@ -191,11 +191,11 @@ static u8 get(void)
 	return in8(COM1);
 }
 
-static void echo(void)
+/* The next byte that was meant for the guest. */
+static u8 get_guest_byte(void)
 {
-	char channel = '@';
+	static char channel = '@';
 
-	select_channel('A');
 	for (;;) {
 		u8 c = get();
 
@@ -205,14 +205,23 @@ static void echo(void)
 				channel = (char)c;
 				continue;
 			}
-			put(RS);
 		}
-		if (channel != 'A')
-			continue;
-		put(c);
-		if (c == 'q')
-			break;
+		if (channel == 'A')
+			return c;
 	}
+}
+
+static void echo(void)
+{
+	u8 c;
+
+	select_channel('A');
+	do {
+		c = get_guest_byte();
+		if (c == RS)
+			put(RS);
+		put(c);
+	} while (c != 'q');
 	select_channel('@');
 }
 

@@ -231,7 +231,7 @@ static void too_many_regions_are_counted_in_words(void **state)
 {
 	(void)state;
 	for (u32 i = 0; i < 200; i++)
-		mb1_entry(20, i * 2 * MIB, MIB, 1);
+		mb1_entry(20, 2 * MIB * i, MIB, 1);
 	assert_int_equal(read_mb1(), OK);
 	assert_int_equal(boot.memory.region_count, REGIONS_MAX);
 	assert_int_equal(host_log_count, 1);

@@ -81,7 +81,8 @@ def command(machine, directory, port, root):
 
 
 def _boot_from_cd(machine, directory, _root):
-    os.symlink(os.path.abspath(machine.iso), os.path.join(directory, "boot.iso"))
+    os.symlink(os.path.abspath(machine.iso),
+               os.path.join(directory, "boot.iso"))
     return _BOOT_CD
 
 

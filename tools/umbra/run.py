@@ -6,7 +6,6 @@ import os
 import re
 
 from . import console, engines, machine as machines, sizes
-from .children import work_directory
 from .session import Session
 from .trouble import Trouble
 
