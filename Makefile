@@ -111,6 +111,7 @@ $(B)/guests/%.elf: $(B)/guestobj/guests/%.o $(GUEST_LIB_OBJECTS) \
 		   guests/lib/guest.ld
 	@mkdir -p $(@D)
 	$(LD) $(LDFLAGS) -T guests/lib/guest.ld $(filter %.o,$^) -o $@
+$(B)/guests/faults.elf: $(B)/guestobj/guests/faults32.o
 $(B)/guests/%.elf32: $(B)/guests/%.elf
 	$(OBJCOPY) -O elf32-i386 $< $@
 

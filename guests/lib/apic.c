@@ -15,6 +15,7 @@
 
 #define SVR_ENABLE         BIT(8)
 
+#define ICR_NMI            (4u << 8)
 #define ICR_INIT           (5u << 8)
 #define ICR_SIPI           (6u << 8)
 #define ICR_PENDING        BIT(12) /* memory-mapped mode only */
@@ -128,6 +129,11 @@ static void command(u32 apic_id, u32 low)
 void apic_send(u32 apic_id, u8 vector)
 {
 	command(apic_id, ICR_ASSERT | vector);
+}
+
+void apic_send_nmi(u32 apic_id)
+{
+	command(apic_id, ICR_ASSERT | ICR_NMI);
 }
 
 void apic_broadcast(u8 vector)

@@ -53,6 +53,7 @@ u32 apic_id(void);
 void apic_end_of_interrupt(void);
 
 void apic_send(u32 apic_id, u8 vector);
+void apic_send_nmi(u32 apic_id);
 
 /* To all CPUs but the one that calls. */
 void apic_broadcast(u8 vector);

@@ -143,6 +143,12 @@ void trap_handle(u32 vector, trap_handler *handler)
 	handlers[vector & 0xff] = handler;
 }
 
+u64 trap_use_fault_stack(u32 vector)
+{
+	idt[vector & 0xff].ist = IST_FAULT;
+	return cpus[cpu_index()].tss.ist[IST_FAULT - 1];
+}
+
 static const char *name_of(u64 vector)
 {
 	static const char *const names[VECTOR_EXCEPTIONS] = {

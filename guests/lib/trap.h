@@ -47,6 +47,12 @@ void trap_init_cpu(u32 cpu_index);
 /* NULL: none. An interrupt's handler signals its end to the APIC itself. */
 void trap_handle(u32 vector, trap_handler *handler);
 
+/*
+ * Lets a vector be served on this CPU's fault stack, on which every delivery
+ * begins anew at the top. Returns the top.
+ */
+u64 trap_use_fault_stack(u32 vector);
+
 /* Index of the CPU that calls; 0 is the one that the loader started. */
 u32 cpu_index(void);
 

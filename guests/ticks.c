@@ -1,0 +1,316 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What single operations cost the guest, in ticks of its TSC: one line each,
+ *
+ *	ticks NAME PER_OPERATION.TENTH
+ *
+ * for the benchmarks. The loop around the operation is part of the figure;
+ * the line `nothing` shows what an empty loop costs.
+ *
+ *	n=N      how often each is done (default 1000)
+ *	cpus=N   with 2 or more: interrupts from one CPU to another, too
+ */
+#include "guests/lib/guest.h"
+
+#define COUNT_DEFAULT          1000
+
+#define MSR_TSC_ADJUST         0x3bu
+#define MSR_KERNEL_GS_BASE     0xc0000102u
+#define CR0_WP                 BIT(16)
+#define POST_PORT              0x80
+
+#define CPUID_1_ECX_HYPERVISOR BIT(31)
+#define CPUID_7_EBX_TSC_ADJUST BIT(1)
+
+/* --- The operations ------------------------------------------------------- */
+
+static void nothing(void)
+{
+	__asm__ volatile("");
+}
+
+static void do_cpuid(void)
+{
+	cpuid(0, 0);
+}
+
+static void do_vmcall(void)
+{
+	/* A number that no hypervisor knows: refused, which is all it takes. */
+	__asm__ volatile("vmcall" : : "a"(~0ull) : "memory");
+}
+
+static void do_port_out(void)
+{
+	out8(POST_PORT, 0);
+}
+
+static void do_port_in(void)
+{
+	in8(POST_PORT);
+}
+
+static void do_rdtsc(void)
+{
+	rdtsc();
+}
+
+static void do_rdmsr(void)
+{
+	rdmsr(MSR_TSC_ADJUST);
+}
+
+static void do_wrmsr(void)
+{
+	wrmsr(MSR_TSC_ADJUST, 0);
+}
+
+static void do_rdmsr_apic_base(void)
+{
+	rdmsr(MSR_APIC_BASE);
+}
+
+static void do_kernel_gs_base(void)
+{
+	wrmsr(MSR_KERNEL_GS_BASE, 0);
+}
+
+static void do_wbinvd(void)
+{
+	__asm__ volatile("wbinvd" ::: "memory");
+}
+
+static void do_toggle_wp(void)
+{
+	write_cr0(read_cr0() ^ CR0_WP);
+}
+
+static void do_reload_cr3(void)
+{
+	write_cr3(read_cr3());
+}
+
+static void do_cr8(void)
+{
+	__asm__ volatile("mov %0, %%cr8" ::"r"(0ull));
+}
+
+static void do_debug_register(void)
+{
+	__asm__ volatile("mov %0, %%dr0" ::"r"(0ull));
+}
+
+static void do_invlpg(void)
+{
+	__asm__ volatile("invlpg (%0)" ::"r"(do_invlpg) : "memory");
+}
+
+static void do_pause(void)
+{
+	cpu_pause();
+}
+
+static void do_uart_status(void)
+{
+	in8(0x3f8 + 5);
+}
+
+static void do_apic_read(void)
+{
+	apic_read(APIC_TPR);
+}
+
+static void do_apic_write(void)
+{
+	apic_write(APIC_TPR, 0);
+}
+
+static void do_page_fault(void)
+{
+	register u32 fault __asm__("r8");
+
+	__asm__ volatile(TRY("movb $0, (%1)")
+			 : "=&r"(fault)
+			 : "r"(64 * GIB)
+			 : "memory");
+}
+
+/* --- Interrupts ----------------------------------------------------------- */
+
+static volatile u64 interrupt_count;
+
+static void on_interrupt(struct trap_frame *frame)
+{
+	(void)frame;
+	interrupt_count++;
+	apic_end_of_interrupt();
+}
+
+static void wait_spinning(u64 count_before)
+{
+	interrupts_on();
+	while (interrupt_count == count_before)
+		cpu_pause();
+	interrupts_off();
+}
+
+static void do_self_ipi(void)
+{
+	u64 before = interrupt_count;
+
+	apic_send(apic_id(), VECTOR_IPI);
+	wait_spinning(before);
+}
+
+static void do_self_ipi_sleeping(void)
+{
+	u64 before = interrupt_count;
+
+	apic_send(apic_id(), VECTOR_IPI);
+	while (interrupt_count == before)
+		cpu_sleep();
+}
+
+static void do_timer(void)
+{
+	u64 before = interrupt_count;
+
+	timer_start(TIMER_BEST, 0);
+	wait_spinning(before);
+}
+
+static void do_timer_sleeping(void)
+{
+	u64 before = interrupt_count;
+
+	timer_start(TIMER_BEST, 0);
+	while (interrupt_count == before)
+		cpu_sleep();
+}
+
+/* --- Interrupts between two CPUs ------------------------------------------ */
+
+enum other_cpu { OTHER_NOT_THERE, OTHER_SPINS, OTHER_SLEEPS };
+
+static volatile enum other_cpu other_cpu;
+static volatile u64 other_count; /* what the other CPU has received */
+static volatile u32 other_apic_id;
+
+static void on_other(struct trap_frame *frame)
+{
+	(void)frame;
+	other_count++;
+	apic_end_of_interrupt();
+}
+
+static void work_of_other(u32 index)
+{
+	if (index != 1)
+		return;
+	other_apic_id = apic_id();
+	other_cpu = OTHER_SPINS;
+	for (;;) {
+		if (other_cpu == OTHER_SLEEPS) {
+			cpu_sleep();
+		} else {
+			interrupts_on();
+			cpu_pause();
+			interrupts_off();
+		}
+	}
+}
+
+static void do_ipi(void)
+{
+	u64 before = other_count;
+
+	apic_send(other_apic_id, VECTOR_IPI + 1);
+	while (other_count == before)
+		cpu_pause();
+}
+
+/* --- Measuring ------------------------------------------------------------ */
+
+static void measure(const char *name, void (*operation)(void))
+{
+	u64 count = boot_number("n", COUNT_DEFAULT);
+	u64 start, tenths;
+
+	if (count == 0)
+		count = 1;
+	operation(); /* whatever happens only once */
+	start = rdtsc();
+	for (u64 i = 0; i < count; i++)
+		operation();
+	tenths = (rdtsc() - start) * 10 / count;
+	print("ticks %s %lu.%lu\n", name, tenths / 10, tenths % 10);
+}
+
+static bool has_tsc_adjust(void)
+{
+	return cpuid(0, 0).eax >= 7 && cpuid(7, 0).ebx & CPUID_7_EBX_TSC_ADJUST;
+}
+
+static void measure_instructions(void)
+{
+	measure("nothing", nothing);
+	measure("cpuid", do_cpuid);
+	if (cpuid(1, 0).ecx & CPUID_1_ECX_HYPERVISOR)
+		measure("vmcall", do_vmcall);
+	measure("port_out", do_port_out);
+	measure("port_in", do_port_in);
+	measure("uart_status", do_uart_status);
+	measure("rdtsc", do_rdtsc);
+	if (has_tsc_adjust()) {
+		measure("rdmsr_tsc_adjust", do_rdmsr);
+		measure("wrmsr_tsc_adjust", do_wrmsr);
+	}
+	measure("wrmsr_kernel_gs_base", do_kernel_gs_base);
+	measure("wbinvd", do_wbinvd);
+	measure("toggle_cr0_wp", do_toggle_wp);
+	measure("reload_cr3", do_reload_cr3);
+	measure("cr8", do_cr8);
+	measure("debug_register", do_debug_register);
+	measure("invlpg", do_invlpg);
+	measure("pause", do_pause);
+	measure("page_fault", do_page_fault);
+}
+
+static void measure_interrupts(void)
+{
+	trap_handle(VECTOR_TIMER, on_interrupt);
+	trap_handle(VECTOR_IPI, on_interrupt);
+	measure("rdmsr_apic_base", do_rdmsr_apic_base);
+	measure("apic_read", do_apic_read);
+	measure("apic_write", do_apic_write);
+	measure("self_ipi", do_self_ipi);
+	measure("self_ipi_sleeping", do_self_ipi_sleeping);
+	measure("timer", do_timer);
+	measure("timer_sleeping", do_timer_sleeping);
+}
+
+static void measure_other_cpu(void)
+{
+	trap_handle(VECTOR_IPI + 1, on_other);
+	if (smp_expected() < 2)
+		return;
+	smp_start(work_of_other, 1000000);
+	check(other_cpu == OTHER_SPINS, "other_cpu_starts", "it does not");
+	if (other_cpu != OTHER_SPINS)
+		return;
+	measure("ipi", do_ipi);
+	other_cpu = OTHER_SLEEPS;
+	do_ipi();
+	measure("ipi_to_sleeping", do_ipi);
+}
+
+u8 guest_main(void)
+{
+	measure_instructions();
+	if (apic_mode() != APIC_NONE) {
+		measure_interrupts();
+		measure_other_cpu();
+	}
+	check(true, "measured", "-");
+	return result_print();
+}
