@@ -42,7 +42,7 @@ devices.pure		:= lapic lapic_deliver lapic_timer platform uart
 migrate.pure		:=
 loader.pure		:= boot_info cmdline guest_plan multiboot1_info \
 			   multiboot2_info options region_map
-acpi.pure		:=
+acpi.pure		:= acpi acpi_table fadt madt mcfg s5
 arch/x86/vmx.pure	:=
 
 arch/x86/cpu.hard	:=

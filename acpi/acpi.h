@@ -6,7 +6,8 @@
  *
  * The tables are foreign bytes: every address, length and checksum is checked
  * before use, and a bad table costs one warning and only what it would have
- * told. No AML is interpreted; see acpi/s5.h for the one object that we need.
+ * told. No AML is interpreted; acpi/s5.c says how the one object that we need
+ * is found.
  */
 #ifndef ACPI_ACPI_H
 #define ACPI_ACPI_H
@@ -82,7 +83,8 @@ struct acpi_info {
 	struct acpi_ecam ecams[ACPI_ECAMS_MAX];
 	u32 ecam_count;
 
-	hpa_t local_apic; /* 0: no MADT; else MMIO base of every local APIC */
+	bool has_madt;
+	hpa_t local_apic; /* MMIO base of every CPU's local APIC */
 	bool has_pic;     /* dual 8259s, to be masked */
 
 	bool has_fadt;
