@@ -37,7 +37,7 @@ struct root {
 };
 
 /* Whether `bytes` begins with a valid root pointer of version 1 or 2. */
-static bool is_rsdp(const u8 *bytes, u64 readable)
+static bool is_rsdp(const u8 *bytes, u32 readable)
 {
 	if (readable < RSDP_V1_BYTES ||
 	    memcmp(bytes, RSDP_SIGNATURE, strlen(RSDP_SIGNATURE)) != 0 ||
@@ -52,15 +52,16 @@ static bool scan(const struct acpi_memory *memory, u64 at, u64 bytes,
 {
 	if (!acpi_memory_is_readable(memory, at, bytes))
 		return false;
-	for (u64 offset = 0; offset < bytes; offset += RSDP_ALIGN) {
-		const u8 *here = phys_ptr(hpa(at + offset));
+	for (u64 offset = 0; offset + RSDP_V1_BYTES <= bytes;
+	     offset += RSDP_ALIGN) {
+		u64 here = at + offset;
+		struct acpi_table found = {phys_ptr(hpa(here)), RSDP_V2_BYTES};
 
-		if (is_rsdp(here, bytes - offset)) {
-			u64 length = bytes - offset < RSDP_V2_BYTES
-					 ? RSDP_V1_BYTES
-					 : RSDP_V2_BYTES;
-
-			*rsdp = (struct acpi_table){here, (u32)length};
+		/* The end of the area cuts no pointer that begins in it. */
+		if (!acpi_memory_is_readable(memory, here, RSDP_V2_BYTES))
+			found.length = RSDP_V1_BYTES;
+		if (is_rsdp(found.bytes, found.length)) {
+			*rsdp = found;
 			return true;
 		}
 	}
@@ -130,7 +131,11 @@ static void read_table(struct acpi_info *info, const struct acpi_memory *memory,
 {
 	struct acpi_table table;
 
-	if (open_first(memory, at, "APIC", !info->has_madt, &table))
+	if (!acpi_memory_is_readable(memory, at, ACPI_HEADER_BYTES))
+		log_warn("ACPI: a table at %#lx is left out: it does not lie "
+			 "in memory that can be read",
+			 at);
+	else if (open_first(memory, at, "APIC", !info->has_madt, &table))
 		madt_read(info, &table);
 	else if (open_first(memory, at, "FACP", !info->has_fadt, &table))
 		read_fadt(info, memory, &table);
