@@ -74,7 +74,7 @@ CFLAGS := -std=gnu11 -O2 -g -ffreestanding -fno-pic -fno-pie \
 	  -mno-red-zone -mgeneral-regs-only -fno-stack-protector \
 	  -fno-omit-frame-pointer -fno-asynchronous-unwind-tables \
 	  -fno-strict-aliasing -fcf-protection=none -fno-common \
-	  -ffile-prefix-map=$(CURDIR)=. -Wframe-larger-than=1024 $(WARNINGS)
+	  -ffile-prefix-map='$(CURDIR)'=. -Wframe-larger-than=1024 $(WARNINGS)
 LDFLAGS := -nostdlib -static -z noexecstack -z max-page-size=4096 \
 	   --build-id=none --no-warn-rwx-segments
 
@@ -220,7 +220,7 @@ clean:
 
 # For the tools: the words of a variable (tools/tree.py).
 print-%:
-	@echo $($*)
+	@:$(info $($*))
 
 # What is missing on this machine is installed before anything is built: a
 # matter of milliseconds when all is there. SETUP=no goes without.

@@ -8,6 +8,7 @@ tiny tree that holds exactly one fault.
 import functools
 import os
 import pathlib
+import shlex
 import subprocess
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -45,12 +46,12 @@ class Tree:
 
     @functools.lru_cache(maxsize=None)
     def make_words(self, variable):
-        """The words of a Makefile variable, expanded."""
+        """The words of a Makefile variable, expanded; quotes as in a shell."""
         done = subprocess.run(
             ["make", "-s", "--no-print-directory", f"print-{variable}"],
             cwd=self.root, env=environment_without_make(), check=True,
             stdout=subprocess.PIPE, text=True)
-        return done.stdout.split()
+        return shlex.split(done.stdout)
 
 
 def environment_without_make():

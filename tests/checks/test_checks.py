@@ -31,7 +31,7 @@ CFLAGS := -std=gnu11 -O2 -ffreestanding -Wall -Wextra -Werror
 HOST_CFLAGS := $(CFLAGS)
 all: objects
 print-%:
-\t@echo $($*)
+\t@:$(info $($*))
 """
 
 
@@ -80,6 +80,13 @@ FAULTS = {
         ("a lower floor includes a higher one",
          {"mm/page.c": c("#include \"arch/x86/cpu/msr.h\"\n")},
          r"mm/page\.c:2: mm may not include from arch/x86/cpu"),
+        ("a guest that includes a part of Umbra",
+         {"guests/g.c": c("#include \"mm/page.h\"\n")},
+         r"guests/g\.c:2: guests may not include from mm"),
+        ("Umbra includes a part of a guest",
+         {"mm/page.c": c("#include \"guests/lib/g.h\"\n"),
+          "guests/lib/g.h": header("GUESTS_LIB_G_H")},
+         r"mm/page\.c:2: mm may not include from guests/lib"),
         ("a C library header",
          {"mm/page.c": c("#include <stdio.h>\n")},
          r"mm/page\.c:2: <stdio\.h> is not a freestanding header"),

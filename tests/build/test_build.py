@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: MIT
+"""The build gives the same bytes anywhere, with any compiler prefix."""
+
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import tempfile
+import unittest
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
+sys.path.insert(0, str(ROOT / "tools"))
+
+import tree
+
+#: What `make` makes for users, as far as it makes it.
+PRODUCTS = ("umbra.elf", "umbra.iso", "guests/*.elf", "image/**/*.o")
+
+CROSS = "x86_64-elf-"
+
+#: What CROSS_COMPILE is put in front of.
+CROSS_TOOLS = ("gcc", "ld", "nm", "objcopy")
+
+
+def copy_tree(target):
+    source = tree.Tree()
+    for path in source.paths:
+        (target / path).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(source.root / path, target / path)
+
+
+def build(folder, *words, **environment):
+    outer = tree.environment_without_make()
+    done = subprocess.run(["make", "-s", "SETUP=no", *words, "all"],
+                          cwd=folder, env=dict(outer, **environment),
+                          text=True, check=False, stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT)
+    if done.returncode:
+        raise AssertionError("make failed:\n" + done.stdout)
+
+
+def products(folder):
+    """{name: bytes} of everything that the build makes for users."""
+    made = folder / "build"
+    return {str(path.relative_to(made)): path.read_bytes()
+            for pattern in PRODUCTS for path in sorted(made.glob(pattern))}
+
+
+def plant_cross_tools(folder):
+    """gcc and its like under their cross names alone; the bare names fail."""
+    for name in CROSS_TOOLS:
+        (folder / (CROSS + name)).symlink_to(shutil.which(name))
+        trap = folder / name
+        trap.write_text(f"#!/bin/sh\necho bare {name} was called >&2\nexit 1\n")
+        trap.chmod(0o755)
+
+
+class Build(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.scratch = tempfile.TemporaryDirectory()
+        cls.addClassCleanup(cls.scratch.cleanup)
+        cls.here = pathlib.Path(cls.scratch.name) / "a"
+        copy_tree(cls.here)
+        build(cls.here, "-j2")
+        cls.reference = products(cls.here)
+
+    def assert_same(self, other):
+        self.assertTrue(self.reference)
+        self.assertEqual(set(self.reference), set(other))
+        different = [name for name in self.reference
+                     if self.reference[name] != other[name]]
+        self.assertEqual(different, [])
+
+    def test_another_folder_day_and_language_give_the_same_bytes(self):
+        with tempfile.TemporaryDirectory() as scratch:
+            there = pathlib.Path(scratch) / "another folder" / "deeper"
+            copy_tree(there)
+            for path in there.rglob("*"):
+                os.utime(path, (1e9, 1e9))
+            build(there, "-j1", TZ="Pacific/Auckland", LC_ALL="C.UTF-8")
+            self.assert_same(products(there))
+
+    def test_cross_tools_alone_give_the_same_bytes(self):
+        with tempfile.TemporaryDirectory() as scratch:
+            there = pathlib.Path(scratch)
+            copy_tree(there)
+            tools = there / "tools-on-path"
+            tools.mkdir()
+            plant_cross_tools(tools)
+            build(there, "-j2", f"CROSS_COMPILE={CROSS}",
+                  PATH=f"{tools}:{os.environ['PATH']}")
+            self.assert_same(products(there))
