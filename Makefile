@@ -33,9 +33,9 @@ FLOORS := lib mm arch/x86/ept pml shadow nested devices migrate loader acpi \
 	  arch/x86/cpu arch/x86/vmx drivers core boot
 
 lib.pure		:= err fmt string
-mm.pure			:=
-arch/x86/ept.pure	:=
-pml.pure		:=
+mm.pure			:= frame_alloc dirty_log guest_mem
+arch/x86/ept.pure	:= ept_entry ept_walk ept ept_track
+pml.pure		:= pml track
 shadow.pure		:=
 nested.pure		:=
 devices.pure		:= lapic lapic_deliver lapic_timer platform uart

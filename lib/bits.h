@@ -45,6 +45,16 @@ static inline bool is_aligned(u64 value, u64 alignment)
 	return (value & (alignment - 1)) == 0;
 }
 
+/* How many bits are set. (The compiler's own may call a library.) */
+static inline u32 bits_count(u64 value)
+{
+	value -= (value >> 1) & 0x5555555555555555ULL;
+	value = (value & 0x3333333333333333ULL) +
+		((value >> 2) & 0x3333333333333333ULL);
+	value = (value + (value >> 4)) & 0x0f0f0f0f0f0f0f0fULL;
+	return (u32)((value * 0x0101010101010101ULL) >> 56);
+}
+
 static inline u32 low32(u64 value)
 {
 	return (u32)value;

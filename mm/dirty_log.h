@@ -58,6 +58,7 @@
 
 #include "lib/err.h"
 #include "mm/addr.h"
+#include "mm/frame_alloc.h"
 
 #define DIRTY_WORD_PAGES 64 /* pages of one word, and of one dirty_word */
 
@@ -65,10 +66,10 @@ struct dirty_log {
 	u64 *dirty;        /* one bit per page */
 	u64 *summary;      /* one bit per word of `dirty` that may be nonzero */
 	u64 *known;        /* one bit per page that is guest memory */
-	u64 page_count;    /* covered: from address 0, holes included */
+	u64 word_count;    /* of `dirty`: from address 0, holes included */
 	u64 foreign_count; /* marks of what is not guest memory; ignored */
 	hpa_t storage;
-	u32 storage_order;
+	enum frame_order storage_order;
 };
 
 /* Up to 64 pages that a harvest took: bit n is the page at base + n * 4K. */
@@ -84,7 +85,7 @@ struct dirty_batch {
 	u32 count;
 };
 
-/* For addresses below `limit`; knows no page yet. */
+/* For addresses below `limit`; knows no page yet. ERR_RANGE: absurd limit. */
 MUST_CHECK enum err dirty_log_create(struct dirty_log *log, gpa_t limit,
 				     const char *who);
 void dirty_log_destroy(struct dirty_log *log);
@@ -93,13 +94,19 @@ void dirty_log_destroy(struct dirty_log *log);
 void dirty_log_cover(struct dirty_log *log, gpa_t base, u64 bytes);
 
 /*
- * The page of `address` was written. Addresses outside guest memory are
- * counted and otherwise ignored. Safe on any CPU; about ten instructions.
+ * The pages in the 64 pages around `base` whose bits are set were written.
+ * Pages that are no guest memory are counted and otherwise ignored. Any CPU,
+ * any time. When it returns, a harvest that begins finds the pages.
  */
-void dirty_log_mark(struct dirty_log *log, gpa_t address);
-
-/* The pages of base + n * 4K for each set bit n; base is 64-page aligned. */
 void dirty_log_mark_word(struct dirty_log *log, gpa_t base, u64 bits);
+
+/* The page of `address` was written. */
+static inline void dirty_log_mark(struct dirty_log *log, gpa_t address)
+{
+	dirty_log_mark_word(log, address,
+			    BIT(gpa_page(address) % DIRTY_WORD_PAGES));
+}
+
 void dirty_log_mark_range(struct dirty_log *log, gpa_t base, u64 bytes);
 void dirty_log_mark_all(struct dirty_log *log);
 

@@ -45,7 +45,7 @@ struct guest_slot {
 	u64 bytes;
 	enum guest_slot_kind kind;
 	u64 *blocks; /* per page: its frame | order of the block it is in */
-	u32 blocks_order;
+	enum frame_order blocks_order;
 };
 
 struct guest_mem {

@@ -46,7 +46,8 @@ struct ept {
 	u64 table_count;
 	hpa_t spare; /* tables set aside for splitting, linked by entry 0 */
 	u64 spare_count;
-	u64 *retired; /* one frame: addresses of unlinked tables */
+	bool tables_reserved; /* enough for all large leaves: map 4K only */
+	u64 *retired;         /* one frame: addresses of unlinked tables */
 	u32 retired_count;
 };
 
@@ -61,7 +62,9 @@ void ept_destroy(struct ept *ept);
 u64 ept_pointer(const struct ept *ept);
 
 /*
- * Maps with the largest pages that fit both addresses. Whole pages. On any
+ * Maps with the largest pages that fit both addresses (with 4K pages while
+ * tables are reserved). Whole pages, unarmed: who maps while dirty tracking is
+ * on marks them. On any
  * error nothing that was mapped has changed: ERR_OVERLAP, ERR_ALIGN,
  * ERR_RANGE, ERR_NO_MEMORY, ERR_UNSUPPORTED (rights this CPU cannot express).
  */
@@ -84,7 +87,7 @@ MUST_CHECK enum err ept_protect(struct ept *ept, gpa_t base, u64 bytes,
 MUST_CHECK enum err ept_lookup(const struct ept *ept, gpa_t address,
 			       ept_entry_t *leaf, enum ept_level *level);
 
-/* --- Splitting and merging ------------------------------------------------ */
+/* --- Splitting and merging ----------------------------------------------- */
 
 /* Sets enough tables aside that no later split can fail. */
 MUST_CHECK enum err ept_reserve_tables(struct ept *ept);
@@ -108,7 +111,7 @@ gpa_t ept_merge(struct ept *ept, gpa_t base, u64 bytes, enum flush *flush);
 /* After the flush that merging owed. */
 void ept_free_retired(struct ept *ept);
 
-/* --- Dirty tracking ------------------------------------------------------- */
+/* --- Dirty tracking ------------------------------------------------------ */
 
 /* What makes the next write to a page known. */
 enum ept_arm {
