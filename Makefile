@@ -6,6 +6,7 @@
 # twice: into the image, and for the host under sanitizers.
 #
 #	make		build/umbra.elf and build/umbra.iso
+#	make iso	build/umbra.iso alone
 #	make check	format, layers, headers, purity, static analysis
 #	make test	everything that needs no special hardware
 #	make demo	two minutes that show what Umbra does
@@ -189,7 +190,15 @@ $(B)/stub.elf: tests/machine/stub.c
 	@mkdir -p $(@D)
 	$(CC) $(STUB_CFLAGS) $(STUB_LDFLAGS) -o $@ $<
 
-all: $(B)/optrom.bin
+# The CD shows the first guest. `./umbra iso` makes others.
+$(B)/umbra.iso: $(B)/umbra.elf $(B)/guests/hello.elf iso/grub.cfg \
+		umbra $(wildcard tools/umbra/*.py)
+	@$(PYTHON) umbra iso -o $@ --guest $(B)/guests/hello.elf
+
+.PHONY: iso
+iso: $(B)/umbra.iso
+
+all: $(B)/optrom.bin $(B)/stub.elf
 
 .SECONDARY:
 

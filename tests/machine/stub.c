@@ -14,6 +14,7 @@
 typedef unsigned char u8;
 typedef unsigned short u16;
 typedef unsigned int u32;
+typedef __UINTPTR_TYPE__ uptr;
 
 #define COM1        0x3f8
 #define RS          0x1e
@@ -149,7 +150,7 @@ static void show_modules(const struct multiboot_info *info)
 
 		put_text("module ");
 		put_number(i, 10);
-		put_text((u32)module->start % 4096 ? " unaligned" : "");
+		put_text((uptr)module->start % 4096 ? " unaligned" : "");
 		put_text(" bytes=");
 		put_number((u32)(module->end - module->start), 10);
 		put_text(" adler32=");

@@ -110,14 +110,18 @@ def _write(directory, name, data):
         file.write(data)
 
 
-def last_words(directory):
-    """What Bochs itself says about its end, or None."""
+def why_ended(status, directory):
+    """How Bochs ended, to go on after its name."""
     try:
         with open(os.path.join(directory, "bochs.log"), "rb") as file:
             log = file.read().decode("utf-8", "replace")
     except OSError:
-        return None
-    lines = re.findall(r"^\d+p\[(\w+) *\] >>PANIC<< (.*)$", log, re.MULTILINE)
-    if lines:
-        return f"{lines[-1][0]}: {lines[-1][1]}"
-    return None
+        log = ""
+    panics = re.findall(r"^\d+p\[(\w+) *\] >>PANIC<< (.*)$", log, re.MULTILINE)
+    if panics and "3rd (" in panics[-1][1]:
+        return f"stopped at a triple fault ({panics[-1][1]})"
+    if panics:
+        return f"stopped: {panics[-1][0]}: {panics[-1][1]}"
+    if status == 0:
+        return "was left, as Umbra does, but without a word before"
+    return f"stopped with status {status}"

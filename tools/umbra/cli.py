@@ -36,7 +36,7 @@ def _seconds(text):
 
 def _cpus(text):
     value = int(text)
-    if not 1 <= value <= 255:
+    if not 1 <= value <= machines.GUEST_CPUS_MAX:
         raise ValueError
     return value
 
@@ -83,6 +83,13 @@ def _parser():
     run.add_argument("--iso", action="store_true",
                      help="boot through GRUB from a CD, not directly")
     run.set_defaults(call=_run)
+    iso = commands.add_parser(
+        "iso", help="make a CD", description="Makes a CD for QEMU, real "
+        "machines or a USB stick that boots Umbra with the given guests.")
+    iso.add_argument("-o", "--output", required=True, metavar="FILE",
+                     help="the file to write")
+    _add_guest_options(iso)
+    iso.set_defaults(call=_iso, file=None)
     for name, text in (("demo", "what Umbra does, in two minutes"),
                        ("test", "everything that needs no special hardware"),
                        ("bench", "the figures")):
@@ -114,6 +121,11 @@ def collect_guests(options):
 
 def _run(options, _rest):
     return runs.run(collect_guests(options), options, ROOT)
+
+
+def _iso(options, _rest):
+    runs.make_iso(collect_guests(options), options, ROOT)
+    return 0
 
 
 def _tool(name):

@@ -4,6 +4,7 @@ log file, the keyboard."""
 
 import datetime
 import os
+import re
 import sys
 import termios
 import time
@@ -12,6 +13,11 @@ from . import mux
 
 _CTRL_A = 0x01
 _PARTIAL_LINE_SECONDS = 0.3
+_BOOT_BYTES = 2000  # kept of what a boot loader prints
+_NAMES = {mux.BOOT: "boot", mux.MONITOR: "umbra"}
+# Terminal control sequences (ECMA-48), and other control characters but
+# line feeds.
+_CONTROLS = re.compile(rb"\x1b\[[0-?]*[ -/]*[@-~]|[\x00-\x09\x0b-\x1f]")
 
 
 class Lines:
@@ -63,17 +69,22 @@ class Log:
 
 
 class Outputs:
-    """Guests to standard output, Umbra to standard error, all to the log."""
+    """Guests to standard output, Umbra to standard error, all to the log.
 
-    def __init__(self, guest_names, log=None):
+    What firmware and a boot loader print is shown only if `boot_shown`, or
+    later on request: it belongs to a run that went wrong."""
+
+    def __init__(self, guest_names, log=None, boot_shown=True):
         self._names = dict(enumerate(guest_names))
         self._log = log
+        self._boot_shown = boot_shown
+        self._boot = b""
         self._prefixed = len(guest_names) > 1
         self._lines = {}
 
     def name(self, channel):
-        if channel == mux.MONITOR:
-            return "umbra"
+        if channel in _NAMES:
+            return _NAMES[channel]
         return self._names.get(channel - 1, f"guest{channel - 1}")
 
     def rename(self, guest, name):
@@ -82,7 +93,9 @@ class Outputs:
     def text(self, event):
         if self._log:
             self._log.feed(self.name(event.channel), event.data)
-        if event.channel == mux.MONITOR:
+        if event.channel == mux.BOOT and not self._boot_shown:
+            self._boot = (self._boot + event.data)[-_BOOT_BYTES:]
+        elif event.channel in _NAMES:
             write(sys.stderr, event.data)
         elif not self._prefixed:
             write(sys.stdout, event.data)
@@ -96,6 +109,13 @@ class Outputs:
                 write(sys.stdout, prefix + data + b"\n")
             self._lines[channel] = Lines(line)
         return self._lines[channel]
+
+    def show_boot(self):
+        """The last words of the boot loader, if they were not shown yet."""
+        text = _CONTROLS.sub(b"", self._boot).strip()
+        if text:
+            write(sys.stderr, text + b"\n")
+        self._boot, self._boot_shown = b"", True
 
     def note(self, text):
         """A line of the front end's own."""

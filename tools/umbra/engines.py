@@ -4,7 +4,8 @@
 An engine is a module with NAME, EXIT (Umbra's word for how it leaves), a
 check(machine) that raises Trouble, a command(machine, directory, port, root)
 that prepares `directory` and returns a command line whose first serial line
-will connect to `port` on 127.0.0.1, and last_words(directory).
+will connect to `port` on 127.0.0.1, and why_ended(status, directory) in words
+for the user.
 """
 
 from . import bochs, qemu

@@ -13,7 +13,6 @@ import re
 from dataclasses import dataclass, field
 
 from . import images, sizes
-from .mux import GUESTS_MAX
 from .trouble import Trouble
 
 # What Umbra needs beside its guests: itself, page tables and shadow tables
@@ -21,13 +20,26 @@ from .trouble import Trouble
 UMBRA_MEMORY = 64 * sizes.MIB
 GUEST_OVERHEAD_DIVISOR = 64
 MEMORY_UNIT = 16 * sizes.MIB
+# Umbra's own limits (loader/boot_info.h, loader/guest_plan.h).
+GUESTS_MAX = 16
+GUEST_CPUS_MAX = 64
 MODULES_MAX = 64
+STRING_BYTES_MAX = 1023
+COMMAND_LINE_BYTES_MAX = 2047
 
 
 @dataclass(frozen=True)
 class Module:
     path: str
     string: str
+
+    def __post_init__(self):
+        if not self.string.isprintable():
+            raise Trouble(f"{self.path}: its string must be one line of "
+                          f"printable text: {self.string!r}")
+        if len(self.string.encode()) > STRING_BYTES_MAX:
+            raise Trouble(f"{self.path}: with the guest's settings its string "
+                          f"has over {STRING_BYTES_MAX} bytes")
 
     @property
     def size(self):
@@ -60,6 +72,7 @@ class Machine:
     ips: int = 1_000_000
     iso: str = None  # boot this CD instead of starting the image directly
     firmware: str = "bios"  # or "uefi": QEMU with a CD only
+    protocol: str = "multiboot2"  # or "multiboot1": with a CD
     guest_names: tuple = ()
 
 
@@ -78,8 +91,6 @@ def split_file(text, what):
 
 def extra_module(path, role, string):
     images.read_file(path, f"--{role}")
-    if "\n" in string or "\0" in string:
-        raise Trouble(f"--{role}: the string must be one line")
     return Module(path, f"{role} -- {string}" if string else role)
 
 
@@ -106,6 +117,8 @@ def needed_memory(guests, modules, guest_memory):
 
 def check_guests(guests, guest_memory):
     """Every guest is one, and fits into its memory."""
+    if guest_memory % 4096:
+        raise Trouble("--mem: must be a multiple of 4K")
     if len(guests) > GUESTS_MAX:
         raise Trouble(f"{len(guests)} guests; {GUESTS_MAX} is the most")
     for guest in guests:
@@ -116,8 +129,6 @@ def check_guests(guests, guest_memory):
                 f"--mem {sizes.show(guest_memory)} is too little: "
                 f"{guest.path} with its modules needs at least "
                 f"{sizes.show(image.memory_end + extras)}")
-        if "\n" in guest.command_line or "\0" in guest.command_line:
-            raise Trouble("--append: the command line must be one line")
 
 
 def check_memory(machine_memory, guests, modules, guest_memory):

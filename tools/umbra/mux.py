@@ -15,6 +15,7 @@ on as data: better a strange character than a lost one.
 from dataclasses import dataclass
 
 RS = 0x1E
+BOOT = -1  # what comes before the first pair: firmware, a boot loader
 MONITOR = 0
 RECORD_BYTES_MAX = 4096
 _FIRST, _LAST = 0x40, 0x5F
@@ -41,7 +42,7 @@ class Decoder:
     """Takes the line's bytes in pieces of any size."""
 
     def __init__(self):
-        self.channel = MONITOR
+        self.channel = BOOT
         self._pair_open = False
         self._record = None
         self._data = bytearray()

@@ -96,12 +96,13 @@ def _link(path, directory, name):
     os.symlink(os.path.abspath(path), os.path.join(directory, name))
 
 
-def last_words(directory):
-    """What QEMU itself says about its end, or None."""
-    try:
-        with open(os.path.join(directory, "engine.out"), "rb") as file:
-            lines = file.read().decode("utf-8", "replace").splitlines()
-    except OSError:
-        return None
+def why_ended(status, directory):
+    """How QEMU ended, to go on after its name."""
+    with open(os.path.join(directory, "engine.out"), "rb") as file:
+        lines = file.read().decode("utf-8", "replace").splitlines()
     lines = [line for line in lines if line.strip()]
-    return re.sub(r"^\S*qemu-system-x86_64: ", "", lines[-1]) if lines else None
+    if lines:
+        return re.sub(r"^\S*qemu-system-x86_64: ", "stopped: ", lines[-1])
+    if status == 0:
+        return "stopped at a triple fault, a reset or a power-off"
+    return f"was left through port 0xf4 with status {status}"

@@ -5,7 +5,8 @@ import contextlib
 import os
 import re
 
-from . import console, engines, machine as machines, sizes
+from . import console, engines, iso, machine as machines, sizes
+from .children import work_directory
 from .session import Session
 from .trouble import Trouble
 
@@ -24,7 +25,7 @@ class Settings:
             key, equals, value = pair.partition("=")
             if not equals or not re.fullmatch(r"[A-Za-z0-9_.-]+", key):
                 raise Trouble(f"--set {pair}: write KEY=VALUE")
-            if re.search(r"\s|\0", value):
+            if re.search(r'[\s\0"]', value):
                 raise Trouble(f"--set {pair}: a value is one word")
             if key.startswith("host.") or key == "ips":
                 self._host[key.removeprefix("host.")] = value
@@ -48,12 +49,13 @@ class Settings:
     def all_taken(self):
         for key in self._host:
             raise Trouble(f"--set host.{key}: unknown; there are host.mem, "
-                          "host.cpus, host.cpu, host.image, host.firmware")
+                          "host.cpus, host.cpu, host.image, host.firmware and "
+                          "host.protocol")
 
 
-def build_machine(guests, options, root):
-    """(Machine, engine, a line that says why this engine or None)."""
-    engine, reason = engines.choose(options.engine)
+def build_machine(guests, options, root, way_out):
+    """The Machine for the options; `way_out` are words for Umbra's command
+    line, and what the user sets goes after them: it counts."""
     settings = Settings(options.set)
     guest_memory = sizes.parse(options.mem, "--mem")
     machines.check_guests(guests, guest_memory)
@@ -73,25 +75,23 @@ def build_machine(guests, options, root):
         machines.check_memory(memory, guests, modules, guest_memory)
     built = machines.Machine(
         image=settings.take("image", os.path.join(root, _IMAGE)),
-        command_line=_command_line(engine, settings),
+        command_line=" ".join([*way_out, *settings.umbra]),
         modules=modules, memory=memory,
         cpus=settings.take_number("cpus", options.cpus, 1),
         cpu_model=settings.take("cpu"),
         ips=settings.take_number("ips", machines.Machine.ips, 1_000_000),
-        firmware=settings.take("firmware", "bios"), guest_names=names)
+        firmware=settings.take("firmware", "bios"),
+        protocol=settings.take("protocol", "multiboot2"), guest_names=names)
     settings.all_taken()
-    _check(built, options, engine)
-    return built, engine, reason
-
-
-def _command_line(engine, settings):
-    """What the user sets goes last: it counts."""
-    return " ".join(["console=mux", f"exit={engine.EXIT}", *settings.umbra])
+    if len(built.command_line) > machines.COMMAND_LINE_BYTES_MAX:
+        raise Trouble("the --set umbra. words are longer than "
+                      f"{machines.COMMAND_LINE_BYTES_MAX} bytes")
+    if not os.path.exists(built.image):
+        raise Trouble(f"{built.image} is not built; run make")
+    return built
 
 
 def _check(machine, options, engine):
-    if not os.path.exists(machine.image):
-        raise Trouble(f"{machine.image} is not built; run make")
     if machine.firmware not in _FIRMWARE:
         raise Trouble("--set host.firmware: bios or uefi")
     if machine.firmware == "uefi" and (not options.iso
@@ -110,13 +110,28 @@ def _open_log(path):
                       f"{error.strerror}") from None
 
 
+def make_iso(guests, options, root):
+    """A CD for machines of any kind: Umbra stays when its guests have ended,
+    and COM1 shows plain text."""
+    machine = build_machine(guests, options, root, [])
+    iso.build(machine, options.output, root, iso.Terminal.SERIAL,
+              machine.protocol)
+
+
 def run(guests, options, root):
     """The exit status of the run that the options ask for."""
-    machine, engine, reason = build_machine(guests, options, root)
+    engine, reason = engines.choose(options.engine)
+    machine = build_machine(guests, options, root,
+                            ["console=mux", f"exit={engine.EXIT}"])
+    _check(machine, options, engine)
     with contextlib.ExitStack() as stack:
         if options.iso:
-            raise Trouble("--iso: not yet")
-        outputs = console.Outputs(machine.guest_names, _open_log(options.log))
+            machine.iso = os.path.join(stack.enter_context(work_directory()),
+                                       "run.iso")
+            iso.build(machine, machine.iso, root, iso.Terminal.NONE,
+                      machine.protocol)
+        outputs = console.Outputs(machine.guest_names, _open_log(options.log),
+                                  boot_shown=not machine.iso)
         stack.callback(outputs.close)
         keyboard = stack.enter_context(console.Keyboard())
         if reason:

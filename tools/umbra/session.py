@@ -66,6 +66,7 @@ class Session:
             if self._keyboard.quit:
                 return 0
             if timeout is not None and now - started >= timeout:
+                self._outputs.show_boot()
                 self._outputs.note(f"no end after {timeout:g} s (--timeout)")
                 return TIMED_OUT
             if self.verdict is not None and not self._stays():
@@ -79,6 +80,7 @@ class Session:
             self._step(_TICK_SECONDS)
         if self.verdict is not None:
             return self.verdict
+        self._outputs.show_boot()
         self._outputs.note(self._why(child.ended(), directory))
         return FAILED
 
@@ -92,15 +94,12 @@ class Session:
         return "exit=stay" in self._machine.command_line.split()
 
     def _why(self, status, directory):
-        words = self._engine.last_words(directory)
-        if words:
-            what = f"{self._engine.NAME} stopped: {words}"
-        elif status < 0:
-            what = f"{self._engine.NAME} was killed by signal {-status}"
+        if status < 0:
+            what = f"was killed by signal {-status}"
         else:
-            what = f"{self._engine.NAME} stopped with status {status}"
-        return (f"the run ended without a verdict: {what}; --log FILE with "
-                "--set umbra.loglevel=debug shows more")
+            what = self._engine.why_ended(status, directory)
+        return (f"the run ended without a verdict: {self._engine.NAME} {what}; "
+                "--log FILE with --set umbra.loglevel=debug shows more")
 
     # --- The machine's serial line ----------------------------------------
 
@@ -132,7 +131,8 @@ class Session:
         for event in self._decoder.feed(data):
             if isinstance(event, mux.Text):
                 self._outputs.text(event)
-                self._is_ready(event.channel)
+                if event.channel != mux.BOOT:
+                    self._is_ready(event.channel)
             else:
                 self._on_record(event.text)
 
