@@ -30,12 +30,16 @@ static u64 span_of(const struct lapic *lapic)
 	return lapic_get(lapic, LAPIC_TIMER_INITIAL) * divisor_of(lapic);
 }
 
-/* Ticks since the count was loaded. Time of another CPU may lie behind. */
+/*
+ * Ticks since counting began, which a change of divisor may have put before
+ * the VM's first tick. Time read on another CPU may lie a little behind.
+ */
 static u64 elapsed(const struct lapic *lapic, u64 now_ns)
 {
 	u64 now = clock_ticks(now_ns, lapic->config.timer_hz);
+	i64 ticks = (i64)(now - lapic->timer_start);
 
-	return now > lapic->timer_start ? now - lapic->timer_start : 0;
+	return ticks > 0 ? (u64)ticks : 0;
 }
 
 static void arm_count(struct lapic *lapic)

@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A host for the platform of devices/: remembers what it was told, and gives
+ * the guest a small array as memory. For one program: everything is static.
+ */
+#ifndef TESTS_UNIT_FAKE_HOST_H
+#define TESTS_UNIT_FAKE_HOST_H
+
+#include <string.h>
+
+#include "devices/platform.h"
+
+#define FAKE_RAM_BYTES     (2 * MIB)
+#define FAKE_VCPU_COUNT    4
+#define FAKE_CONSOLE_BYTES 4096
+
+static struct fake_host {
+	u8 ram[FAKE_RAM_BYTES];
+	char console[2][FAKE_CONSOLE_BYTES];
+	u64 console_count[2];
+	u32 kicks[PLATFORM_VCPU_MAX];
+	u32 end_count;
+	enum platform_end end;
+	u32 end_value;
+} fake;
+
+static struct platform platform;
+static struct lapic lapics[PLATFORM_VCPU_MAX];
+
+UNUSED static void fake_console_write(void *context,
+				      enum platform_console console,
+				      const u8 *bytes, u64 count)
+{
+	(void)context;
+	for (u64 i = 0; i < count; i++)
+		fake.console[console][fake.console_count[console]++ %
+				      FAKE_CONSOLE_BYTES] = (char)bytes[i];
+}
+
+UNUSED static void fake_vcpu_kick(void *context, u32 vcpu)
+{
+	(void)context;
+	fake.kicks[vcpu]++;
+}
+
+UNUSED static void fake_end(void *context, enum platform_end how, u32 value)
+{
+	(void)context;
+	fake.end_count++;
+	fake.end = how;
+	fake.end_value = value;
+}
+
+static bool fake_in_ram(gpa_t address, u64 bytes)
+{
+	return gpa_raw(address) <= FAKE_RAM_BYTES &&
+	       bytes <= FAKE_RAM_BYTES - gpa_raw(address);
+}
+
+UNUSED static enum err fake_memory_read(void *context, gpa_t from, void *to,
+					u64 bytes)
+{
+	(void)context;
+	if (!fake_in_ram(from, bytes))
+		return ERR_RANGE;
+	memcpy(to, fake.ram + gpa_raw(from), bytes);
+	return OK;
+}
+
+UNUSED static enum err fake_memory_write(void *context, gpa_t to,
+					 const void *from, u64 bytes)
+{
+	(void)context;
+	if (!fake_in_ram(to, bytes))
+		return ERR_RANGE;
+	memcpy(fake.ram + gpa_raw(to), from, bytes);
+	return OK;
+}
+
+static const struct platform_host fake_callbacks = {
+    .console_write = fake_console_write,
+    .vcpu_kick = fake_vcpu_kick,
+    .end = fake_end,
+    .memory_read = fake_memory_read,
+    .memory_write = fake_memory_write,
+};
+
+static const struct platform_config fake_config = {
+    .vcpu_count = FAKE_VCPU_COUNT,
+    .phys_bits = 40,
+    .tsc_hz = 1000000000,
+    .apic_timer_hz = 1000000000,
+    .ram_low_bytes = FAKE_RAM_BYTES,
+    .start_time_s = 1700000000, /* 2023-11-14 22:13:20 UTC, a Tuesday */
+    .host = &fake_callbacks,
+};
+
+/* A fresh platform with all its vCPUs; OK or what it was refused for. */
+UNUSED static enum err fake_platform(void)
+{
+	enum err err = platform_init(&platform, &fake_config);
+
+	memset(&fake, 0, sizeof(fake));
+	for (u32 i = 0; err == OK && i < FAKE_VCPU_COUNT; i++)
+		err = platform_add_vcpu(&platform, &lapics[i]);
+	return err;
+}
+
+/* Accesses by vCPU 0, at this time: */
+static u64 now_ns;
+
+UNUSED static u32 in(u16 port, u32 bytes)
+{
+	const struct platform_access access = {0, bytes, now_ns};
+
+	return platform_port_read(&platform, &access, port);
+}
+
+UNUSED static void out(u16 port, u32 bytes, u32 value)
+{
+	const struct platform_access access = {0, bytes, now_ns};
+
+	platform_port_write(&platform, &access, port, value);
+}
+
+UNUSED static u64 mmio_read(u64 address, u32 bytes)
+{
+	const struct platform_access access = {0, bytes, now_ns};
+	u64 value = 0;
+
+	(void)platform_mmio_read(&platform, &access, gpa(address), &value);
+	return value;
+}
+
+UNUSED static void mmio_write(u64 address, u32 bytes, u64 value)
+{
+	const struct platform_access access = {0, bytes, now_ns};
+
+	(void)platform_mmio_write(&platform, &access, gpa(address), value);
+}
+
+/* The vector that this vCPU takes next, or -1. */
+UNUSED static int take_interrupt(u32 vcpu)
+{
+	if (platform_interrupt_pending(&platform, vcpu) ==
+	    PLATFORM_INTERRUPT_NONE)
+		return -1;
+	return platform_interrupt_take(&platform, vcpu);
+}
+
+#endif

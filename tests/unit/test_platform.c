@@ -1,0 +1,330 @@
+/* SPDX-License-Identifier: MIT */
+/* The platform: who answers to what, and where interrupt messages go. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+#include "tests/unit/fake_host.h"
+
+#define COM1    0x3f8
+#define X2APIC  0xfee00d00
+#define MSR_SVR 0x80f
+#define MSR_ICR 0x830
+#define MSR_TPR 0x808
+
+static int fresh(void **state)
+{
+	(void)state;
+	now_ns = 0;
+	return fake_platform() == OK ? 0 : -1;
+}
+
+static void wrmsr(u32 vcpu, u32 msr, u64 value)
+{
+	assert_int_equal(
+	    platform_msr_write(&platform, vcpu, msr, value, now_ns),
+	    PLATFORM_MSR_DONE);
+}
+
+static void all_in_x2apic_mode(void)
+{
+	for (u32 i = 0; i < FAKE_VCPU_COUNT; i++) {
+		wrmsr(i, MSR_IA32_APIC_BASE, i ? X2APIC - 0x100 : X2APIC);
+		wrmsr(i, MSR_SVR, 0x1ff);
+	}
+}
+
+/* Which vCPUs have this vector pending; takes and ends it. */
+static u32 reached(u8 vector)
+{
+	u32 set = 0;
+
+	for (u32 i = 0; i < FAKE_VCPU_COUNT; i++) {
+		int taken = take_interrupt(i);
+
+		if (taken == -1)
+			continue;
+		assert_int_equal(taken, vector);
+		assert_int_equal(take_interrupt(i), -1);
+		wrmsr(i, 0x80b, 0);
+		set |= 1U << i;
+	}
+	return set;
+}
+
+/* --- Setting up ----------------------------------------------------------- */
+
+static void configuration_out_of_range_is_refused(void **state)
+{
+	struct platform_config config = fake_config;
+
+	(void)state;
+	config.vcpu_count = 0;
+	assert_int_equal(platform_init(&platform, &config), ERR_RANGE);
+	config.vcpu_count = 65;
+	assert_int_equal(platform_init(&platform, &config), ERR_RANGE);
+	config = fake_config;
+	config.phys_bits = 53;
+	assert_int_equal(platform_init(&platform, &config), ERR_RANGE);
+	config = fake_config;
+	config.tsc_hz = 0;
+	assert_int_equal(platform_init(&platform, &config), ERR_RANGE);
+	config = fake_config;
+	config.apic_timer_hz = CLOCK_HZ_MAX + 1;
+	assert_int_equal(platform_init(&platform, &config), ERR_RANGE);
+	config = fake_config;
+	config.ram_low_bytes = PLATFORM_RAM_LOW_MAX + 1;
+	assert_int_equal(platform_init(&platform, &config), ERR_RANGE);
+	assert_int_equal(platform_add_vcpu(&platform, &lapics[4]), ERR_RANGE);
+}
+
+static void boot_processor_has_the_virtual_wire(void **state)
+{
+	(void)state;
+	assert_true(lapic_accepts_extint(&lapics[0]));
+	assert_false(lapic_accepts_extint(&lapics[1]));
+	assert_int_equal(lapics[0].base & APIC_BASE_BSP, APIC_BASE_BSP);
+	assert_int_equal(lapics[1].base & APIC_BASE_BSP, 0);
+}
+
+/* --- Ports ---------------------------------------------------------------- */
+
+static void unclaimed_ports_read_ones(void **state)
+{
+	(void)state;
+	assert_int_equal(in(0x1234, 1), 0xff);
+	assert_int_equal(in(0x1234, 2), 0xffff);
+	assert_int_equal(in(0x1234, 4), 0xffffffff);
+	out(0x1234, 4, 0);
+	assert_true(platform.unclaimed_count > 0);
+}
+
+static void wide_access_is_cut_into_bytes(void **state)
+{
+	(void)state;
+	out(COM1 + 7, 1, 0x5a);
+	out(COM1 + 3, 2, 0x0803); /* LCR and MCR */
+	assert_int_equal(in(COM1 + 3, 2), 0x0803);
+	assert_int_equal(in(COM1 + 7, 2), 0xff5a);   /* 0x400 is nobody's */
+	assert_int_equal(in(0xffff, 4), 0xffffffff); /* ports wrap */
+}
+
+static void com1_prints_and_reads(void **state)
+{
+	(void)state;
+	out(COM1, 1, 'h');
+	out(COM1, 1, 'i');
+	assert_int_equal(fake.console_count[PLATFORM_COM1], 2);
+	assert_memory_equal(fake.console[PLATFORM_COM1], "hi", 2);
+	assert_int_equal(platform_console_input(&platform, PLATFORM_COM1,
+						(const u8 *)"ab", 2, 0),
+			 1);
+	assert_int_equal(in(COM1, 1), 'a');
+}
+
+static void port_f4_ends_the_run_with_its_value(void **state)
+{
+	(void)state;
+	out(0xf4, 4, 0x12345);
+	assert_int_equal(fake.end_count, 1);
+	assert_int_equal(fake.end, PLATFORM_EXIT_CODE);
+	assert_int_equal(fake.end_value, 0x12345);
+	out(0xf4, 1, 0x17f);
+	assert_int_equal(fake.end_value, 0x7f);
+}
+
+static void port_80_is_there(void **state)
+{
+	(void)state;
+	out(0x80, 1, 0x11);
+	assert_int_equal(in(0x80, 1), 0xff);
+	assert_int_equal(platform.unclaimed_count, 0);
+}
+
+/* --- MSRs and MMIO -------------------------------------------------------- */
+
+static void foreign_msrs_are_absent(void **state)
+{
+	u64 value;
+
+	(void)state;
+	assert_int_equal(platform_msr_read(&platform, 0, 0x10, &value, 0),
+			 PLATFORM_MSR_ABSENT);
+	assert_int_equal(platform_msr_write(&platform, 0, 0x900, 0, 0),
+			 PLATFORM_MSR_ABSENT);
+	assert_int_equal(platform_msr_read(&platform, 0, 0x802, &value, 0),
+			 PLATFORM_MSR_FAULT);
+	assert_int_equal(platform_msr_write(&platform, 0, 0x1b, 1, 0),
+			 PLATFORM_MSR_FAULT);
+}
+
+static void lapic_answers_four_bytes_at_sixteen(void **state)
+{
+	(void)state;
+	mmio_write(0xfee00080, 4, 0x35);
+	assert_int_equal(mmio_read(0xfee00080, 4), 0x35);
+	assert_int_equal(mmio_read(0xfee00080, 8), 0x35);
+	assert_int_equal(mmio_read(0xfee00030, 1), 0x14);
+	assert_int_equal(mmio_read(0xfee00032, 2), 0x0105);
+	assert_int_equal(mmio_read(0xfee00084, 4), 0);
+	mmio_write(0xfee00080, 1, 0x99);
+	mmio_write(0xfee00084, 4, 0x99);
+	assert_int_equal(mmio_read(0xfee00080, 4), 0x35);
+}
+
+static void absent_memory_reads_ones(void **state)
+{
+	const struct platform_access access = {0, 2, 0};
+	u64 value = 0;
+
+	(void)state;
+	assert_int_equal(
+	    platform_mmio_read(&platform, &access, gpa(0xf0000000), &value),
+	    PLATFORM_MMIO_ABSENT);
+	assert_int_equal(value, 0xffff);
+	assert_int_equal(
+	    platform_mmio_write(&platform, &access, gpa(0xf0000000), 1),
+	    PLATFORM_MMIO_ABSENT);
+}
+
+/* --- Interrupt messages --------------------------------------------------- */
+
+static void ipi_reaches_its_destination(void **state)
+{
+	(void)state;
+	all_in_x2apic_mode();
+	wrmsr(0, MSR_ICR, 2ULL << 32 | 0x4041);
+	assert_int_equal(reached(0x41), 1 << 2);
+	assert_int_equal(fake.kicks[2], 1);
+	assert_int_equal(fake.kicks[1], 0);
+	wrmsr(0, MSR_ICR, 0xbULL << 32 | 0x4841); /* logical 0, 1 and 3 */
+	assert_int_equal(reached(0x41), 0xb);
+	wrmsr(0, MSR_ICR, 0xffffffffULL << 32 | 0x4041);
+	assert_int_equal(reached(0x41), 0xf);
+	wrmsr(0, MSR_ICR, 77ULL << 32 | 0x4041); /* nobody */
+	assert_int_equal(reached(0x41), 0);
+}
+
+static void shorthands_choose_the_set(void **state)
+{
+	(void)state;
+	all_in_x2apic_mode();
+	wrmsr(1, MSR_ICR, 0x44041);
+	assert_int_equal(reached(0x41), 1 << 1);
+	wrmsr(1, MSR_ICR, 0x84041);
+	assert_int_equal(reached(0x41), 0xf);
+	wrmsr(1, MSR_ICR, 0xc4041);
+	assert_int_equal(reached(0x41), 0xd);
+}
+
+static void events_go_to_others_only(void **state)
+{
+	u8 vector = 0;
+
+	(void)state;
+	all_in_x2apic_mode();
+	wrmsr(0, MSR_ICR, 0xc4500);
+	wrmsr(0, MSR_ICR, 0xc4699);
+	wrmsr(0, MSR_ICR, 0x44400); /* NMI to oneself: no such thing */
+	assert_int_equal(lapic_events(&lapics[0]), 0);
+	for (u32 i = 1; i < FAKE_VCPU_COUNT; i++) {
+		assert_true(lapic_take_init(&lapics[i]));
+		assert_true(lapic_take_sipi(&lapics[i], &vector));
+		assert_int_equal(vector, 0x99);
+	}
+}
+
+static void xapic_broadcast_reaches_apics_of_both_modes(void **state)
+{
+	(void)state;
+	wrmsr(1, MSR_IA32_APIC_BASE, X2APIC - 0x100);
+	wrmsr(1, MSR_SVR, 0x1ff);
+	mmio_write(0xfee00310, 4, 0xff000000);
+	mmio_write(0xfee00300, 4, 0x4052);
+	assert_int_equal(take_interrupt(0), 0x52);
+	assert_int_equal(take_interrupt(1), 0x52);
+	assert_int_equal(take_interrupt(2), -1); /* software-disabled */
+}
+
+static void lowest_priority_goes_to_one_with_low_tpr(void **state)
+{
+	(void)state;
+	all_in_x2apic_mode();
+	wrmsr(0, MSR_TPR, 0x30);
+	wrmsr(1, MSR_TPR, 0x30);
+	wrmsr(2, MSR_TPR, 0x20);
+	wrmsr(3, MSR_TPR, 0x20);
+	u32 seen = 0;
+
+	for (u32 i = 0; i < 8; i++) {
+		platform_msi(&platform, 0xfee0f00c, 0x0141);
+		u32 set = reached(0x41);
+
+		assert_true(set == 4 || set == 8);
+		seen |= set;
+	}
+	assert_int_equal(seen, 0xc); /* equals take turns */
+}
+
+static void msi_is_decoded_as_in_the_manual(void **state)
+{
+	(void)state;
+	all_in_x2apic_mode();
+	platform_msi(&platform, 0xfee03000, 0x0041);
+	assert_int_equal(reached(0x41), 1 << 3);
+	platform_msi(&platform, 0xfeeff000, 0x0041);
+	assert_int_equal(reached(0x41), 0xf);
+	platform_msi(&platform, 0xfee06004, 0x0041); /* logical 1 and 2 */
+	assert_int_equal(reached(0x41), 0x6);
+	platform_msi(&platform, 0xfee03000, 0x0400);
+	assert_true(lapic_take_nmi(&lapics[3]));
+	platform_msi(&platform, 0xfed03000, 0x0041); /* not the APIC range */
+	platform_msi(&platform, 0x1fee03000, 0x0041);
+	assert_int_equal(reached(0x41), 0);
+	platform_msi(&platform, 0xfee03000, 0xc041); /* level */
+	assert_int_equal(take_interrupt(3), 0x41);
+	assert_int_equal(lapics[3].page[(LAPIC_TMR + 0x20) / 4], 2);
+}
+
+static void timer_interrupts_its_own_vcpu(void **state)
+{
+	(void)state;
+	all_in_x2apic_mode();
+	wrmsr(2, 0x832, 0x40061); /* TSC deadline */
+	wrmsr(2, MSR_IA32_TSC_DEADLINE, 5000);
+	assert_int_equal(platform_next_event_ns(&platform, 2, 0), 5000);
+	platform_tick(&platform, 2, 4999);
+	assert_int_equal(reached(0x61), 0);
+	platform_tick(&platform, 2, 5000);
+	assert_int_equal(reached(0x61), 1 << 2);
+	assert_int_equal(platform_next_event_ns(&platform, 2, 0), CLOCK_NEVER);
+}
+
+#define TEST(name) cmocka_unit_test_setup(name, fresh)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    TEST(configuration_out_of_range_is_refused),
+	    TEST(boot_processor_has_the_virtual_wire),
+	    TEST(unclaimed_ports_read_ones),
+	    TEST(wide_access_is_cut_into_bytes),
+	    TEST(com1_prints_and_reads),
+	    TEST(port_f4_ends_the_run_with_its_value),
+	    TEST(port_80_is_there),
+	    TEST(foreign_msrs_are_absent),
+	    TEST(lapic_answers_four_bytes_at_sixteen),
+	    TEST(absent_memory_reads_ones),
+	    TEST(ipi_reaches_its_destination),
+	    TEST(shorthands_choose_the_set),
+	    TEST(events_go_to_others_only),
+	    TEST(xapic_broadcast_reaches_apics_of_both_modes),
+	    TEST(lowest_priority_goes_to_one_with_low_tpr),
+	    TEST(msi_is_decoded_as_in_the_manual),
+	    TEST(timer_interrupts_its_own_vcpu),
+	};
+
+	return cmocka_run_group_tests_name("platform", tests, NULL, NULL);
+}

@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: MIT */
+/* The 16550A against its data sheet. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+#include "devices/uart.h"
+
+enum { DATA, IER, IIR, LCR, MCR, LSR, MSR, SCR, FCR = IIR };
+
+static struct uart_state uart;
+
+static int fresh(void **state)
+{
+	(void)state;
+	uart_reset(&uart);
+	return 0;
+}
+
+static u8 get(u32 index)
+{
+	return uart_read(&uart, index);
+}
+
+static void set(u32 index, u8 value)
+{
+	assert_int_equal(uart_write(&uart, index, value), UART_SENT_NOTHING);
+}
+
+static u64 receive(const char *text, u64 count)
+{
+	return uart_receive(&uart, (const u8 *)text, count);
+}
+
+static void what_is_sent_leaves_at_once(void **state)
+{
+	(void)state;
+	assert_int_equal(uart_write(&uart, DATA, 'x'), UART_SENT_BYTE);
+	assert_int_equal(get(LSR), 0x60);
+	set(LCR, 0x83);
+	set(DATA, 1); /* the divisor now */
+	set(IER, 2);
+	assert_int_equal(get(DATA), 1);
+	assert_int_equal(get(IER), 2);
+	set(LCR, 0x03);
+	assert_int_equal(get(IER), 0);
+}
+
+static void received_bytes_come_in_order_and_only_with_room(void **state)
+{
+	(void)state;
+	assert_int_equal(receive("ab", 2), 1); /* no FIFO: one byte */
+	assert_int_equal(get(LSR), 0x61);
+	set(FCR, 1); /* turning FIFOs on empties them */
+	assert_int_equal(get(LSR), 0x60);
+	assert_int_equal(receive("0123456789abcdefXY", 18), 16);
+	assert_int_equal(get(DATA), '0');
+	assert_int_equal(get(DATA), '1');
+	assert_int_equal(receive("XY", 2), 2);
+	for (const char *at = "23456789abcdefXY"; *at; at++)
+		assert_int_equal(get(DATA), *at);
+	assert_int_equal(get(LSR), 0x60);
+	assert_int_equal(get(DATA), 0);
+}
+
+static void interrupts_have_the_priorities_of_the_data_sheet(void **state)
+{
+	(void)state;
+	set(FCR, 0x81); /* trigger level 8 */
+	set(MCR, 0x08);
+	assert_int_equal(get(IIR), 0xc1);
+	set(IER, 0x0f);
+	assert_true(uart_interrupt(&uart));
+	assert_int_equal(receive("abcdefgh", 7), 7);
+	assert_int_equal(get(IIR), 0xcc); /* time-out: below the level */
+	assert_int_equal(receive("h", 1), 1);
+	assert_int_equal(get(IIR), 0xc4);
+	uart.line_errors = 2;
+	assert_int_equal(get(IIR), 0xc6);
+	assert_int_equal(get(LSR), 0x63);
+	assert_int_equal(get(IIR), 0xc4);
+	set(FCR, 0x83);
+	assert_int_equal(get(IIR), 0xc2); /* transmitter; reading ends it */
+	assert_int_equal(get(IIR), 0xc1);
+	assert_false(uart_interrupt(&uart));
+}
+
+static void enabling_the_transmitter_interrupt_raises_it(void **state)
+{
+	(void)state;
+	set(IER, 2);
+	assert_int_equal(get(IIR), 2);
+	assert_int_equal(get(IIR), 1);
+	set(IER, 2); /* already on */
+	assert_int_equal(get(IIR), 1);
+	set(IER, 0);
+	set(IER, 2);
+	assert_int_equal(get(IIR), 2);
+	uart_write(&uart, DATA, 'x');
+	assert_int_equal(get(IIR), 2);
+}
+
+static void out2_gates_the_interrupt_line(void **state)
+{
+	(void)state;
+	set(IER, 1);
+	receive("x", 1);
+	assert_int_equal(get(IIR), 4);
+	assert_false(uart_interrupt(&uart));
+	set(MCR, 0x08);
+	assert_true(uart_interrupt(&uart));
+	set(MCR, 0x18);
+	assert_false(uart_interrupt(&uart));
+}
+
+static void loopback_returns_bytes_and_modem_lines(void **state)
+{
+	(void)state;
+	assert_int_equal(get(MSR), 0xb0);
+	set(MCR, 0x10);
+	assert_int_equal(get(MSR), 0x0b); /* CTS, DSR and DCD went away */
+	assert_int_equal(get(MSR), 0x00);
+	set(MCR, 0x1a); /* RTS and OUT2 */
+	assert_int_equal(get(MSR), 0x99);
+	set(MCR, 0x14); /* OUT1: RI rises, which is no event */
+	assert_int_equal(get(MSR), 0x49);
+	set(MCR, 0x10); /* ... its trailing edge is */
+	assert_int_equal(get(MSR), 0x04);
+	set(DATA, 'q');
+	assert_int_equal(receive("z", 1), 0);
+	assert_int_equal(get(LSR), 0x61);
+	set(DATA, 'r'); /* no FIFO: overrun */
+	assert_int_equal(get(LSR), 0x63);
+	assert_int_equal(get(LSR), 0x61);
+	assert_int_equal(get(DATA), 'q');
+}
+
+static void modem_interrupt_ends_with_reading_msr(void **state)
+{
+	(void)state;
+	set(IER, 8);
+	set(MCR, 0x10);
+	assert_int_equal(get(IIR), 0);
+	get(MSR);
+	assert_int_equal(get(IIR), 1);
+}
+
+static void linux_recognises_a_16550a(void **state)
+{
+	(void)state;
+	set(IER, 0xff);
+	assert_int_equal(get(IER), 0x0f); /* no UUE bit: not an XScale */
+	set(IER, 0);
+	set(FCR, 1);
+	assert_int_equal(get(IIR) >> 6, 3);
+	set(LCR, 0xbf);
+	assert_int_not_equal(get(IIR), 0); /* no EFR */
+	set(LCR, 0);
+	set(FCR, 0x21);
+	assert_int_equal(get(IIR) >> 5, 6); /* no 64-byte FIFO */
+	set(SCR, 0xa5);
+	assert_int_equal(get(SCR), 0xa5);
+	set(LSR, 0); /* read-only */
+	set(MSR, 0);
+	assert_int_equal(get(LSR), 0x60);
+}
+
+#define TEST(name) cmocka_unit_test_setup(name, fresh)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    TEST(what_is_sent_leaves_at_once),
+	    TEST(received_bytes_come_in_order_and_only_with_room),
+	    TEST(interrupts_have_the_priorities_of_the_data_sheet),
+	    TEST(enabling_the_transmitter_interrupt_raises_it),
+	    TEST(out2_gates_the_interrupt_line),
+	    TEST(loopback_returns_bytes_and_modem_lines),
+	    TEST(modem_interrupt_ends_with_reading_msr),
+	    TEST(linux_recognises_a_16550a),
+	};
+
+	return cmocka_run_group_tests_name("uart", tests, NULL, NULL);
+}
