@@ -389,9 +389,15 @@ static enum err split_at(struct ept *ept, u64 edge)
 	}
 }
 
-/* Replaces clear and set bits of every leaf between two edges. */
+/* What happens to the bits of a leaf: some go, then some come. */
+struct leaf_change {
+	u64 clear;
+	u64 set;
+};
+
+/* Changes every leaf between two edges. */
 static enum flush change_leaves(struct ept *ept, u64 address, u64 end,
-				u64 clear, u64 set)
+				struct leaf_change change)
 {
 	u64 lost = 0;
 
@@ -399,8 +405,9 @@ static enum flush change_leaves(struct ept *ept, u64 address, u64 end,
 		struct ept_spot spot = ept_walk(ept->root, address, EPT_4K);
 
 		if (ept_entry_kind(spot.entry, spot.level) == EPT_LEAF) {
-			lost |= ept_tree_change(spot.slot, clear, set);
-			if (clear == ~0ULL)
+			lost |= ept_tree_change(spot.slot, change.clear,
+						change.set);
+			if (change.clear == ~0ULL)
 				ept->leaf_count[spot.level]--;
 		}
 		address = ept_tree_next(address, spot.level);
@@ -408,8 +415,8 @@ static enum flush change_leaves(struct ept *ept, u64 address, u64 end,
 	return lost & (EPT_RWX | EPT_MAY_WRITE) ? FLUSH_OWED : FLUSH_NONE;
 }
 
-static enum err change_range(struct ept *ept, gpa_t base, u64 bytes, u64 clear,
-			     u64 set, enum flush *flush)
+static enum err change_range(struct ept *ept, gpa_t base, u64 bytes,
+			     struct leaf_change change, enum flush *flush)
 {
 	u64 end = gpa_raw(base) + bytes;
 	enum err err = check_range(base, bytes);
@@ -421,14 +428,16 @@ static enum err change_range(struct ept *ept, gpa_t base, u64 bytes, u64 clear,
 	if (err == OK)
 		err = split_at(ept, end);
 	if (err == OK)
-		*flush = change_leaves(ept, gpa_raw(base), end, clear, set);
+		*flush = change_leaves(ept, gpa_raw(base), end, change);
 	spin_unlock(&ept->lock);
 	return err;
 }
 
 enum err ept_unmap(struct ept *ept, gpa_t base, u64 bytes, enum flush *flush)
 {
-	return change_range(ept, base, bytes, ~0ULL, 0, flush);
+	const struct leaf_change change = {.clear = ~0ULL};
+
+	return change_range(ept, base, bytes, change, flush);
 }
 
 enum err ept_protect(struct ept *ept, gpa_t base, u64 bytes, u64 rights,
@@ -438,11 +447,12 @@ enum err ept_protect(struct ept *ept, gpa_t base, u64 bytes, u64 rights,
 						  .type = EPT_WB};
 	ept_entry_t like = ept_entry_leaf(hpa(0), EPT_4K, &attributes);
 	u64 owned = EPT_RWX | EPT_HOST_WRITABLE | EPT_MAY_WRITE;
+	struct leaf_change change = {.clear = owned & ~like.raw,
+				     .set = owned & like.raw};
 
 	if (check_frames(ept, hpa(0), 0, &attributes) != OK)
 		return ERR_UNSUPPORTED;
-	return change_range(ept, base, bytes, owned & ~like.raw,
-			    owned & like.raw, flush);
+	return change_range(ept, base, bytes, change, flush);
 }
 
 /* --- Merging ------------------------------------------------------------- */
