@@ -204,6 +204,11 @@ all: $(B)/optrom.bin $(B)/stub.elf
 
 # --- Commands -------------------------------------------------------------
 
+# Quiet, but for what goes wrong; V=1 shows the commands.
+ifneq ($(V),1)
+.SILENT:
+endif
+
 .PHONY: all guests unit fuzzers setup check test fuzz clean
 all: $(IMAGE_OBJECTS) guests
 
