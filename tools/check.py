@@ -20,14 +20,15 @@ import check_docs
 import check_layers
 import check_purity
 import check_python
+import check_style
 import check_text
 import tree
 
 #: What `make check` runs, and what is run only when it is named.
 CHECKS = {}
 ON_REQUEST = dict(check_c.ON_REQUEST)
-for module in (check_c, check_purity, check_layers, check_text, check_python,
-               check_docs):
+for module in (check_c, check_purity, check_layers, check_style, check_text,
+               check_python, check_docs):
     CHECKS.update(module.CHECKS)
 
 

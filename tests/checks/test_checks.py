@@ -123,6 +123,12 @@ FAULTS = {
         ("no guard", {"mm/page.h": c("int page;\n")}, r"must be MM_PAGE_H"),
         ("an empty header", {"mm/page.h": MIT}, r"must be MM_PAGE_H"),
     ],
+    "style": [
+        ("a bool parameter",
+         {"mm/page.h": header("MM_PAGE_H", "/* Why\n */\nMUST_CHECK int f("
+                              "int page,\n\t      bool dirty) UNUSED;\n")},
+         r"mm/page\.h:6: f takes a bool"),
+    ],
     "licence": [
         ("a C file", {"mm/page.c": "int page;\n"}, r"mm/page\.c:1: no SPDX"),
         ("a script", {"umbra": "#!/bin/sh\ntrue\n"}, r"umbra:1: no SPDX"),
