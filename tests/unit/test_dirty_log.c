@@ -122,7 +122,7 @@ static void mark_some(struct random *random)
 {
 	u64 page = random_below(random, PAGES + 500);
 	u64 count = random_below(random, 300);
-	u64 bits = random_next(random) & random_next(random);
+	u64 bits = random_next(random) << random_below(random, 64);
 
 	switch (random_below(random, 3)) {
 	case 0:

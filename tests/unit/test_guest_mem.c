@@ -177,7 +177,7 @@ static void slots_must_make_sense(void **state)
 			 ERR_OVERLAP);
 	assert_int_equal(guest_mem_make_rom(&mem, gpa(5 * MIB)), ERR_NOT_FOUND);
 	assert_int_equal(mem.slot_count, 4);
-	for (u32 i = 0; i < GUEST_MEM_SLOTS - 4; i++)
+	for (u64 i = 0; i < GUEST_MEM_SLOTS - 4; i++)
 		assert_int_equal(
 		    guest_mem_add(&mem, gpa(4 * MIB + i * 8 * KIB), PAGE_4K),
 		    OK);
