@@ -90,7 +90,7 @@ def tidy(tree, more):
         return status, tidy_lines(tree, said)
 
     sources = [path for path in c_files(tree) if path.endswith(".c")]
-    config = tree.text(".clang-tidy").split()
+    config = [tree.text(path) for path in tree.ending(".clang-tidy")]
     return each_file(tree, "tidy", image + host + config, sources, analyse)
 
 
