@@ -41,8 +41,10 @@ shadow.pure		:=
 nested.pure		:=
 devices.pure		:= lapic lapic_deliver lapic_timer platform uart
 migrate.pure		:=
-loader.pure		:= boot_info cmdline guest_plan multiboot1_info \
-			   multiboot2_info options region_map
+loader.pure		:= boot_info cmdline elf guest_image guest_load guest_map \
+			   guest_place guest_plan linux multiboot1_info \
+			   multiboot2_info multiboot_guest multiboot_header \
+			   options region_map
 acpi.pure		:= acpi acpi_table fadt madt mcfg s5
 arch/x86/vmx.pure	:=
 

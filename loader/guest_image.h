@@ -6,7 +6,7 @@
  *	multiboot 1	header in the first 8 KiB; an ELF executable, or a flat
  *			file whose header says where it lies
  *	multiboot 2	header in the first 32 KiB; likewise
- *	Linux		a bzImage with the 64-bit boot protocol
+ *	Linux		a bzImage of boot protocol 2.10 or later
  *
  * A kernel that is multiboot 1 and 2 is taken as multiboot 1.
  */
@@ -26,14 +26,15 @@ enum guest_image_kind {
 /* The parts of a bzImage; see loader/linux.h. */
 struct linux_image {
 	u16 version;       /* of the boot protocol, such as 0x20f */
+	bool has_entry_64; /* else it starts in 32-bit protected mode */
 	u64 header_bytes;  /* of the setup header, which begins at 0x1f1 */
 	u64 kernel_offset; /* of the protected-mode kernel in the file */
 	u64 kernel_bytes;
 	u64 preferred_address;
-	u64 alignment; /* when it is not at its preferred address */
 	bool is_relocatable;
+	u64 alignment;        /* when it is not at its preferred address */
 	u64 init_bytes;       /* memory that it needs where it is loaded */
-	u64 initrd_limit;     /* an initrd must end below, or at, this */
+	u64 initrd_limit;     /* an initrd must end at or below this */
 	u64 command_line_max; /* characters, without the terminator */
 };
 

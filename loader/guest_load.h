@@ -6,9 +6,9 @@
  *				and how the first vCPU starts; may fail, in
  *				words; touches nothing
  *	guest_load_commit	copies; fails only if the guest's memory is not
- *				as guest_map says
+ *				as `map` says
  *
- * Between the two, core makes the guest's memory from `map`.
+ * Between the two, core makes the guest's memory from `map`, zeroed.
  */
 #ifndef LOADER_GUEST_LOAD_H
 #define LOADER_GUEST_LOAD_H
@@ -40,13 +40,22 @@ struct guest_entry {
 	u32 gdt_bytes;
 };
 
-/* Bytes for one place: first those at `from`, then zeros. */
+/* Bytes for one place. What is not copied stays zero, as the guest's memory
+ * is when it is new. */
 struct guest_piece {
 	const char *what; /* for messages: "kernel", "module" */
 	gpa_t at;
 	const void *from; /* in the file, or in guest_load.info */
 	u64 copy_bytes;
 	u64 total_bytes;
+};
+
+/* What did not fit, for the message. */
+struct guest_misfit {
+	const char *what;
+	u64 bytes;
+	u64 at; /* the address that it must have, or must not lie below */
+	bool is_fixed;
 };
 
 /* About 50 KB: static storage. Points into itself and into boot modules. */
@@ -57,6 +66,7 @@ struct guest_load {
 	struct guest_piece pieces[GUEST_PIECES_MAX];
 	u32 piece_count;
 	struct guest_entry entry;
+	struct guest_misfit misfit; /* after ERR_NO_MEMORY */
 
 	/* What the kernel is told: built here, copied as a piece. */
 	u8 info[GUEST_LOAD_INFO_BYTES] ALIGNED(16);
