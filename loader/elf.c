@@ -215,7 +215,7 @@ static bool find_entry(const struct elf64_program_header *program, u64 entry,
 
 enum err elf_parse(const struct image_file *file, struct elf_image *elf)
 {
-	struct header header;
+	struct header header = {0};
 	bool has_entry = false;
 	enum err err = read_header(file, &header);
 
