@@ -30,8 +30,8 @@ B	:= build
 
 # --- The floors -----------------------------------------------------------
 
-FLOORS := lib mm arch/x86/ept pml shadow nested devices migrate loader acpi \
-	  arch/x86/cpu arch/x86/vmx drivers core boot
+FLOORS := lib mm arch/x86/ept pml shadow nested devices emulate migrate loader \
+	  acpi arch/x86/cpu arch/x86/vmx drivers core boot
 
 lib.pure		:= err fmt string
 mm.pure			:= frame_alloc dirty_log guest_mem
@@ -40,6 +40,7 @@ pml.pure		:= pml track
 shadow.pure		:=
 nested.pure		:=
 devices.pure		:= lapic lapic_deliver lapic_timer platform uart
+emulate.pure		:= decode
 migrate.pure		:=
 loader.pure		:= boot_info cmdline elf guest_image guest_load guest_map \
 			   guest_place guest_plan linux multiboot1_info \
@@ -144,10 +145,12 @@ $(foreach s,asan tsan,$(eval $(call host_rules,$(s))))
 UNIT_TESTS := $(patsubst tests/unit/%.c,$(B)/unit/%,$(wildcard tests/unit/test_*.c))
 TSAN_TESTS := $(patsubst tests/unit/%.c,$(B)/unit/%,$(wildcard tests/unit/tsan_*.c))
 
+OBJECTS_FIRST = $(filter %.o,$^) $(filter %.a,$^)
+
 $(B)/unit/test_%: $(B)/asan/tests/unit/test_%.o \
 		  $(B)/asan/tests/unit/host_seams.o $(B)/asan/libumbra.a
 	@mkdir -p $(@D)
-	$(HOSTCC) $(SAN_asan) $^ -lcmocka -o $@
+	$(HOSTCC) $(SAN_asan) $(OBJECTS_FIRST) -lcmocka $(ORACLE) -o $@
 $(B)/unit/tsan_%: $(B)/tsan/tests/unit/tsan_%.o \
 		  $(B)/tsan/tests/unit/host_seams.o $(B)/tsan/libumbra.a
 	@mkdir -p $(@D)
@@ -171,7 +174,13 @@ $(B)/fuzzobj/libumbra.a: $(addprefix $(B)/fuzzobj/,$(addsuffix .o,$(HOST_PURE)))
 $(B)/fuzz/fuzz_%: $(B)/fuzzobj/tests/fuzz/fuzz_%.o \
 		  $(B)/fuzzobj/tests/unit/host_seams.o $(B)/fuzzobj/libumbra.a
 	@mkdir -p $(@D)
-	$(CLANG) -fsanitize=fuzzer,address,undefined $^ -o $@
+	$(CLANG) -fsanitize=fuzzer,address,undefined $(OBJECTS_FIRST) \
+		$(ORACLE) -o $@
+
+# The instruction decoder is compared with Zydis.
+$(B)/unit/test_decode: $(B)/asan/tests/unit/zydis_oracle.o
+$(B)/fuzz/fuzz_decode: $(B)/fuzzobj/tests/unit/zydis_oracle.o
+$(B)/unit/test_decode $(B)/fuzz/fuzz_decode: ORACLE := -lZydis
 
 # --- What the front end needs ----------------------------------------------
 # The option ROM of the fast boot, and the kernel that stands in for Umbra

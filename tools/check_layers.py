@@ -20,6 +20,7 @@ MAY_INCLUDE = {
     "shadow": ["lib", "mm", "arch/x86/ept"],
     "nested": ["lib", "mm"],
     "devices": ["lib", "mm"],
+    "emulate": ["lib", "mm"],
     "migrate": ["lib", "mm"],
     "loader": ["lib", "mm"],
     "acpi": ["lib", "mm"],
@@ -28,8 +29,8 @@ MAY_INCLUDE = {
                      "nested", "shadow"],
     "drivers": ["lib", "mm", "arch/x86/cpu"],
     "core": ["lib", "mm", "arch/x86/ept", "pml", "shadow", "nested", "devices",
-             "migrate", "loader", "acpi", "arch/x86/cpu", "arch/x86/vmx",
-             "drivers"],
+             "emulate", "migrate", "loader", "acpi", "arch/x86/cpu",
+             "arch/x86/vmx", "drivers"],
     "boot": ["lib", "loader", "arch/x86/cpu", "core"],
 }
 
