@@ -4,6 +4,8 @@
 import fnmatch
 import posixpath
 import re
+import subprocess
+import sys
 
 CODE = re.compile(r"`([^`\n]+)`")
 LINK = re.compile(r"\]\(([^)#]+)(#[^)]*)?\)")
@@ -60,8 +62,10 @@ def looks_like_path(tree, code):
 
 
 def names_something(tree, code):
-    if "*" in code:
-        return any(fnmatch.fnmatch(path, code) for path in tree.paths)
+    """X and * stand for any name; endings may be left out."""
+    pattern = re.sub(r"\bX\b|(?<=_)X(?=\.)", "*", code)
+    if "*" in pattern:
+        return any(fnmatch.fnmatch(path, pattern) for path in tree.paths)
     bare = code.rstrip("/").removeprefix("./")
     if any(tree.exists(bare + ending) for ending in ("", ".c", ".h")):
         return True
@@ -82,13 +86,12 @@ def make_targets(tree):
 
 
 def front_end_commands(tree):
-    """What the front end's source declares with add_parser("name")."""
-    found = set()
-    for path in tree.paths:
-        if path == "umbra" or path.startswith("tools/umbra/"):
-            found |= set(re.findall(r"add_parser\(\s*\"(\w+)\"",
-                                    tree.text(path)))
-    return found
+    """What `./umbra --help` lists, one to a line, four blanks in."""
+    if not tree.exists("umbra"):
+        return set()
+    done = subprocess.run([sys.executable, "umbra", "--help"], cwd=tree.root,
+                          text=True, check=True, stdout=subprocess.PIPE)
+    return set(re.findall(r"^    ([a-z]+)\b", done.stdout, re.MULTILINE))
 
 
 CHECKS = {"docs": check_docs}

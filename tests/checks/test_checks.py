@@ -47,10 +47,10 @@ RIGHT = {
     "Makefile": MAKEFILE,
     ".clang-tidy": (ROOT / ".clang-tidy").read_text(),
     ".clang-format": (ROOT / ".clang-format").read_text(),
-    "README.md": "Run `make all`, see `mm/page.h` and [it](docs/A.md).\n",
+    "README.md": "Run `make all`, see `mm/X.h` and [it](docs/A.md).\n",
     "docs/A.md": "`./umbra run GUEST`\n",
     "umbra": ("#!/usr/bin/env python3\n# SPDX-License-Identifier: MIT\n"
-              "import sys\nsys.exit(0)\nadd_parser(\"run\")\n"),
+              "print(\"commands:\\n    run       run a guest\")\n"),
     "tools/a.py": ("# SPDX-License-Identifier: MIT\nimport os\n"
                    "print(os.name)\n"),
     "mm/page.h": header("MM_PAGE_H", "\nint page_next(int page);\n"),
