@@ -4,6 +4,7 @@
 import os
 import re
 import shutil
+import subprocess
 
 from . import fastboot, sizes
 from .trouble import Trouble
@@ -64,6 +65,20 @@ def check(machine):
             "qemu on a host with nested VMX")
 
 
+def _cpu_model(machine):
+    """The CPU model's name, one that this Bochs knows."""
+    if machine.cpu_model is None:
+        return CPU_MODEL
+    known = subprocess.run([program(), "--help", "cpu"], check=False,
+                           stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                           stderr=subprocess.STDOUT).stdout.decode().split()
+    name = machine.cpu_model.split(",")[0]
+    if name not in known:
+        raise Trouble(f"host.cpu={name}: Bochs knows no such model; "
+                      "bochs-bin --help cpu lists them")
+    return machine.cpu_model
+
+
 def command(machine, directory, port, root):
     """Writes what Bochs reads into `directory`; its command line."""
     check(machine)
@@ -71,7 +86,7 @@ def command(machine, directory, port, root):
     text = _CONFIGURATION.format(
         guest=machine.memory // sizes.MIB,
         host=min(machine.memory, _HOST_MEMORY_MAX) // sizes.MIB,
-        model=machine.cpu_model or CPU_MODEL, cpus=machine.cpus,
+        model=_cpu_model(machine), cpus=machine.cpus,
         ips=machine.ips, share=_share(), port=port,
         boot=boot(machine, directory, root))
     _write(directory, "bochsrc", text.encode())
@@ -112,16 +127,25 @@ def _write(directory, name, data):
 
 def why_ended(status, directory):
     """How Bochs ended, to go on after its name."""
-    try:
-        with open(os.path.join(directory, "bochs.log"), "rb") as file:
-            log = file.read().decode("utf-8", "replace")
-    except OSError:
-        log = ""
-    panics = re.findall(r"^\d+p\[(\w+) *\] >>PANIC<< (.*)$", log, re.MULTILINE)
+    panics = re.findall(r"^\d+p\[(\w+) *\] >>PANIC<< (.*)$",
+                        _read(directory, "bochs.log"), re.MULTILINE)
     if panics and "3rd (" in panics[-1][1]:
         return f"stopped at a triple fault ({panics[-1][1]})"
     if panics:
         return f"stopped: {panics[-1][0]}: {panics[-1][1]}"
+    # Before there is a log file.
+    message = re.search(r"exiting with the following message:\n(.*)",
+                        _read(directory, "engine.out"))
+    if message:
+        return f"did not start: {message[1]}"
     if status == 0:
         return "was left, as Umbra does, but without a word before"
     return f"stopped with status {status}"
+
+
+def _read(directory, name):
+    try:
+        with open(os.path.join(directory, name), "rb") as file:
+            return file.read().decode("utf-8", "replace")
+    except OSError:
+        return ""

@@ -160,3 +160,8 @@ def main(arguments):
         # Whoever read our output has left; nothing more can be said.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"umbra: cannot go on: {where}{error.strerror}",
+              file=sys.stderr)
+        return FAILED

@@ -5,6 +5,7 @@ log file, the keyboard."""
 import datetime
 import os
 import re
+import select
 import sys
 import termios
 import time
@@ -135,9 +136,15 @@ class Outputs:
 
 
 def write(stream, data):
+    """All of `data`, at once, even where somebody else who has the same
+    terminal open has made it non-blocking."""
     stream.flush()
-    stream.buffer.write(data)
-    stream.buffer.flush()
+    fd = stream.fileno()
+    while data:
+        try:
+            data = data[os.write(fd, data):]
+        except BlockingIOError:
+            select.select([], [fd], [])
 
 
 class Keyboard:

@@ -49,7 +49,7 @@ def read(data, name):
     """The ELF file whose whole content is `data`; Trouble if it is none."""
     try:
         return _read(data, name)
-    except struct.error:
+    except (struct.error, IndexError, OverflowError):
         raise Trouble(f"{name}: an ELF file that ends too early") from None
 
 

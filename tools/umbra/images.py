@@ -15,6 +15,7 @@ _MB1_ADDRESSES = 1 << 16
 _MB2_MAGIC, _MB2_SEARCH = 0xE85250D6, 32768
 # Linux/x86 boot protocol, "The Real-Mode Kernel Header".
 _BZIMAGE_MAGIC_AT, _BZIMAGE_MAGIC = 0x202, b"HdrS"
+_BZIMAGE_HEADER_BYTES = 0x268
 
 _OTHER_KINDS = (
     (b"#!", "a script"),
@@ -78,6 +79,8 @@ def recognise(path):
 
 
 def _bzimage(path, data):
+    if len(data) < _BZIMAGE_HEADER_BYTES:
+        raise Trouble(f"guest: {path} is a Linux image that ends too early")
     version, = struct.unpack_from("<H", data, 0x206)
     if version < 0x20A:
         raise Trouble(f"guest: {path} is a Linux image of boot protocol "

@@ -50,15 +50,19 @@ class Decoder:
 
     def feed(self, data):
         """What `data` completes, in order."""
-        for byte in data:
+        at = 0
+        while at < len(data):
             if self._record is not None:
-                self._in_record(byte)
+                self._in_record(data[at])
             elif self._pair_open:
-                self._in_pair(byte)
-            elif byte == RS:
-                self._pair_open = True
+                self._in_pair(data[at])
             else:
-                self._data.append(byte)
+                end = data.find(RS, at)
+                self._pair_open = end >= 0
+                end = end if end >= 0 else len(data)
+                self._data += data[at:end]
+                at = end  # at the RS, or behind the data
+            at += 1
         self._end_text()
         events, self._events = self._events, []
         return events

@@ -25,10 +25,10 @@ class Settings:
             key, equals, value = pair.partition("=")
             if not equals or not re.fullmatch(r"[A-Za-z0-9_.-]+", key):
                 raise Trouble(f"--set {pair}: write KEY=VALUE")
-            if re.search(r'[\s\0"]', value):
-                raise Trouble(f"--set {pair}: a value is one word")
             if key.startswith("host.") or key == "ips":
                 self._host[key.removeprefix("host.")] = value
+            elif re.search(r'[\s\0"]', value):
+                raise Trouble(f"--set {pair}: a value is one word")
             elif key.startswith("umbra."):
                 self.umbra.append(f"{key.removeprefix('umbra.')}={value}")
             else:
@@ -92,6 +92,9 @@ def build_machine(guests, options, root, way_out):
 
 
 def _check(machine, options, engine):
+    if machine.cpu_model and not re.fullmatch(r"[\w.,+=-]+",
+                                              machine.cpu_model):
+        raise Trouble(f"--set host.cpu={machine.cpu_model}: no CPU model")
     if machine.firmware not in _FIRMWARE:
         raise Trouble("--set host.firmware: bios or uefi")
     if machine.firmware == "uefi" and (not options.iso

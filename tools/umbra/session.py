@@ -9,7 +9,7 @@ import time
 
 from . import mux
 from .children import Child, work_directory
-from .trouble import FAILED, TIMED_OUT
+from .trouble import FAILED, TIMED_OUT, TimedOut, within
 
 _TICK_SECONDS = 0.1
 _LEAVE_SECONDS = 10  # for the machine to stop after its verdict
@@ -46,7 +46,12 @@ class Session:
             child = Child(argv, directory,
                           os.path.join(directory, "engine.out"))
             try:
-                return self._attend(child, listener, directory, timeout)
+                with within(timeout):
+                    return self._attend(child, listener, directory)
+            except TimedOut:
+                self._outputs.show_boot()
+                self._outputs.note(f"no end after {timeout:g} s (--timeout)")
+                return TIMED_OUT
             finally:
                 child.kill()
                 if self._line:
@@ -55,20 +60,15 @@ class Session:
 
     # --- The loop ---------------------------------------------------------
 
-    def _attend(self, child, listener, directory, timeout):
-        started = time.monotonic()
+    def _attend(self, child, listener, directory):
         listener.setblocking(False)
         self._selector.register(listener, selectors.EVENT_READ, self._accept)
         leave_by = None
         while child.ended() is None:
             self._step(_TICK_SECONDS)
-            now = time.monotonic()
             if self._keyboard.quit:
                 return 0
-            if timeout is not None and now - started >= timeout:
-                self._outputs.show_boot()
-                self._outputs.note(f"no end after {timeout:g} s (--timeout)")
-                return TIMED_OUT
+            now = time.monotonic()
             if self.verdict is not None and not self._stays():
                 leave_by = leave_by or now + _LEAVE_SECONDS
                 if now >= leave_by:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """How a command ends when it does not end well."""
 
+import contextlib
 import signal
 
 # Exit statuses that are not the guest's own; see docs/TESTING.md.
@@ -21,6 +22,28 @@ class Stopped(BaseException):
     def __init__(self, signum):
         super().__init__(signal.Signals(signum).name)
         self.status = 128 + signum
+
+
+class TimedOut(BaseException):
+    """The time of within() is used up."""
+
+
+@contextlib.contextmanager
+def within(seconds):
+    """Raises TimedOut out of its body after so many seconds (None: never),
+    even out of a write to a reader who has stopped reading."""
+    def time_is_up(_signum, _frame):
+        raise TimedOut
+
+    if seconds is None:
+        yield
+        return
+    signal.signal(signal.SIGALRM, time_is_up)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 def leave_by_exception():
