@@ -23,6 +23,7 @@
 #include "lib/bits.h"
 #include "lib/err.h"
 #include "lib/types.h"
+#include "lib/x86.h"
 #include "mm/addr.h"
 
 /* Register offsets in the page; the x2APIC MSR is 0x800 + offset / 16. */
@@ -56,25 +57,16 @@ enum lapic_register {
 	LAPIC_SELF_IPI = 0x3f0,
 };
 
-/* The MSRs that belong to the local APIC. */
-#define MSR_IA32_APIC_BASE    0x1bU
-#define MSR_IA32_TSC_DEADLINE 0x6e0U
-#define MSR_X2APIC_FIRST      0x800U
-#define MSR_X2APIC_LAST       0x8ffU
-
-#define APIC_BASE_BSP         BIT(8)
-#define APIC_BASE_X2APIC      BIT(10)
-#define APIC_BASE_ENABLE      BIT(11)
-#define LAPIC_BASE_DEFAULT    0xfee00000ULL
+#define LAPIC_BASE_DEFAULT 0xfee00000ULL
 
 /* Interrupt command register; MSI data and I/O APIC entries are alike. */
-#define ICR_VECTOR            BITS(7, 0)
-#define ICR_DELIVERY_MODE     BITS(10, 8)
-#define ICR_LOGICAL           BIT(11)
-#define ICR_ASSERT            BIT(14)
-#define ICR_LEVEL             BIT(15)
-#define ICR_SHORTHAND         BITS(19, 18)
-#define ICR_DESTINATION       BITS(63, 32)
+#define ICR_VECTOR         BITS(7, 0)
+#define ICR_DELIVERY_MODE  BITS(10, 8)
+#define ICR_LOGICAL        BIT(11)
+#define ICR_ASSERT         BIT(14)
+#define ICR_LEVEL          BIT(15)
+#define ICR_SHORTHAND      BITS(19, 18)
+#define ICR_DESTINATION    BITS(63, 32)
 
 enum lapic_delivery_mode {
 	LAPIC_FIXED = 0,

@@ -10,8 +10,8 @@
 
 #include "lib/types.h"
 
-#define BIT(n)       (1ULL << (n))
-#define BITS(hi, lo) ((~0ULL >> (63 - (hi))) & (~0ULL << (lo)))
+#define BIT(n)       (1UL << (n))
+#define BITS(hi, lo) ((~0UL >> (63 - (hi))) & (~0UL << (lo)))
 
 _Static_assert(BITS(51, 12) == 0x000ffffffffff000ULL, "address field");
 _Static_assert(BITS(63, 0) == ~0ULL, "all bits");

@@ -35,9 +35,9 @@ typedef unsigned __int128 u128;
 
 #define ARRAY_COUNT(a) (sizeof(a) / sizeof((a)[0]))
 
-#define KIB            (1ULL << 10)
-#define MIB            (1ULL << 20)
-#define GIB            (1ULL << 30)
+#define KIB            (1UL << 10)
+#define MIB            (1UL << 20)
+#define GIB            (1UL << 30)
 
 _Static_assert(sizeof(void *) == 8, "Umbra is 64-bit only");
 
