@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: MIT */
+/* A 16550 UART with rings on both sides. */
+#include "drivers/serial.h"
+#include "arch/x86/cpu/insn.h"
+#include "lib/bits.h"
+
+enum serial_register {
+	UART_DATA = 0,        /* DLAB=0 */
+	UART_DIVISOR_LOW = 0, /* DLAB=1 */
+	UART_IER = 1,
+	UART_DIVISOR_HIGH = 1, /* DLAB=1 */
+	UART_IIR = 2,
+	UART_FCR = 2,
+	UART_LCR = 3,
+	UART_MCR = 4,
+	UART_LSR = 5,
+	UART_SCRATCH = 7,
+};
+
+#define IER_RECEIVED    BIT(0)
+#define IER_TRANSMITTED BIT(1)
+#define IIR_NONE        BIT(0)
+/* FIFOs on and cleared, interrupt at 14 bytes or four idle characters. */
+#define FCR_ON          0xc7
+#define LCR_8N1         0x03
+#define LCR_DLAB        0x80
+#define MCR_DTR         BIT(0)
+#define MCR_RTS         BIT(1)
+#define MCR_OUT2        BIT(3) /* connects the interrupt line on a PC */
+#define LSR_RECEIVED    BIT(0)
+#define LSR_THRE        BIT(5) /* the whole FIFO is free */
+#define LSR_TEMT        BIT(6) /* the last bit has left */
+
+#define FIFO_BYTES      16
+
+static u8 get(const struct serial *serial, enum serial_register reg)
+{
+	return insn_in8((u16)(serial->port + reg));
+}
+
+static void set(const struct serial *serial, enum serial_register reg,
+		u64 value)
+{
+	insn_out8((u16)(serial->port + reg), (u8)value);
+}
+
+static bool ring_put(struct serial_ring *ring, u8 byte)
+{
+	if (ring->put - ring->taken == SERIAL_RING_BYTES)
+		return false;
+	ring->bytes[ring->put++ % SERIAL_RING_BYTES] = byte;
+	return true;
+}
+
+static bool ring_take(struct serial_ring *ring, u8 *byte)
+{
+	if (ring->put == ring->taken)
+		return false;
+	*byte = ring->bytes[ring->taken++ % SERIAL_RING_BYTES];
+	return true;
+}
+
+enum err serial_init(struct serial *serial, u16 port)
+{
+	serial->port = port;
+	set(serial, UART_SCRATCH, 0x5a);
+	if (get(serial, UART_SCRATCH) != 0x5a)
+		return ERR_NOT_FOUND;
+	set(serial, UART_IER, 0);
+	set(serial, UART_LCR, LCR_DLAB);
+	set(serial, UART_DIVISOR_LOW, 1);
+	set(serial, UART_DIVISOR_HIGH, 0);
+	set(serial, UART_LCR, LCR_8N1);
+	set(serial, UART_FCR, FCR_ON);
+	set(serial, UART_MCR, MCR_DTR | MCR_RTS | MCR_OUT2);
+	serial->present = true;
+	return OK;
+}
+
+/* Fills the FIFO if it is empty. The lock is held. */
+static void send_some(struct serial *serial)
+{
+	u8 byte;
+
+	if (serial->output.put == serial->output.taken ||
+	    !(get(serial, UART_LSR) & LSR_THRE))
+		return;
+	for (u32 i = 0; i < FIFO_BYTES && ring_take(&serial->output, &byte);
+	     i++)
+		set(serial, UART_DATA, byte);
+}
+
+static void send_all(struct serial *serial)
+{
+	while (serial->output.put != serial->output.taken)
+		send_some(serial);
+}
+
+/* The lock is held. The count is bounded: a dead UART reads all ones. */
+static void receive_some(struct serial *serial)
+{
+	for (u32 i = 0; i < 4 * FIFO_BYTES; i++) {
+		if (!(get(serial, UART_LSR) & LSR_RECEIVED))
+			return;
+		if (!ring_put(&serial->input, get(serial, UART_DATA)))
+			serial->input_lost++;
+	}
+}
+
+void serial_use_interrupts(struct serial *serial)
+{
+	if (!serial->present)
+		return;
+	spin_lock(&serial->lock);
+	serial->interrupts = true;
+	set(serial, UART_IER, IER_RECEIVED | IER_TRANSMITTED);
+	spin_unlock(&serial->lock);
+}
+
+void serial_poll(struct serial *serial)
+{
+	if (!serial->present)
+		return;
+	spin_lock(&serial->lock);
+	/*
+	 * Serve until no cause is left: the line is edge triggered, and a
+	 * cause that stays would keep the next edge from coming.
+	 */
+	for (u32 i = 0; i < 16; i++) {
+		receive_some(serial);
+		send_some(serial);
+		if (get(serial, UART_IIR) & IIR_NONE)
+			break;
+	}
+	spin_unlock(&serial->lock);
+}
+
+void serial_write(struct serial *serial, const u8 *bytes, size_t count)
+{
+	if (!serial->present)
+		return;
+	spin_lock(&serial->lock);
+	for (size_t i = 0; i < count; i++)
+		while (!ring_put(&serial->output, bytes[i]))
+			send_some(serial);
+	if (serial->interrupts)
+		send_some(serial);
+	else
+		send_all(serial);
+	spin_unlock(&serial->lock);
+}
+
+size_t serial_read(struct serial *serial, u8 *bytes, size_t limit)
+{
+	size_t count = 0;
+
+	if (!serial->present)
+		return 0;
+	spin_lock(&serial->lock);
+	while (count < limit && ring_take(&serial->input, &bytes[count]))
+		count++;
+	spin_unlock(&serial->lock);
+	return count;
+}
+
+bool serial_has_input(const struct serial *serial)
+{
+	return serial->input.put != serial->input.taken;
+}
+
+void serial_flush(struct serial *serial)
+{
+	if (!serial->present)
+		return;
+	spin_lock(&serial->lock);
+	send_all(serial);
+	while (!(get(serial, UART_LSR) & LSR_TEMT))
+		insn_pause();
+	spin_unlock(&serial->lock);
+}
+
+void serial_break_lock(struct serial *serial)
+{
+	__atomic_store_n(&serial->lock.owner,
+			 __atomic_load_n(&serial->lock.next, __ATOMIC_RELAXED),
+			 __ATOMIC_RELEASE);
+	serial->interrupts = false;
+}
