@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: MIT */
+/* Reading and reporting the VMX capabilities. */
+#include "arch/x86/vmx/capability.h"
+#include "arch/x86/cpu/cpu.h"
+#include "arch/x86/cpu/insn.h"
+#include "lib/log.h"
+#include "lib/x86.h"
+
+struct vmx_capability vmx_capability;
+
+static u64 read_if(bool exists, u32 msr)
+{
+	return exists ? insn_rdmsr(msr) : 0;
+}
+
+/*
+ * IA32_VMX_BASIC bit 55: the TRUE MSRs exist, in which some default-1 bits
+ * may be switched off.
+ */
+static void read_control_words(struct vmx_capability *c)
+{
+	bool have_true = c->basic & BIT(55);
+
+	c->words[CONTROLS_PIN] = control_capability(
+	    insn_rdmsr(have_true ? MSR_VMX_TRUE_PIN : MSR_VMX_PIN));
+	c->words[CONTROLS_PRIMARY] = control_capability(
+	    insn_rdmsr(have_true ? MSR_VMX_TRUE_PRIMARY : MSR_VMX_PRIMARY));
+	c->words[CONTROLS_EXIT] = control_capability(
+	    insn_rdmsr(have_true ? MSR_VMX_TRUE_EXIT : MSR_VMX_EXIT));
+	c->words[CONTROLS_ENTRY] = control_capability(
+	    insn_rdmsr(have_true ? MSR_VMX_TRUE_ENTRY : MSR_VMX_ENTRY));
+	c->words[CONTROLS_SECONDARY] = control_capability(
+	    read_if(c->words[CONTROLS_PRIMARY].may_be_1 & PRIMARY_SECONDARY,
+		    MSR_VMX_SECONDARY));
+}
+
+static void read_ept_format(struct vmx_capability *c)
+{
+	c->ept = (struct ept_format){
+	    .largest_leaf = EPT_4K,
+	    .physical_bits = (u8)cpu_features.physical_bits,
+	    .accessed_dirty = c->ept_vpid & EPT_CAP_ACCESSED_DIRTY,
+	    .execute_only = c->ept_vpid & EPT_CAP_EXECUTE_ONLY,
+	    .uncacheable_tables = !(c->ept_vpid & EPT_CAP_WB),
+	};
+	if (c->ept_vpid & EPT_CAP_2M)
+		c->ept.largest_leaf = EPT_2M;
+	if ((c->ept_vpid & EPT_CAP_2M) && (c->ept_vpid & EPT_CAP_1G))
+		c->ept.largest_leaf = EPT_1G;
+}
+
+static void read_all(struct vmx_capability *c)
+{
+	u32 secondary;
+
+	c->basic = insn_rdmsr(MSR_VMX_BASIC);
+	c->misc = insn_rdmsr(MSR_VMX_MISC);
+	c->cr0_fixed0 = insn_rdmsr(MSR_VMX_CR0_FIXED0);
+	c->cr0_fixed1 = insn_rdmsr(MSR_VMX_CR0_FIXED1);
+	c->cr4_fixed0 = insn_rdmsr(MSR_VMX_CR4_FIXED0);
+	c->cr4_fixed1 = insn_rdmsr(MSR_VMX_CR4_FIXED1);
+	read_control_words(c);
+	secondary = c->words[CONTROLS_SECONDARY].may_be_1;
+	c->ept_vpid = read_if(secondary & (SECONDARY_EPT | SECONDARY_VPID),
+			      MSR_VMX_EPT_VPID_CAP);
+	read_ept_format(c);
+	c->preemption_shift = (u32)bits_get(c->misc, BITS(4, 0));
+	c->has_pml = (secondary & SECONDARY_PML) && c->ept.accessed_dirty;
+	/* A VPID is of use only if its entries can be dropped. */
+	c->has_vpid = (secondary & SECONDARY_VPID) &&
+		      (c->ept_vpid & EPT_CAP_INVVPID) &&
+		      (c->ept_vpid & EPT_CAP_INVVPID_SINGLE);
+	c->has_preemption_timer =
+	    c->words[CONTROLS_PIN].may_be_1 & PIN_PREEMPTION_TIMER;
+}
+
+static void report(const char *name, bool present, const char *without)
+{
+	if (present)
+		log_info("VMX: %s: yes", name);
+	else
+		log_info("VMX: %s: no; %s", name, without);
+}
+
+static void report_all(const struct vmx_capability *c)
+{
+	u32 secondary = c->words[CONTROLS_SECONDARY].may_be_1;
+
+	report("EPT", secondary & SECONDARY_EPT, "required");
+	report("unrestricted guest", secondary & SECONDARY_UNRESTRICTED_GUEST,
+	       "required");
+	report("EPT 2M pages", c->ept.largest_leaf >= EPT_2M,
+	       "4K pages are used, more TLB misses");
+	report("EPT 1G pages", c->ept.largest_leaf >= EPT_1G,
+	       "2M pages are used");
+	report("EPT accessed and dirty bits", c->ept.accessed_dirty,
+	       "dirty logging by write protection");
+	report("PML", c->has_pml, "dirty logging by write protection");
+	report("VPID", c->has_vpid, "each entry and exit flushes the TLB");
+	report("preemption timer", c->has_preemption_timer,
+	       "the local APIC's timer preempts guests");
+	report("TSC scaling", secondary & SECONDARY_TSC_SCALING,
+	       "a migrated guest sees this machine's TSC rate");
+	report("VMCS shadowing", secondary & SECONDARY_VMCS_SHADOWING,
+	       "a guest hypervisor's VMREAD and VMWRITE exit");
+	report("APIC-register virtualization",
+	       secondary & SECONDARY_APIC_REGISTERS, "emulated");
+	report("virtual-interrupt delivery",
+	       secondary & SECONDARY_INTERRUPT_DELIVERY, "emulated");
+	report("posted interrupts",
+	       c->words[CONTROLS_PIN].may_be_1 & PIN_POSTED_INTERRUPTS,
+	       "an interrupt for a running guest exits it");
+}
+
+/* Why VMX cannot even be switched on; NULL if it can. */
+static const char *refusal_of_cpu(void)
+{
+	u64 control;
+
+	if (!cpu_features.vmx)
+		return "this CPU has no VMX. Use an Intel CPU with VT-x, QEMU "
+		       "with -accel kvm -cpu host,+vmx on one, or Bochs";
+	control = insn_rdmsr(MSR_FEATURE_CONTROL);
+	if ((control & FEATURE_CONTROL_LOCK) &&
+	    !(control & FEATURE_CONTROL_VMX_OUTSIDE_SMX))
+		return "the firmware has disabled VMX and locked it. Enable "
+		       "\"Virtualization Technology\" in the firmware setup "
+		       "and switch the machine off and on";
+	return NULL;
+}
+
+static const char *refusal_of_ept(const struct vmx_capability *c)
+{
+	if (!(c->words[CONTROLS_SECONDARY].may_be_1 & SECONDARY_EPT))
+		return "this CPU has VMX but no EPT. Umbra needs a CPU of 2010 "
+		       "or later";
+	if (!(c->ept_vpid & EPT_CAP_4_LEVELS) ||
+	    !(c->ept_vpid & EPT_CAP_INVEPT) ||
+	    !(c->ept_vpid & (EPT_CAP_INVEPT_SINGLE | EPT_CAP_INVEPT_ALL)))
+		return "this CPU's EPT has no 4-level tables or no INVEPT. "
+		       "Umbra needs both";
+	return NULL;
+}
+
+static const char *refusal_of_controls(struct vmx_capability *c)
+{
+	const struct control_wish *unmet;
+
+	if (controls_choose(c->words, &c->controls, &unmet) == OK) {
+		if (!c->has_vpid)
+			c->controls.words[CONTROLS_SECONDARY] &=
+			    ~(u32)SECONDARY_VPID;
+		return NULL;
+	}
+	log_error("VMX: this CPU %s \"%s\"",
+		  unmet->need == CONTROL_FORBIDDEN ? "insists on"
+						   : "does not offer",
+		  unmet->name);
+	return "a VMX control that Umbra depends on (named above) is not as "
+	       "it must be";
+}
+
+void vmx_capability_read(void)
+{
+	struct vmx_capability *c = &vmx_capability;
+	const char *refusal = refusal_of_cpu();
+
+	if (!refusal) {
+		read_all(c);
+		report_all(c);
+		refusal = refusal_of_ept(c);
+	}
+	if (!refusal)
+		refusal = refusal_of_controls(c);
+	if (refusal)
+		log_error("guests cannot run: %s (%s %s)", refusal,
+			  cpu_features.vendor, cpu_features.brand);
+	c->usable = !refusal;
+}

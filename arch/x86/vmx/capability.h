@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What VMX can do on this machine, read once from the capability MSRs.
+ * SDM vol. 3, "VMX Capability Reporting Facility".
+ *
+ * All CPUs are taken to be equal, as the manual demands of a system; each CPU
+ * is checked against the first when it switches VMX on.
+ */
+#ifndef ARCH_X86_VMX_CAPABILITY_H
+#define ARCH_X86_VMX_CAPABILITY_H
+
+#include "arch/x86/ept/ept_entry.h"
+#include "arch/x86/vmx/controls.h"
+#include "lib/err.h"
+
+struct vmx_capability {
+	bool usable; /* guests can run */
+	u64 basic;   /* IA32_VMX_BASIC */
+	u64 misc;    /* IA32_VMX_MISC */
+	u64 ept_vpid;
+	u64 cr0_fixed0, cr0_fixed1;
+	u64 cr4_fixed0, cr4_fixed1;
+	struct control_capability words[CONTROLS_COUNT];
+	struct controls controls; /* of vmcs01 */
+	struct ept_format ept;
+	u32 preemption_shift; /* its rate is the TSC's >> this */
+	bool has_pml;
+	bool has_vpid;
+	bool has_preemption_timer;
+};
+
+extern struct vmx_capability vmx_capability;
+
+/*
+ * Reads everything and prints one line per capability that Umbra uses or goes
+ * without; if guests cannot run, one line that says why and what to do.
+ */
+void vmx_capability_read(void);
+
+#endif

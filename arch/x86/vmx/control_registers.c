@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: MIT */
+/* The guest's CR0, CR4 and EFER. */
+#include "arch/x86/vmx/control_registers.h"
+#include "arch/x86/vmx/capability.h"
+#include "arch/x86/vmx/vcpu.h"
+#include "arch/x86/vmx/vmx_insn.h"
+#include "lib/x86.h"
+
+#define CR0_DEFINED                                                     \
+	(CR0_PE | CR0_MP | CR0_EM | CR0_TS | CR0_ET | CR0_NE | CR0_WP | \
+	 CR0_AM | CR0_NW | CR0_CD | CR0_PG)
+/* What the guest may set without our knowing. */
+#define CR0_GUEST_OWNED \
+	(CR0_PE | CR0_MP | CR0_EM | CR0_TS | CR0_WP | CR0_AM | CR0_PG)
+
+static u64 cr4_guest_owned(const struct vcpu *vcpu)
+{
+	return guest_cpuid_cr4_allowed(&vcpu->vm->cpuid) &
+	       vmx_capability.cr4_fixed1;
+}
+
+void control_registers_init(struct vcpu *vcpu)
+{
+	vmcs_write(VMCS_CR0_MASK, ~CR0_GUEST_OWNED);
+	vmcs_write(VMCS_CR4_MASK, ~cr4_guest_owned(vcpu));
+}
+
+static u64 compose(enum vmcs_field field, enum vmcs_field mask_field,
+		   enum vmcs_field shadow)
+{
+	u64 mask = vmcs_read(mask_field);
+
+	return (vmcs_read(field) & ~mask) | (vmcs_read(shadow) & mask);
+}
+
+u64 control_registers_read_cr0(void)
+{
+	return compose(VMCS_GUEST_CR0, VMCS_CR0_MASK, VMCS_CR0_SHADOW);
+}
+
+u64 control_registers_read_cr4(void)
+{
+	return compose(VMCS_GUEST_CR4, VMCS_CR4_MASK, VMCS_CR4_SHADOW);
+}
+
+static void update_long_mode(u64 cr0)
+{
+	u64 efer = vmcs_read(VMCS_GUEST_EFER);
+	u64 entry = vmcs_read(VMCS_ENTRY_CONTROLS);
+
+	if ((efer & EFER_LME) && (cr0 & CR0_PG)) {
+		efer |= EFER_LMA;
+		entry |= ENTRY_IA32E_MODE_GUEST;
+	} else {
+		efer &= ~EFER_LMA;
+		entry &= ~ENTRY_IA32E_MODE_GUEST;
+	}
+	vmcs_write(VMCS_GUEST_EFER, efer);
+	vmcs_write(VMCS_ENTRY_CONTROLS, entry);
+}
+
+void control_registers_write_cr0(struct vcpu *vcpu, u64 value)
+{
+	/* "Unrestricted guest" exempts PE and PG from the fixed bits. */
+	u64 must = vmx_capability.cr0_fixed0 & ~(CR0_PE | CR0_PG);
+
+	(void)vcpu;
+	value |= CR0_ET;
+	vmcs_write(VMCS_CR0_SHADOW, value);
+	vmcs_write(VMCS_GUEST_CR0, (value & ~(CR0_CD | CR0_NW)) | must);
+	update_long_mode(value);
+}
+
+void control_registers_write_cr4(struct vcpu *vcpu, u64 value)
+{
+	(void)vcpu;
+	vmcs_write(VMCS_CR4_SHADOW, value);
+	vmcs_write(VMCS_GUEST_CR4, value | vmx_capability.cr4_fixed0);
+}
+
+/* SDM vol. 2, "MOV-Move to/from Control Registers". */
+enum control_register_verdict control_registers_check_cr0(u64 value)
+{
+	u64 cr4 = vmcs_read(VMCS_GUEST_CR4);
+	u64 efer = vmcs_read(VMCS_GUEST_EFER);
+	bool code_is_long =
+	    vmcs_read(VMCS_GUEST_CS_ACCESS_RIGHTS) & RIGHTS_LONG;
+
+	if (value & BITS(63, 32))
+		return CONTROL_REGISTER_FAULT;
+	if ((value & CR0_PG) && !(value & CR0_PE))
+		return CONTROL_REGISTER_FAULT;
+	if ((value & CR0_NW) && !(value & CR0_CD))
+		return CONTROL_REGISTER_FAULT;
+	if ((value & CR0_PG) && (efer & EFER_LME) && !(efer & EFER_LMA) &&
+	    (!(cr4 & CR4_PAE) || code_is_long))
+		return CONTROL_REGISTER_FAULT;
+	if (!(value & CR0_PG) &&
+	    ((cr4 & CR4_PCIDE) || ((efer & EFER_LMA) && code_is_long)))
+		return CONTROL_REGISTER_FAULT;
+	return CONTROL_REGISTER_OK;
+}
+
+enum control_register_verdict
+control_registers_check_cr4(const struct vcpu *vcpu, u64 value)
+{
+	u64 old = control_registers_read_cr4();
+	u64 efer = vmcs_read(VMCS_GUEST_EFER);
+
+	if (value & ~cr4_guest_owned(vcpu))
+		return CONTROL_REGISTER_FAULT;
+	if ((efer & EFER_LMA) && !(value & CR4_PAE))
+		return CONTROL_REGISTER_FAULT;
+	if ((value & CR4_PCIDE) && !(old & CR4_PCIDE) &&
+	    (!(efer & EFER_LMA) || (vmcs_read(VMCS_GUEST_CR3) & BITS(11, 0))))
+		return CONTROL_REGISTER_FAULT;
+	return CONTROL_REGISTER_OK;
+}
+
+/* SDM vol. 3, "IA32_EFER". */
+enum control_register_verdict control_registers_set_efer(struct vcpu *vcpu,
+							 u64 value)
+{
+	u64 old = vmcs_read(VMCS_GUEST_EFER);
+	u64 defined = EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE;
+	bool paging = vmcs_read(VMCS_GUEST_CR0) & CR0_PG;
+
+	(void)vcpu;
+	if (value & ~defined)
+		return CONTROL_REGISTER_FAULT;
+	if (paging && ((value ^ old) & EFER_LME))
+		return CONTROL_REGISTER_FAULT;
+	/* LMA is the CPU's to change; writes to it are ignored. */
+	vmcs_write(VMCS_GUEST_EFER, (value & ~EFER_LMA) | (old & EFER_LMA));
+	return CONTROL_REGISTER_OK;
+}

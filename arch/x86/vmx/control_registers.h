@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * CR0, CR4 and EFER as the guest sees them and as the CPU must have them.
+ *
+ * The guest owns every bit that it may set freely: moving those does not exit
+ * (SDM vol. 3, "Guest/Host Masks and Read Shadows for CR0 and CR4"). Ours are
+ *
+ *	CR0	NE	VMX operation needs it 1; the guest may see 0
+ *		CD, NW	one VM must not switch off caches for all
+ *	CR4	VMXE	VMX operation needs it 1
+ *	and all bits of features that the guest's CPU does not have.
+ *
+ * What a guest writes to a bit of ours comes here, is checked as the CPU would
+ * check it, and lands in the read shadow.
+ */
+#ifndef ARCH_X86_VMX_CONTROL_REGISTERS_H
+#define ARCH_X86_VMX_CONTROL_REGISTERS_H
+
+#include "lib/types.h"
+
+struct vcpu;
+
+/* Sets the masks; once per VMCS. */
+void control_registers_init(struct vcpu *vcpu);
+
+/* The guest's view, composed from field and shadow. */
+u64 control_registers_read_cr0(void);
+u64 control_registers_read_cr4(void);
+
+/*
+ * Gives the guest these values, which have been checked. CR0.PG together with
+ * EFER.LME also decides EFER.LMA and the "IA-32e mode guest" control.
+ */
+void control_registers_write_cr0(struct vcpu *vcpu, u64 value);
+void control_registers_write_cr4(struct vcpu *vcpu, u64 value);
+
+enum control_register_verdict {
+	CONTROL_REGISTER_OK,
+	CONTROL_REGISTER_FAULT, /* raise #GP(0) */
+};
+
+/* The checks of MOV to CR0 and CR4 and of WRMSR to IA32_EFER. */
+enum control_register_verdict control_registers_check_cr0(u64 value);
+enum control_register_verdict
+control_registers_check_cr4(const struct vcpu *vcpu, u64 value);
+enum control_register_verdict control_registers_set_efer(struct vcpu *vcpu,
+							 u64 value);
+
+#endif

@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Accesses to control registers that exit: bits of CR0 and CR4 that are not
+ * the guest's own, and CR8.
+ * SDM vol. 3, "Exit Qualification for Control-Register Accesses".
+ */
+#include "arch/x86/vmx/control_registers.h"
+#include "arch/x86/vmx/exit.h"
+#include "arch/x86/vmx/vmx_insn.h"
+#include "lib/x86.h"
+
+#define CR_NUMBER   BITS(3, 0)
+#define CR_TYPE     BITS(5, 4)
+#define CR_REGISTER BITS(11, 8)
+#define CR_LMSW     BITS(31, 16)
+
+#define LMSW_BITS   (CR0_PE | CR0_MP | CR0_EM | CR0_TS)
+
+enum cr_access { CR_MOV_TO, CR_MOV_FROM, CR_CLTS, CR_LMSW_TYPE };
+
+static u64 read_gpr(const struct vcpu *vcpu, u32 number)
+{
+	return number == REG_RSP ? vmcs_read(VMCS_GUEST_RSP)
+				 : vcpu->registers.gpr[number];
+}
+
+static void write_gpr(struct vcpu *vcpu, u32 number, u64 value)
+{
+	if (number == REG_RSP)
+		vmcs_write(VMCS_GUEST_RSP, value);
+	else
+		vcpu->registers.gpr[number] = value;
+}
+
+static enum exit_action fault(struct vcpu *vcpu)
+{
+	vcpu_raise_with_code(vcpu, EXCEPTION_GP, 0);
+	return ACTION_RESUME;
+}
+
+static bool pae_tables_in_use(u64 cr0, u64 cr4)
+{
+	return (cr0 & CR0_PG) && (cr4 & CR4_PAE) &&
+	       !(vmcs_read(VMCS_GUEST_EFER) & EFER_LMA);
+}
+
+/*
+ * MOV to CR0 or CR4 that switches PAE paging on, or changes it, loads the four
+ * PDPTEs from memory (SDM vol. 3, "PDPTE Registers"); under EPT the VM entry
+ * takes them from the VMCS.
+ */
+static enum control_register_verdict load_pdptes(struct vcpu *vcpu)
+{
+	u64 pdptes[4];
+	gpa_t table = gpa(vmcs_read(VMCS_GUEST_CR3) & BITS(31, 5));
+	u64 reserved = BITS(63, vcpu->vm->platform.config.phys_bits) |
+		       BITS(8, 5) | BITS(2, 1);
+
+	if (guest_mem_read(&vcpu->vm->memory, table, pdptes, sizeof(pdptes)) !=
+	    OK)
+		return CONTROL_REGISTER_FAULT;
+	for (u32 i = 0; i < 4; i++)
+		if ((pdptes[i] & BIT(0)) && (pdptes[i] & reserved))
+			return CONTROL_REGISTER_FAULT;
+	for (u32 i = 0; i < 4; i++)
+		vmcs_write(VMCS_GUEST_PDPTE0 + 2 * i, pdptes[i]);
+	return CONTROL_REGISTER_OK;
+}
+
+static enum exit_action write_cr0(struct vcpu *vcpu, u64 value)
+{
+	u64 old = control_registers_read_cr0();
+	u64 cr4 = vmcs_read(VMCS_GUEST_CR4);
+	bool long_mode = vmcs_read(VMCS_GUEST_EFER) & EFER_LME;
+
+	if (control_registers_check_cr0(value) != CONTROL_REGISTER_OK)
+		return fault(vcpu);
+	if ((value & CR0_PG) && (cr4 & CR4_PAE) && !long_mode &&
+	    ((value ^ old) & (CR0_PG | CR0_CD | CR0_NW)) &&
+	    load_pdptes(vcpu) != CONTROL_REGISTER_OK)
+		return fault(vcpu);
+	control_registers_write_cr0(vcpu, value);
+	return ACTION_SKIP;
+}
+
+static enum exit_action write_cr4(struct vcpu *vcpu, u64 value)
+{
+	u64 changed = value ^ control_registers_read_cr4();
+
+	if (control_registers_check_cr4(vcpu, value) != CONTROL_REGISTER_OK)
+		return fault(vcpu);
+	if ((changed & (CR4_PAE | CR4_PGE | CR4_PSE | CR4_SMEP)) &&
+	    pae_tables_in_use(vmcs_read(VMCS_GUEST_CR0), value) &&
+	    load_pdptes(vcpu) != CONTROL_REGISTER_OK)
+		return fault(vcpu);
+	control_registers_write_cr4(vcpu, value);
+	return ACTION_SKIP;
+}
+
+static enum exit_action move_to(struct vcpu *vcpu, u32 number, u64 value)
+{
+	switch (number) {
+	case 0:
+		return write_cr0(vcpu, value);
+	case 4:
+		return write_cr4(vcpu, value);
+	case 8:
+		if (value & ~BITS(3, 0))
+			return fault(vcpu);
+		lapic_set_cr8(vcpu->lapic, value);
+		vcpu->attention = 1;
+		return ACTION_SKIP;
+	default:
+		vcpu_fail(vcpu, "write to CR%u exits", number);
+		return ACTION_STOP;
+	}
+}
+
+/* LMSW cannot clear PE. */
+static enum exit_action load_status_word(struct vcpu *vcpu, u64 word)
+{
+	u64 cr0 = control_registers_read_cr0();
+
+	word |= cr0 & CR0_PE;
+	return write_cr0(vcpu, (cr0 & ~LMSW_BITS) | (word & LMSW_BITS));
+}
+
+enum exit_action on_control_register(struct vcpu *vcpu,
+				     const struct vmx_exit *exit)
+{
+	u32 number = (u32)bits_get(exit->qualification, CR_NUMBER);
+	u32 gpr = (u32)bits_get(exit->qualification, CR_REGISTER);
+
+	switch ((enum cr_access)bits_get(exit->qualification, CR_TYPE)) {
+	case CR_MOV_TO:
+		return move_to(vcpu, number, read_gpr(vcpu, gpr));
+	case CR_MOV_FROM:
+		if (number != 8)
+			break;
+		write_gpr(vcpu, gpr, lapic_cr8(vcpu->lapic));
+		return ACTION_SKIP;
+	case CR_CLTS:
+		return write_cr0(vcpu, control_registers_read_cr0() & ~CR0_TS);
+	case CR_LMSW_TYPE:
+		return load_status_word(vcpu,
+					bits_get(exit->qualification, CR_LMSW));
+	}
+	vcpu_fail(vcpu, "read of CR%u exits", number);
+	return ACTION_STOP;
+}

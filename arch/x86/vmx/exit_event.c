@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: MIT */
+/* Exits by exceptions, NMIs, interrupts and their windows. */
+#include "arch/x86/cpu/insn.h"
+#include "arch/x86/cpu/traps.h"
+#include "arch/x86/vmx/exit.h"
+#include "arch/x86/vmx/vcpu_events.h"
+#include "arch/x86/vmx/vmx_insn.h"
+#include "lib/x86.h"
+
+#define DR6_TRAP_BITS    (BITS(3, 0) | BITS(15, 13))
+#define DR7_GD           BIT(13)
+#define PENDING_DEBUG_BS BIT(14)
+
+/*
+ * A #DB exit has changed neither DR6 nor DR7 (SDM vol. 3, "Architectural
+ * State Before a VM Exit"): deliver the exception as the CPU would have.
+ */
+static void deliver_debug_exception(struct vcpu *vcpu, u64 qualification)
+{
+	u64 blocking = vmcs_read(VMCS_GUEST_INTERRUPTIBILITY);
+
+	insn_write_dr6((insn_read_dr6() & ~BITS(3, 0)) |
+		       (qualification & DR6_TRAP_BITS));
+	vmcs_write(VMCS_GUEST_DR7, vmcs_read(VMCS_GUEST_DR7) & ~DR7_GD);
+	vcpu_raise(vcpu, EXCEPTION_DB);
+	/*
+	 * The entry refuses TF without BS in the shadow of STI or MOV SS (SDM
+	 * vol. 3, "Checks on Guest Non-Register State").
+	 */
+	if ((vmcs_read(VMCS_GUEST_RFLAGS) & RFLAGS_TF) &&
+	    (blocking & (BLOCKING_BY_STI | BLOCKING_BY_MOV_SS)))
+		vmcs_write(VMCS_GUEST_PENDING_DEBUG, PENDING_DEBUG_BS);
+}
+
+enum exit_action on_exception_or_nmi(struct vcpu *vcpu,
+				     const struct vmx_exit *exit)
+{
+	u32 vector = (u32)bits_get(exit->interruption, EVENT_VECTOR);
+
+	if (event_type(exit->interruption) == EVENT_NMI) {
+		insn_int_nmi(); /* the machine's, not the guest's */
+		vcpu->attention = 1;
+		return ACTION_RESUME;
+	}
+	switch (vector) {
+	case EXCEPTION_MC:
+		insn_int_machine_check();
+		return ACTION_RESUME;
+	case EXCEPTION_DB:
+		deliver_debug_exception(vcpu, exit->qualification);
+		return ACTION_RESUME;
+	case EXCEPTION_AC:
+		vcpu_raise_with_code(vcpu, vector, exit->error_code);
+		return ACTION_RESUME;
+	default:
+		vcpu_fail(vcpu, "%s exits, which Umbra did not ask for",
+			  exception_name(vector));
+		return ACTION_STOP;
+	}
+}
+
+enum exit_action on_external_interrupt(struct vcpu *vcpu,
+				       const struct vmx_exit *exit)
+{
+	interrupt_dispatch((u32)bits_get(exit->interruption, EVENT_VECTOR));
+	vcpu->attention = 1;
+	return ACTION_RESUME;
+}
+
+enum exit_action on_interrupt_window(struct vcpu *vcpu,
+				     const struct vmx_exit *exit)
+{
+	(void)exit;
+	vcpu->attention = 1;
+	return ACTION_RESUME;
+}
+
+enum exit_action on_nmi_window(struct vcpu *vcpu, const struct vmx_exit *exit)
+{
+	return on_interrupt_window(vcpu, exit);
+}

@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: MIT */
+/* HLT, timers, instructions that a guest does not have, and dead ends. */
+#include "arch/x86/cpu/insn.h"
+#include "arch/x86/vmx/exit.h"
+#include "lib/x86.h"
+
+enum exit_action on_hlt(struct vcpu *vcpu, const struct vmx_exit *exit)
+{
+	(void)exit;
+	vcpu->activity = VCPU_HALTED;
+	return ACTION_IDLE;
+}
+
+/* Either a device's timer is due or the vCPU's time is over: look. */
+enum exit_action on_preemption_timer(struct vcpu *vcpu,
+				     const struct vmx_exit *exit)
+{
+	(void)exit;
+	vcpu->attention = 1;
+	return ACTION_RESUME;
+}
+
+/*
+ * Caches are coherent and guest memory is write-back: there is nothing to
+ * write back, and INVD must not lose anything.
+ */
+enum exit_action on_invd(struct vcpu *vcpu, const struct vmx_exit *exit)
+{
+	(void)vcpu;
+	(void)exit;
+	return ACTION_SKIP;
+}
+
+/* An instruction of a feature that the guest's CPUID does not show. */
+enum exit_action on_undefined(struct vcpu *vcpu, const struct vmx_exit *exit)
+{
+	(void)exit;
+	vcpu_raise(vcpu, EXCEPTION_UD);
+	return ACTION_RESUME;
+}
+
+/* Outside VMX operation VMCALL is undefined; Umbra has no calls of its own. */
+enum exit_action on_vmcall(struct vcpu *vcpu, const struct vmx_exit *exit)
+{
+	return on_undefined(vcpu, exit);
+}
+
+/* No performance counters: every index is out of range. */
+enum exit_action on_rdpmc(struct vcpu *vcpu, const struct vmx_exit *exit)
+{
+	(void)exit;
+	vcpu_raise_with_code(vcpu, EXCEPTION_GP, 0);
+	return ACTION_RESUME;
+}
+
+enum exit_action on_triple_fault(struct vcpu *vcpu, const struct vmx_exit *exit)
+{
+	(void)exit;
+	vcpu_fail(vcpu, "triple fault");
+	return ACTION_STOP;
+}
+
+/* Hardware task switches exit always; no system that we know uses them. */
+enum exit_action on_task_switch(struct vcpu *vcpu, const struct vmx_exit *exit)
+{
+	vcpu_fail(vcpu,
+		  "hardware task switch to selector %#lx, which Umbra "
+		  "does not emulate",
+		  bits_get(exit->qualification, BITS(15, 0)));
+	return ACTION_STOP;
+}
+
+enum exit_action on_entry_failure(struct vcpu *vcpu,
+				  const struct vmx_exit *exit)
+{
+	vcpu_fail(vcpu, "%s (qualification %#lx)",
+		  exit_reason_text(exit->reason), exit->qualification);
+	return ACTION_STOP;
+}

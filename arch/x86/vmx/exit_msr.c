@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * RDMSR and WRMSR of what is not free in the MSR bitmap.
+ *
+ * Unknown MSRs raise #GP(0), as on a CPU that does not have them.
+ */
+#include "arch/x86/cpu/insn.h"
+#include "arch/x86/vmx/control_registers.h"
+#include "arch/x86/vmx/exit.h"
+#include "arch/x86/vmx/vmx_insn.h"
+#include "lib/log.h"
+#include "lib/x86.h"
+
+#define MSR_PLATFORM_ID   0x17u
+#define MSR_MCG_CAP       0x179u
+#define MSR_MCG_STATUS    0x17au
+
+#define UNKNOWN_MSRS_SAID 8 /* lines per VM, then silence */
+
+enum msr_verdict { MSR_DONE, MSR_FAULT };
+
+/* SDM vol. 3, "Page Attribute Table (PAT)": eight types, of which some
+ * numbers are reserved. */
+static bool pat_is_valid(u64 value)
+{
+	for (u32 i = 0; i < 8; i++) {
+		u64 type = value >> (8 * i) & 0xff;
+
+		if (type > 7 || type == 2 || type == 3)
+			return false;
+	}
+	return true;
+}
+
+/*
+ * The guest's TSC moves by the difference (SDM vol. 3, "Time-Stamp Counter
+ * Adjustment"). The offset is this vCPU's alone.
+ */
+static void move_tsc(struct vcpu *vcpu, u64 difference)
+{
+	u64 offset = vmcs_read(VMCS_TSC_OFFSET) + difference;
+
+	vmcs_write(VMCS_TSC_OFFSET, offset);
+	vcpu->tsc_adjust += difference;
+	lapic_set_tsc_offset(vcpu->lapic, offset - vcpu->vm->tsc_offset,
+			     vm_now_ns(vcpu->vm));
+	vcpu->attention = 1;
+}
+
+static enum msr_verdict read_other(const struct vcpu *vcpu, u32 msr, u64 *value)
+{
+	switch (msr) {
+	case MSR_TSC_ADJUST:
+		*value = vcpu->tsc_adjust;
+		return MSR_DONE;
+	case MSR_MISC_ENABLE:
+		*value = vcpu->misc_enable;
+		return MSR_DONE;
+	case MSR_MTRR_DEF_TYPE:
+		*value = vcpu->mtrr_def_type;
+		return MSR_DONE;
+	case MSR_TSC_AUX:
+		*value = insn_rdmsr(MSR_TSC_AUX);
+		return MSR_DONE;
+	case MSR_DEBUGCTL:
+		*value = vmcs_read(VMCS_GUEST_DEBUGCTL);
+		return MSR_DONE;
+	case MSR_MTRRCAP: /* no variable ranges, no fixed ones */
+	case MSR_MCG_CAP: /* no machine-check banks */
+	case MSR_MCG_STATUS:
+	case MSR_PLATFORM_ID:
+	case MSR_BIOS_SIGN_ID: /* no microcode update loaded */
+		*value = 0;
+		return MSR_DONE;
+	default:
+		return MSR_FAULT;
+	}
+}
+
+static enum msr_verdict write_other(struct vcpu *vcpu, u32 msr, u64 value)
+{
+	switch (msr) {
+	case MSR_TSC:
+		move_tsc(vcpu,
+			 value - (insn_rdtsc() + vmcs_read(VMCS_TSC_OFFSET)));
+		return MSR_DONE;
+	case MSR_TSC_ADJUST:
+		move_tsc(vcpu, value - vcpu->tsc_adjust);
+		return MSR_DONE;
+	case MSR_EFER:
+		return control_registers_set_efer(vcpu, value) ==
+			       CONTROL_REGISTER_OK
+			   ? MSR_DONE
+			   : MSR_FAULT;
+	case MSR_PAT:
+		if (!pat_is_valid(value))
+			return MSR_FAULT;
+		vmcs_write(VMCS_GUEST_PAT, value);
+		return MSR_DONE;
+	case MSR_TSC_AUX:
+		if (high32(value))
+			return MSR_FAULT;
+		insn_wrmsr(MSR_TSC_AUX, value);
+		return MSR_DONE;
+	case MSR_MISC_ENABLE:
+		vcpu->misc_enable = value;
+		return MSR_DONE;
+	case MSR_MTRR_DEF_TYPE:
+		/* Enable bits and type; memory is write-back all the same. */
+		if (value & ~(BITS(11, 10) | BITS(2, 0)))
+			return MSR_FAULT;
+		vcpu->mtrr_def_type = value;
+		return MSR_DONE;
+	case MSR_DEBUGCTL:
+		/* No branch records, no BTF: neither is moved to a peer. */
+		return value ? MSR_FAULT : MSR_DONE;
+	case MSR_BIOS_SIGN_ID:
+	case MSR_MCG_STATUS:
+		return MSR_DONE; /* writable, without effect */
+	default:
+		return MSR_FAULT;
+	}
+}
+
+static enum exit_action finish(struct vcpu *vcpu, enum msr_verdict verdict,
+			       const char *what, u32 msr)
+{
+	if (verdict == MSR_DONE)
+		return ACTION_SKIP;
+	if (vcpu->vm->faulting_msrs < UNKNOWN_MSRS_SAID) {
+		vcpu->vm->faulting_msrs++;
+		log_debug("%s: %s of MSR %#x raises #GP", vcpu->vm->name, what,
+			  msr);
+	}
+	vcpu_raise_with_code(vcpu, EXCEPTION_GP, 0);
+	return ACTION_RESUME;
+}
+
+enum exit_action on_rdmsr(struct vcpu *vcpu, const struct vmx_exit *exit)
+{
+	u64 *gpr = vcpu->registers.gpr;
+	u32 msr = low32(gpr[REG_RCX]);
+	u64 value = 0;
+	enum msr_verdict verdict = MSR_DONE;
+
+	(void)exit;
+	switch (platform_msr_read(&vcpu->vm->platform, vcpu->index, msr, &value,
+				  vm_now_ns(vcpu->vm))) {
+	case PLATFORM_MSR_DONE:
+		break;
+	case PLATFORM_MSR_FAULT:
+		verdict = MSR_FAULT;
+		break;
+	case PLATFORM_MSR_ABSENT:
+		verdict = read_other(vcpu, msr, &value);
+		break;
+	}
+	if (verdict == MSR_DONE) {
+		gpr[REG_RAX] = low32(value);
+		gpr[REG_RDX] = high32(value);
+	}
+	return finish(vcpu, verdict, "read", msr);
+}
+
+enum exit_action on_wrmsr(struct vcpu *vcpu, const struct vmx_exit *exit)
+{
+	const u64 *gpr = vcpu->registers.gpr;
+	u32 msr = low32(gpr[REG_RCX]);
+	u64 value = gpr[REG_RDX] << 32 | low32(gpr[REG_RAX]);
+	enum msr_verdict verdict = MSR_DONE;
+
+	(void)exit;
+	switch (platform_msr_write(&vcpu->vm->platform, vcpu->index, msr, value,
+				   vm_now_ns(vcpu->vm))) {
+	case PLATFORM_MSR_DONE:
+		vcpu->attention = 1;
+		break;
+	case PLATFORM_MSR_FAULT:
+		verdict = MSR_FAULT;
+		break;
+	case PLATFORM_MSR_ABSENT:
+		verdict = write_other(vcpu, msr, value);
+		break;
+	}
+	return finish(vcpu, verdict, "write", msr);
+}

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The CPU that a guest sees: CPUID leaves chosen once per VM, never passed
+ * through.
+ *
+ * A feature is offered if Umbra supports it for guests (the masks in
+ * guest_cpuid.c are the model's definition) and the host CPU has it. What a
+ * leaf says may still depend on the vCPU that asks (its APIC id) or its state
+ * (OSXSAVE, the XSAVE size in use): guest_cpuid_read() fills that in.
+ *
+ * Pure: host leaves come through a function.
+ */
+#ifndef ARCH_X86_VMX_GUEST_CPUID_H
+#define ARCH_X86_VMX_GUEST_CPUID_H
+
+#include "lib/types.h"
+
+struct cpuid_leaf {
+	u32 eax, ebx, ecx, edx;
+};
+
+#define GUEST_CPUID_BASIC_MAX    0x16u
+#define GUEST_CPUID_EXTENDED_MAX 0x80000008u
+#define GUEST_CPUID_HYPERVISOR   0x40000000u
+#define GUEST_CPUID_CACHES       4 /* subleaves of leaf 4 */
+
+#define XCR0_X87                 1ULL
+#define XCR0_SSE                 2ULL
+#define XCR0_AVX                 4ULL
+
+struct guest_cpuid {
+	struct cpuid_leaf basic[GUEST_CPUID_BASIC_MAX + 1];
+	struct cpuid_leaf extended[(GUEST_CPUID_EXTENDED_MAX & 0xff) + 1];
+	struct cpuid_leaf caches[GUEST_CPUID_CACHES];
+	struct cpuid_leaf avx_state;      /* leaf 0xd, subleaf 2 */
+	struct cpuid_leaf xsave_features; /* leaf 0xd, subleaf 1 */
+	u32 vcpu_count;
+	u64 xcr0_allowed;
+};
+
+struct guest_cpuid_config {
+	u32 vcpu_count;
+	u64 tsc_hz;
+	u64 apic_timer_hz; /* the "crystal" of leaf 0x15 */
+	u32 physical_bits;
+	/* Host instructions that guests may use because VMX lets them. */
+	bool rdtscp, invpcid;
+	struct cpuid_leaf (*host)(u32 leaf, u32 subleaf);
+};
+
+void guest_cpuid_build(struct guest_cpuid *cpuid,
+		       const struct guest_cpuid_config *config);
+
+/* What of a leaf's answer depends on who asks. */
+struct guest_cpuid_asker {
+	u32 apic_id;
+	u64 cr4, xcr0;
+	/* How the APIC is switched: IA32_APIC_BASE's enable bit. */
+	bool apic_enabled;
+};
+
+/* Any leaf; what does not exist reads as the manual says. */
+struct cpuid_leaf guest_cpuid_read(const struct guest_cpuid *cpuid, u32 leaf,
+				   u32 subleaf,
+				   const struct guest_cpuid_asker *asker);
+
+/* CR4 bits that the offered features allow the guest to set. */
+u64 guest_cpuid_cr4_allowed(const struct guest_cpuid *cpuid);
+
+#endif

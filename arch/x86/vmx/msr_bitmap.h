@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Which MSRs a guest reads and writes without an exit
+ * (SDM vol. 3, "MSR-Bitmap Address").
+ */
+#ifndef ARCH_X86_VMX_MSR_BITMAP_H
+#define ARCH_X86_VMX_MSR_BITMAP_H
+
+#include "lib/types.h"
+
+/* Everything exits except what vmcs01 or vcpu_load() switches anyway. */
+void msr_bitmap_init(u8 *bitmap);
+
+#endif

@@ -1,0 +1,355 @@
+/* SPDX-License-Identifier: MIT */
+/* A vCPU's life: made, loaded, run, unloaded. */
+#include "arch/x86/vmx/vcpu.h"
+#include "arch/x86/cpu/apic.h"
+#include "arch/x86/cpu/cpu.h"
+#include "arch/x86/cpu/descriptors.h"
+#include "arch/x86/cpu/paging.h"
+#include "arch/x86/vmx/capability.h"
+#include "arch/x86/vmx/control_registers.h"
+#include "arch/x86/vmx/exit.h"
+#include "arch/x86/vmx/msr_bitmap.h"
+#include "arch/x86/vmx/vcpu_events.h"
+#include "arch/x86/vmx/vmx_cpu.h"
+#include "arch/x86/vmx/vmx_insn.h"
+#include "lib/log.h"
+#include "lib/string.h"
+#include "lib/x86.h"
+#include "mm/frame_alloc.h"
+#include "mm/phys.h"
+
+/* enter.asm */
+enum vmx_outcome vmx_enter(struct vcpu_registers *registers, u64 launched);
+extern const u8 vmx_exit_point[];
+
+_Static_assert(offsetof(struct vcpu_registers, cr2) == 8UL * 16, "enter.asm");
+_Static_assert(offsetof(struct vcpu_registers, host_rsp) == 8UL * 17,
+	       "enter.asm");
+
+/* Pages of a vCPU's storage block. */
+enum storage_page {
+	STORAGE_RECORD,
+	STORAGE_MSR_BITMAP,
+	STORAGE_VMCS,
+	STORAGE_FPU,
+	STORAGE_LAPIC, /* two pages */
+	STORAGE_END = STORAGE_LAPIC + 2,
+};
+_Static_assert(sizeof(struct vcpu) <= PAGE_4K, "the record fits its page");
+_Static_assert(STORAGE_END *PAGE_4K <= PAGE_4K << FRAME_32K, "the block");
+
+#define FPU_FCW_RESET   0x37f
+#define FPU_MXCSR_RESET 0x1f80
+#define FPU_MXCSR_AT    24
+
+#define VMCS_LINK_NONE  UINT64_MAX
+/* Intercepted: a machine check is ours; an endless chain of #AC or #DB in the
+ * delivery of the same must not hold the CPU. */
+#define EXCEPTIONS_EXITING \
+	(BIT(EXCEPTION_MC) | BIT(EXCEPTION_AC) | BIT(EXCEPTION_DB))
+
+#define MISC_ENABLE_RESET (BIT(0) | BIT(11) | BIT(12)) /* no BTS, no PEBS */
+
+static const u32 live_msr_numbers[LIVE_MSR_COUNT] = {
+    [LIVE_STAR] = MSR_STAR,
+    [LIVE_LSTAR] = MSR_LSTAR,
+    [LIVE_CSTAR] = MSR_CSTAR,
+    [LIVE_FMASK] = MSR_FMASK,
+    [LIVE_KERNEL_GS_BASE] = MSR_KERNEL_GS_BASE,
+    [LIVE_TSC_AUX] = MSR_TSC_AUX,
+};
+
+static u16 allocate_vpid(void)
+{
+	static u32 last;
+
+	/* Never 0, which is Umbra's own; unique while fewer than 65535 vCPUs
+	 * have been made, which memory does not allow. */
+	return (u16)__atomic_add_fetch(&last, 1, __ATOMIC_RELAXED);
+}
+
+static bool have_tsc_aux(void)
+{
+	return controls_have(&vmx_capability.controls, CONTROLS_SECONDARY,
+			     SECONDARY_RDTSCP);
+}
+
+static void reset_fpu(struct vcpu *vcpu)
+{
+	u8 *area = vcpu->fpu;
+	const u16 fcw = FPU_FCW_RESET;
+	const u32 mxcsr = FPU_MXCSR_RESET;
+
+	memset(area, 0, PAGE_4K);
+	memcpy(area, &fcw, sizeof(fcw));
+	memcpy(area + FPU_MXCSR_AT, &mxcsr, sizeof(mxcsr));
+}
+
+enum err vcpu_create(struct vm *vm, u32 index, struct vcpu **result)
+{
+	hpa_t block;
+	struct vcpu *vcpu;
+	enum err err = frame_alloc_zeroed(FRAME_32K, "a virtual CPU", &block);
+
+	if (err != OK)
+		return err;
+	vcpu = phys_ptr(block);
+	vcpu->storage = block;
+	vcpu->vm = vm;
+	vcpu->index = index;
+	vcpu->vpid = allocate_vpid();
+	vcpu->msr_bitmap = hpa_add(block, PAGE_4K * STORAGE_MSR_BITMAP);
+	vcpu->vmcs = hpa_add(block, STORAGE_VMCS * PAGE_4K);
+	vcpu->fpu = phys_ptr(hpa_add(block, STORAGE_FPU * PAGE_4K));
+	vcpu->lapic = phys_ptr(hpa_add(block, STORAGE_LAPIC * PAGE_4K));
+	vcpu->activity = index ? VCPU_WAIT_FOR_SIPI : VCPU_ACTIVE;
+	vcpu->attention = 1;
+	vcpu->xcr0 = XCR0_X87;
+	vcpu->misc_enable = MISC_ENABLE_RESET;
+	vcpu->next_event_tsc = UINT64_MAX;
+	reset_fpu(vcpu);
+	msr_bitmap_init(phys_ptr(vcpu->msr_bitmap));
+	vmx_write_revision(vcpu->vmcs);
+	*result = vcpu;
+	return OK;
+}
+
+static void write_controls(const struct vcpu *vcpu)
+{
+	const struct controls *controls = &vmx_capability.controls;
+
+	vmcs_write(VMCS_PIN_CONTROLS, controls->words[CONTROLS_PIN]);
+	vmcs_write(VMCS_PRIMARY_CONTROLS, controls->words[CONTROLS_PRIMARY]);
+	vmcs_write(VMCS_SECONDARY_CONTROLS,
+		   controls->words[CONTROLS_SECONDARY]);
+	vmcs_write(VMCS_EXIT_CONTROLS, controls->words[CONTROLS_EXIT]);
+	vmcs_write(VMCS_ENTRY_CONTROLS, controls->words[CONTROLS_ENTRY]);
+	vmcs_write(VMCS_EXCEPTION_BITMAP, EXCEPTIONS_EXITING);
+	vmcs_write(VMCS_MSR_BITMAP, hpa_raw(vcpu->msr_bitmap));
+	vmcs_write(VMCS_EPT_POINTER, ept_pointer(&vcpu->vm->ept));
+	vmcs_write(VMCS_TSC_OFFSET, vcpu->vm->tsc_offset);
+	if (vmx_capability.has_vpid)
+		vmcs_write(VMCS_VPID, vcpu->vpid);
+}
+
+/* Fields that are 0 for as long as the VMCS lives. */
+static const u16 zero_fields[] = {
+    VMCS_PAGE_FAULT_ERROR_MASK,
+    VMCS_PAGE_FAULT_ERROR_MATCH,
+    VMCS_CR3_TARGET_COUNT,
+    VMCS_EXIT_MSR_STORE_COUNT,
+    VMCS_EXIT_MSR_LOAD_COUNT,
+    VMCS_ENTRY_MSR_LOAD_COUNT,
+    VMCS_ENTRY_INTERRUPTION_INFO,
+    VMCS_GUEST_ACTIVITY_STATE,
+    VMCS_HOST_ES_SELECTOR,
+    VMCS_HOST_DS_SELECTOR,
+    VMCS_HOST_FS_SELECTOR,
+    VMCS_HOST_GS_SELECTOR,
+    VMCS_HOST_FS_BASE,
+    VMCS_HOST_SYSENTER_CS,
+    VMCS_HOST_SYSENTER_ESP,
+    VMCS_HOST_SYSENTER_EIP,
+};
+
+static void write_constant_state(void)
+{
+	for (u32 i = 0; i < ARRAY_COUNT(zero_fields); i++)
+		vmcs_write((enum vmcs_field)zero_fields[i], 0);
+	vmcs_write(VMCS_LINK_POINTER, VMCS_LINK_NONE);
+	vmcs_write(VMCS_HOST_CS_SELECTOR, SELECTOR_CODE);
+	vmcs_write(VMCS_HOST_SS_SELECTOR, SELECTOR_DATA);
+	vmcs_write(VMCS_HOST_TR_SELECTOR, SELECTOR_TSS);
+	vmcs_write(VMCS_HOST_IDTR_BASE, descriptors_idt_base());
+	vmcs_write(VMCS_HOST_PAT, PAT_RESET);
+	vmcs_write(VMCS_HOST_EFER, insn_rdmsr(MSR_EFER));
+	vmcs_write(VMCS_HOST_RIP, (u64)vmx_exit_point);
+}
+
+/* What differs between host CPUs. */
+static void write_this_cpu(const struct cpu *cpu)
+{
+	vmcs_write(VMCS_HOST_CR0, insn_read_cr0());
+	vmcs_write(VMCS_HOST_CR3, hpa_raw(paging_root()));
+	vmcs_write(VMCS_HOST_CR4, insn_read_cr4());
+	vmcs_write(VMCS_HOST_GS_BASE, (u64)cpu);
+	vmcs_write(VMCS_HOST_TR_BASE, (u64)&cpu->tss);
+	vmcs_write(VMCS_HOST_GDTR_BASE, (u64)cpu->gdt);
+}
+
+static void init_vmcs(struct vcpu *vcpu)
+{
+	struct vcpu_state state;
+
+	write_controls(vcpu);
+	write_constant_state();
+	control_registers_init(vcpu);
+	vcpu_state_reset(&state);
+	vcpu_state_write(vcpu, &state);
+}
+
+static void load_fpu(const struct vcpu *vcpu)
+{
+	if (!cpu_features.xsave) {
+		insn_fxrstor(vcpu->fpu);
+		return;
+	}
+	/* All that the guest may ever use, whatever it has switched on now. */
+	insn_xsetbv(0, vcpu->vm->xcr0_allowed);
+	insn_xrstor(vcpu->fpu);
+	insn_xsetbv(0, vcpu->xcr0);
+}
+
+static void save_fpu(struct vcpu *vcpu)
+{
+	if (!cpu_features.xsave) {
+		insn_fxsave(vcpu->fpu);
+		return;
+	}
+	insn_xsetbv(0, vcpu->vm->xcr0_allowed);
+	insn_xsave(vcpu->fpu);
+}
+
+static void load_live_registers(const struct vcpu *vcpu)
+{
+	for (u32 i = 0; i < LIVE_MSR_COUNT; i++)
+		if (i != LIVE_TSC_AUX || have_tsc_aux())
+			insn_wrmsr(live_msr_numbers[i], vcpu->live_msrs[i]);
+	insn_write_dr0(vcpu->dr[0]);
+	insn_write_dr1(vcpu->dr[1]);
+	insn_write_dr2(vcpu->dr[2]);
+	insn_write_dr3(vcpu->dr[3]);
+	insn_write_dr6(vcpu->dr6);
+	load_fpu(vcpu);
+}
+
+static void save_live_registers(struct vcpu *vcpu)
+{
+	for (u32 i = 0; i < LIVE_MSR_COUNT; i++)
+		if (i != LIVE_TSC_AUX || have_tsc_aux())
+			vcpu->live_msrs[i] = insn_rdmsr(live_msr_numbers[i]);
+	vcpu->dr[0] = insn_read_dr0();
+	vcpu->dr[1] = insn_read_dr1();
+	vcpu->dr[2] = insn_read_dr2();
+	vcpu->dr[3] = insn_read_dr3();
+	vcpu->dr6 = insn_read_dr6();
+	save_fpu(vcpu);
+}
+
+void vcpu_load(struct vcpu *vcpu)
+{
+	/* A VMCS that has never been used must be cleared before it is. */
+	if (!vcpu->initialised)
+		CHECK(insn_vmclear(vcpu->vmcs) == VMX_SUCCEED);
+	CHECK(insn_vmptrld(vcpu->vmcs) == VMX_SUCCEED);
+	vcpu->launched = false;
+	/* The stack may be another CPU's: the entry must write it again. */
+	vcpu->registers.host_rsp = 0;
+	write_this_cpu(cpu_this());
+	if (!vcpu->initialised)
+		init_vmcs(vcpu);
+	vcpu->initialised = true;
+	/* Another vCPU may have used this VPID's translations elsewhere, and
+	 * this one may have changed tables on another CPU since. */
+	if (vmx_capability.has_vpid)
+		vmx_flush_vpid(vcpu->vpid);
+	load_live_registers(vcpu);
+}
+
+void vcpu_unload(struct vcpu *vcpu)
+{
+	save_live_registers(vcpu);
+	CHECK(insn_vmclear(vcpu->vmcs) == VMX_SUCCEED);
+}
+
+static void arm_timer(const struct vcpu *vcpu, u64 until_tsc)
+{
+	u64 deadline =
+	    until_tsc < vcpu->next_event_tsc ? until_tsc : vcpu->next_event_tsc;
+	u64 now, ticks;
+
+	if (!vmx_capability.has_preemption_timer) {
+		apic_timer_arm(deadline);
+		return;
+	}
+	now = insn_rdtsc();
+	ticks = deadline > now ? deadline - now : 0;
+	ticks >>= vmx_capability.preemption_shift;
+	vmcs_write(VMCS_PREEMPTION_TIMER,
+		   ticks < UINT32_MAX ? ticks : UINT32_MAX);
+}
+
+static void fail_entry(struct vcpu *vcpu, enum vmx_outcome outcome)
+{
+	if (outcome == VMX_FAIL_VALID)
+		vcpu_fail(vcpu,
+			  "the CPU refuses to enter it: VM-instruction "
+			  "error %lu",
+			  vmcs_read(VMCS_INSTRUCTION_ERROR));
+	else
+		vcpu_fail(vcpu, "the CPU refuses to enter it: no current VMCS");
+}
+
+/* Enters the guest once and handles the exit. */
+static enum exit_action step(struct vcpu *vcpu, u64 until_tsc)
+{
+	enum vmx_outcome outcome;
+
+	arm_timer(vcpu, until_tsc);
+	outcome = vmx_enter(&vcpu->registers, vcpu->launched);
+	if (unlikely(outcome != VMX_SUCCEED)) {
+		fail_entry(vcpu, outcome);
+		return ACTION_STOP;
+	}
+	vcpu->launched = true;
+	vcpu->exit_count++;
+	return exit_handle(vcpu);
+}
+
+static void skip_instruction(u64 length)
+{
+	u64 blocking = vmcs_read(VMCS_GUEST_INTERRUPTIBILITY);
+
+	vmcs_write(VMCS_GUEST_RIP, vmcs_read(VMCS_GUEST_RIP) + length);
+	/* STI and MOV SS hold interrupts for one instruction: this one. */
+	if (unlikely(blocking & (BLOCKING_BY_STI | BLOCKING_BY_MOV_SS)))
+		vmcs_write(VMCS_GUEST_INTERRUPTIBILITY,
+			   blocking & ~(BLOCKING_BY_STI | BLOCKING_BY_MOV_SS));
+	/* A single step ends here too. */
+	if (unlikely(vmcs_read(VMCS_GUEST_RFLAGS) & RFLAGS_TF))
+		vcpu_events_single_step();
+}
+
+enum vcpu_stop vcpu_run(struct vcpu *vcpu, u64 until_tsc)
+{
+	for (;;) {
+		if (unlikely(vcpu->attention)) {
+			enum vcpu_look look = vcpu_events_look(vcpu, until_tsc);
+
+			if (look == VCPU_LOOK_IDLE)
+				return VCPU_STOP_IDLE;
+			if (look == VCPU_LOOK_ENDED)
+				return VCPU_STOP_ENDED;
+			if (look == VCPU_LOOK_PREEMPTED)
+				return VCPU_STOP_PREEMPTED;
+		}
+		switch (step(vcpu, until_tsc)) {
+		case ACTION_RESUME:
+			break;
+		case ACTION_IDLE:
+			vcpu->attention = 1;
+			__attribute__((fallthrough));
+		case ACTION_SKIP:
+			skip_instruction(
+			    vmcs_read(VMCS_EXIT_INSTRUCTION_LENGTH));
+			break;
+		case ACTION_STOP:
+			return VCPU_STOP_ENDED;
+		}
+	}
+}
+
+u64 vcpu_wake_tsc(const struct vcpu *vcpu)
+{
+	return vcpu->next_event_tsc;
+}

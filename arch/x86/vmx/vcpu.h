@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One virtual CPU: explicit state and a step function, no stack of its own.
+ *
+ *	        vcpu_load          vcpu_run           vcpu_unload
+ *	(anywhere) ----> on this CPU ----> its reason ----> (anywhere)
+ *
+ * Between vcpu_load and vcpu_unload the VMCS is current on one CPU, and the
+ * guest's FPU, debug registers and unswitched MSRs are live in that CPU:
+ * Umbra itself is compiled to touch none of them. Everything below that does
+ * not say otherwise is called on that CPU only.
+ */
+#ifndef ARCH_X86_VMX_VCPU_H
+#define ARCH_X86_VMX_VCPU_H
+
+#include "arch/x86/vmx/vcpu_state.h"
+#include "arch/x86/vmx/vm.h"
+#include "lib/err.h"
+#include "mm/addr.h"
+
+/* What vmx_enter() loads and stores; offsets in enter.asm. */
+struct vcpu_registers {
+	u64 gpr[16]; /* in the order of encodings; RSP lives in the VMCS */
+	u64 cr2;
+	u64 host_rsp; /* what the VMCS's host RSP field holds */
+};
+
+/* An event on its way into the guest (SDM vol. 3, "Event Injection"). */
+struct vcpu_event {
+	u32 info; /* as the VM-entry interruption-information field; 0: none */
+	u32 error_code;
+	u32 instruction_length; /* of software interrupts and exceptions */
+};
+
+enum vcpu_activity {
+	VCPU_ACTIVE,
+	VCPU_HALTED,        /* HLT: an event wakes it */
+	VCPU_WAIT_FOR_SIPI, /* after INIT */
+};
+
+/* Why vcpu_run came back. */
+enum vcpu_stop {
+	VCPU_STOP_PREEMPTED, /* its time is over, or somebody asked */
+	VCPU_STOP_IDLE,      /* halted; see vcpu_wake_tsc */
+	VCPU_STOP_ENDED,     /* the VM has ended */
+};
+
+/* The MSRs that no VMCS field switches and Umbra does not use itself. */
+enum vcpu_live_msr {
+	LIVE_STAR,
+	LIVE_LSTAR,
+	LIVE_CSTAR,
+	LIVE_FMASK,
+	LIVE_KERNEL_GS_BASE,
+	LIVE_TSC_AUX,
+	LIVE_MSR_COUNT,
+};
+
+#define EXIT_REASONS_MAX 80 /* exit.h knows them */
+
+struct vcpu {
+	struct vcpu_registers registers;
+	struct vm *vm;
+	u32 index;
+	u16 vpid;
+	bool initialised; /* the VMCS has its first contents */
+	bool launched;    /* its launch state */
+	hpa_t vmcs;
+
+	/*
+	 * Somebody wants this vCPU to look before it enters the guest: set by
+	 * any CPU, cleared by who runs it, who then looks at everything.
+	 */
+	u32 attention;
+
+	enum vcpu_activity activity;
+	struct vcpu_event injection; /* goes in with the next entry */
+	bool interrupt_window;       /* asked for in the VMCS */
+	bool nmi_window;
+	bool nmi_pending;   /* taken from the APIC, waits for its window */
+	u64 next_event_tsc; /* earliest timer of the devices */
+
+	/* Guest state that is in neither the VMCS nor `registers`. */
+	u64 live_msrs[LIVE_MSR_COUNT];
+	u64 dr[4], dr6;
+	u64 xcr0, xss;
+	u64 misc_enable;
+	u64 tsc_adjust;
+	u64 mtrr_def_type;
+	void *fpu; /* an XSAVE area of fpu_bytes */
+
+	struct lapic *lapic;
+	hpa_t storage; /* the block in which this record and its areas lie */
+	hpa_t msr_bitmap;
+	u64 exit_count;
+	u64 exits_by_reason[EXIT_REASONS_MAX];
+
+	/* The scheduler's (core/sched.c). */
+	struct vcpu_schedule {
+		u32 state;
+		u32 cpu;  /* where it runs, or is loaded */
+		u64 used; /* weighted TSC ticks: the least is next */
+		u64 wake_tsc;
+		struct vcpu *next;
+	} schedule;
+};
+
+/* Power-on state: not loaded anywhere. Needs vmx_capability.usable. */
+MUST_CHECK enum err vcpu_create(struct vm *vm, u32 index, struct vcpu **vcpu);
+
+void vcpu_load(struct vcpu *vcpu);
+void vcpu_unload(struct vcpu *vcpu);
+
+/*
+ * Runs the guest until its TSC reaches `until_tsc` (host TSC), it idles, its VM
+ * ends, or vcpu_ask_to_stop() is called. Loaded on this CPU.
+ */
+enum vcpu_stop vcpu_run(struct vcpu *vcpu, u64 until_tsc);
+
+/* When a vCPU that idles has its next timer, as a host TSC value. */
+u64 vcpu_wake_tsc(const struct vcpu *vcpu);
+
+/* Any CPU: makes the vCPU look. Does not wake or interrupt it by itself. */
+static inline void vcpu_call_attention(struct vcpu *vcpu)
+{
+	__atomic_store_n(&vcpu->attention, 1, __ATOMIC_RELEASE);
+}
+
+/* --- For exit handlers ---------------------------------------------------- */
+
+enum vcpu_register {
+	REG_RAX,
+	REG_RCX,
+	REG_RDX,
+	REG_RBX,
+	REG_RSP,
+	REG_RBP,
+	REG_RSI,
+	REG_RDI,
+};
+
+/* Raises an exception; the instruction that exited is not skipped. */
+void vcpu_raise(struct vcpu *vcpu, u32 vector);
+void vcpu_raise_with_code(struct vcpu *vcpu, u32 vector, u32 error_code);
+
+/*
+ * The guest has done what cannot go on: says why with the vCPU's whole state,
+ * and ends its VM.
+ */
+COLD void vcpu_fail(struct vcpu *vcpu, const char *format, ...) PRINTF(2, 3);
+
+/* Seam, core/sched.c: the calling CPU should give up its vCPU soon. */
+bool vcpu_should_stop(void);
+
+/* Seam, core/sched.c: wakes the vCPU, or interrupts the CPU it runs on. */
+void vcpu_kick(struct vcpu *vcpu);
+
+#endif

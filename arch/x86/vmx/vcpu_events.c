@@ -1,0 +1,272 @@
+/* SPDX-License-Identifier: MIT */
+/* Events on their way into a vCPU. */
+#include "arch/x86/vmx/vcpu_events.h"
+#include "arch/x86/cpu/insn.h"
+#include "arch/x86/vmx/controls.h"
+#include "arch/x86/vmx/exit.h"
+#include "arch/x86/vmx/vcpu.h"
+#include "arch/x86/vmx/vmx_insn.h"
+#include "lib/log.h"
+#include "lib/x86.h"
+
+#define PENDING_DEBUG_SINGLE_STEP BIT(14)
+
+static bool is_contributory(u32 vector)
+{
+	switch (vector) {
+	case EXCEPTION_DE:
+	case EXCEPTION_TS:
+	case EXCEPTION_NP:
+	case EXCEPTION_SS:
+	case EXCEPTION_GP:
+	case EXCEPTION_CP:
+		return true;
+	default:
+		return false;
+	}
+}
+
+/* SDM vol. 3, "Conditions for Generating a Double Fault". */
+static bool makes_double_fault(u32 first, u32 second)
+{
+	if (first == EXCEPTION_PF)
+		return second == EXCEPTION_PF || is_contributory(second);
+	return is_contributory(first) && is_contributory(second);
+}
+
+static void queue(struct vcpu *vcpu, enum event_type type, u32 vector,
+		  u32 error_flag, u32 error_code)
+{
+	vcpu->injection = (struct vcpu_event){
+	    .info = (u32)(EVENT_VALID | error_flag | (u32)type << 8 | vector),
+	    .error_code = error_code,
+	};
+}
+
+/*
+ * An exception on top of an event whose delivery was under way: two
+ * exceptions may make a double fault, a double fault makes a triple fault,
+ * and an interrupt or NMI is simply delivered later.
+ */
+static void raise(struct vcpu *vcpu, u32 vector, u32 error_flag, u32 error_code)
+{
+	u32 first = vcpu->injection.info;
+
+	if ((first & EVENT_VALID) &&
+	    event_type(first) == EVENT_HARDWARE_EXCEPTION) {
+		u32 first_vector = first & (u32)EVENT_VECTOR;
+
+		if (first_vector == EXCEPTION_DF) {
+			vcpu_fail(vcpu, "triple fault");
+			return;
+		}
+		if (makes_double_fault(first_vector, vector)) {
+			vector = EXCEPTION_DF;
+			error_flag = (u32)EVENT_HAS_ERROR_CODE;
+			error_code = 0;
+		}
+	}
+	queue(vcpu, EVENT_HARDWARE_EXCEPTION, vector, error_flag, error_code);
+	vcpu->attention = 1;
+}
+
+void vcpu_raise(struct vcpu *vcpu, u32 vector)
+{
+	raise(vcpu, vector, 0, 0);
+}
+
+void vcpu_raise_with_code(struct vcpu *vcpu, u32 vector, u32 error_code)
+{
+	/* Real-mode handlers get no error code. */
+	bool real_mode = !(vmcs_read(VMCS_GUEST_CR0) & CR0_PE);
+
+	raise(vcpu, vector, real_mode ? 0 : (u32)EVENT_HAS_ERROR_CODE,
+	      error_code);
+}
+
+void vcpu_events_redeliver(struct vcpu *vcpu, u32 idt_vectoring)
+{
+	/* Bit 12 means something else on the way in, and must be 0. */
+	vcpu->injection.info = idt_vectoring & ~(u32)EVENT_NMI_UNBLOCKING;
+	vcpu->injection.error_code =
+	    idt_vectoring & EVENT_HAS_ERROR_CODE
+		? (u32)vmcs_read(VMCS_IDT_VECTORING_ERROR_CODE)
+		: 0;
+	vcpu->injection.instruction_length =
+	    (u32)vmcs_read(VMCS_EXIT_INSTRUCTION_LENGTH);
+	/* A redelivered NMI blocks NMIs by itself when it goes in. */
+	if (event_type(idt_vectoring) == EVENT_NMI)
+		vmcs_write(VMCS_GUEST_INTERRUPTIBILITY,
+			   vmcs_read(VMCS_GUEST_INTERRUPTIBILITY) &
+			       ~BLOCKING_BY_NMI);
+	vcpu->attention = 1;
+}
+
+void vcpu_events_single_step(void)
+{
+	/*
+	 * BS in the pending debug exceptions makes the entry deliver the #DB
+	 * after the instruction that we carried out.
+	 */
+	vmcs_write(VMCS_GUEST_PENDING_DEBUG,
+		   vmcs_read(VMCS_GUEST_PENDING_DEBUG) |
+		       PENDING_DEBUG_SINGLE_STEP);
+}
+
+/* Asks for an exit as soon as interrupts, or NMIs, can be delivered. */
+static void set_window(bool *flag, bool wanted, u64 control)
+{
+	u64 controls;
+
+	if (*flag == wanted)
+		return;
+	controls = vmcs_read(VMCS_PRIMARY_CONTROLS);
+	vmcs_write(VMCS_PRIMARY_CONTROLS,
+		   wanted ? controls | control : controls & ~control);
+	*flag = wanted;
+}
+
+static void inject(struct vcpu *vcpu)
+{
+	u32 info = vcpu->injection.info;
+
+	vmcs_write(VMCS_ENTRY_INTERRUPTION_INFO, info);
+	if (info & EVENT_HAS_ERROR_CODE)
+		vmcs_write(VMCS_ENTRY_EXCEPTION_ERROR_CODE,
+			   vcpu->injection.error_code);
+	switch (event_type(info)) {
+	case EVENT_SOFTWARE_INTERRUPT:
+	case EVENT_PRIVILEGED_SOFTWARE_EXCEPTION:
+	case EVENT_SOFTWARE_EXCEPTION:
+		vmcs_write(VMCS_ENTRY_INSTRUCTION_LENGTH,
+			   vcpu->injection.instruction_length);
+		break;
+	case EVENT_EXTERNAL_INTERRUPT:
+	case EVENT_NMI:
+	case EVENT_HARDWARE_EXCEPTION:
+		break;
+	}
+	vcpu->injection.info = 0;
+}
+
+static bool can_take_nmi(u64 blocking)
+{
+	return !(blocking &
+		 (BLOCKING_BY_NMI | BLOCKING_BY_MOV_SS | BLOCKING_BY_STI));
+}
+
+static bool can_take_interrupt(u64 blocking)
+{
+	return (vmcs_read(VMCS_GUEST_RFLAGS) & RFLAGS_IF) &&
+	       !(blocking & (BLOCKING_BY_STI | BLOCKING_BY_MOV_SS));
+}
+
+/*
+ * Chooses what goes in with the next entry: what was interrupted, else an
+ * NMI, else an interrupt; asks for a window for what has to wait. Returns
+ * whether something goes in, which also ends HLT.
+ */
+static bool choose_event(struct vcpu *vcpu)
+{
+	struct platform *platform = &vcpu->vm->platform;
+	u64 blocking = vmcs_read(VMCS_GUEST_INTERRUPTIBILITY);
+	bool busy = vcpu->injection.info & EVENT_VALID;
+	bool interrupt;
+
+	if (lapic_take_nmi(vcpu->lapic))
+		vcpu->nmi_pending = true;
+	if (!busy && vcpu->nmi_pending && can_take_nmi(blocking)) {
+		queue(vcpu, EVENT_NMI, EXCEPTION_NMI, 0, 0);
+		vcpu->nmi_pending = false;
+		busy = true;
+	}
+	interrupt = platform_interrupt_pending(platform, vcpu->index) !=
+		    PLATFORM_INTERRUPT_NONE;
+	if (!busy && interrupt && can_take_interrupt(blocking)) {
+		queue(vcpu, EVENT_EXTERNAL_INTERRUPT,
+		      platform_interrupt_take(platform, vcpu->index), 0, 0);
+		busy = true;
+		interrupt = platform_interrupt_pending(platform, vcpu->index) !=
+			    PLATFORM_INTERRUPT_NONE;
+	}
+	set_window(&vcpu->nmi_window, vcpu->nmi_pending, PRIMARY_NMI_WINDOW);
+	set_window(&vcpu->interrupt_window, interrupt,
+		   PRIMARY_INTERRUPT_WINDOW);
+	return busy;
+}
+
+static void take_init(struct vcpu *vcpu)
+{
+	struct vcpu_state state;
+
+	/* The first vCPU would go on at the reset vector, where a machine has
+	 * its firmware: an INIT for it is a reset of the machine. */
+	if (vcpu->index == 0) {
+		vm_end(vcpu->vm, VM_END_RESET, 0);
+		return;
+	}
+	lapic_on_init(vcpu->lapic);
+	vcpu_state_reset(&state);
+	vcpu_state_write(vcpu, &state);
+	vcpu->injection.info = 0;
+	vcpu->nmi_pending = false;
+	vcpu->activity = VCPU_WAIT_FOR_SIPI;
+}
+
+static void take_sipi(struct vcpu *vcpu, u8 page)
+{
+	struct vcpu_state state;
+
+	if (vcpu->activity != VCPU_WAIT_FOR_SIPI)
+		return;
+	vcpu_state_start_up(&state, page);
+	vcpu_state_write(vcpu, &state);
+	vcpu->activity = VCPU_ACTIVE;
+}
+
+static void take_init_and_sipi(struct vcpu *vcpu)
+{
+	u8 page;
+
+	if (likely(!lapic_events(vcpu->lapic)))
+		return;
+	if (lapic_take_init(vcpu->lapic))
+		take_init(vcpu);
+	if (lapic_take_sipi(vcpu->lapic, &page))
+		take_sipi(vcpu, page);
+}
+
+static void run_timers(struct vcpu *vcpu)
+{
+	struct vm *vm = vcpu->vm;
+	u64 now_ns = vm_now_ns(vm);
+
+	platform_tick(&vm->platform, vcpu->index, now_ns);
+	vcpu->next_event_tsc = vm_tsc_at(
+	    vm, platform_next_event_ns(&vm->platform, vcpu->index, now_ns));
+}
+
+enum vcpu_look vcpu_events_look(struct vcpu *vcpu, u64 until_tsc)
+{
+	bool busy;
+
+	__atomic_store_n(&vcpu->attention, 0, __ATOMIC_SEQ_CST);
+	take_init_and_sipi(vcpu);
+	run_timers(vcpu);
+	if (vm_has_ended(vcpu->vm))
+		return VCPU_LOOK_ENDED;
+	if (vcpu->activity == VCPU_WAIT_FOR_SIPI)
+		return VCPU_LOOK_IDLE;
+	busy = choose_event(vcpu);
+	if (busy)
+		vcpu->activity = VCPU_ACTIVE;
+	if (vcpu->activity == VCPU_HALTED)
+		return VCPU_LOOK_IDLE;
+	if (vcpu_should_stop() || insn_rdtsc() >= until_tsc) {
+		vcpu->attention = 1;
+		return VCPU_LOOK_PREEMPTED;
+	}
+	if (busy)
+		inject(vcpu);
+	return VCPU_LOOK_ENTER;
+}

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What reaches a vCPU from outside, and how it goes in: timers, INIT, start-up
+ * IPIs, NMIs, interrupts, and events whose delivery an exit cut short.
+ */
+#ifndef ARCH_X86_VMX_VCPU_EVENTS_H
+#define ARCH_X86_VMX_VCPU_EVENTS_H
+
+#include "lib/types.h"
+
+struct vcpu;
+
+enum vcpu_look {
+	VCPU_LOOK_ENTER, /* go into the guest */
+	VCPU_LOOK_IDLE,
+	VCPU_LOOK_ENDED,
+	VCPU_LOOK_PREEMPTED,
+};
+
+/*
+ * Looks at everything that may have changed for this vCPU, prepares the next
+ * entry, and clears `attention`.
+ */
+enum vcpu_look vcpu_events_look(struct vcpu *vcpu, u64 until_tsc);
+
+/*
+ * The exit that has just happened interrupted the delivery of an event, as
+ * the IDT-vectoring information says: it is delivered again with the next
+ * entry (SDM vol. 3, "Information for VM Exits That Occur During Event
+ * Delivery").
+ */
+void vcpu_events_redeliver(struct vcpu *vcpu, u32 idt_vectoring);
+
+/* An instruction that we have carried out was being single-stepped. */
+void vcpu_events_single_step(void);
+
+#endif

@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One virtual machine: what its vCPUs share.
+ *
+ * core/guests.c makes VMs and owns them; the exit handlers act on them. A VM
+ * is never freed while a vCPU of it may run.
+ */
+#ifndef ARCH_X86_VMX_VM_H
+#define ARCH_X86_VMX_VM_H
+
+#include "arch/x86/ept/ept.h"
+#include "arch/x86/vmx/guest_cpuid.h"
+#include "devices/platform.h"
+#include "lib/types.h"
+#include "mm/guest_mem.h"
+#include "pml/track.h"
+
+struct vcpu;
+
+enum vm_state {
+	VM_STARTING,
+	VM_RUNNING,
+	VM_ENDED, /* no vCPU of it will be entered again */
+};
+
+/* Why a VM ended; with `end_value` this is the run's exit status. */
+enum vm_end {
+	VM_END_NONE,
+	VM_END_EXIT_CODE, /* wrote end_value to port 0xf4 */
+	VM_END_POWER_OFF,
+	VM_END_RESET,  /* asked for a reset */
+	VM_END_FAILED, /* stopped by Umbra; the log says why */
+};
+
+struct vm {
+	u32 index; /* its console is CONSOLE_GUEST(index) */
+	char name[32];
+	enum vm_state state; /* atomic: any CPU may end the VM */
+	enum vm_end end;
+	u32 end_value;
+	struct guest_mem memory;
+	struct ept ept;
+	struct track track;
+	struct platform platform;
+	struct guest_cpuid cpuid;
+	u64 tsc_offset;   /* guest TSC = TSC + this; starts near 0 */
+	u64 xcr0_allowed; /* what XSETBV may switch on */
+	struct vcpu *vcpus[PLATFORM_VCPU_MAX];
+	u32 vcpu_count;
+	u32 live_vcpus;    /* that may still run; atomic */
+	u32 faulting_msrs; /* how many accesses have been logged */
+};
+
+/*
+ * Ends the VM; the first reason counts. Its running vCPUs leave the guest at
+ * their next exit. Any CPU.
+ */
+void vm_end(struct vm *vm, enum vm_end end, u32 value);
+
+static inline bool vm_has_ended(const struct vm *vm)
+{
+	return __atomic_load_n(&vm->state, __ATOMIC_ACQUIRE) == VM_ENDED;
+}
+
+/* Guest time of this VM now, in nanoseconds, as the devices count it. */
+u64 vm_now_ns(const struct vm *vm);
+
+/* The host TSC at which the VM's clock shows `ns`; UINT64_MAX for never. */
+u64 vm_tsc_at(const struct vm *vm, u64 ns);
+
+#endif
