@@ -28,6 +28,10 @@ CLANG	:= clang
 PYTHON	:= python3
 B	:= build
 
+# V=1 shows the commands.
+V ?= 0
+say = $(if $(filter 0,$(V)),@printf '  %-7s %s\n' '$(1)' '$@' &&)
+
 # --- The floors -----------------------------------------------------------
 
 FLOORS := lib mm arch/x86/ept pml shadow nested devices emulate migrate loader \
@@ -47,17 +51,20 @@ loader.pure		:= boot_info cmdline elf guest_image guest_load guest_map \
 			   multiboot2_info multiboot_guest multiboot_header \
 			   options region_map
 acpi.pure		:= acpi acpi_table fadt madt mcfg s5
-arch/x86/vmx.pure	:=
+arch/x86/vmx.pure	:= controls guest_cpuid msr_bitmap
 
-arch/x86/cpu.hard	:=
-arch/x86/vmx.hard	:=
-drivers.hard		:=
-core.hard		:=
+arch/x86/cpu.hard	:= apic cpu descriptors paging smp traps tsc
+arch/x86/vmx.hard	:= capability control_registers exit exit_cpuid \
+			   exit_cr exit_ept exit_event exit_io exit_misc \
+			   exit_msr vcpu vcpu_events vcpu_state vm vmx_cpu
+drivers.hard		:= interrupts serial
+core.hard		:= console guests log machine main memory monitor \
+			   panic sched symbols
 boot.hard		:=
 
-boot.asm		:=
-arch/x86/cpu.asm	:=
-arch/x86/vmx.asm	:=
+boot.asm		:= headers start
+arch/x86/cpu.asm	:= ap_trampoline trap_entries
+arch/x86/vmx.asm	:= enter
 
 paths = $(foreach f,$(FLOORS),$(addprefix $(f)/,$($(f).$(1))))
 PURE := $(call paths,pure)
@@ -86,11 +93,31 @@ IMAGE_OBJECTS := $(addprefix $(B)/image/,$(addsuffix .o,$(PURE) $(HARD) $(ASM)))
 
 $(B)/image/%.o: %.c Makefile
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c $< -o $@
+	$(call say,CC)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c $< -o $@
 
 $(B)/image/%.o: %.asm Makefile
 	@mkdir -p $(@D)
-	$(NASM) -f elf64 -w+all -w+error -I. -I$(B)/ -MD $(@:.o=.d) -MP $< -o $@
+	$(call say,NASM)$(NASM) -f elf64 -w+all -w+error -I. -I$(B)/ -MD $(@:.o=.d) -MP $< -o $@
+
+# Linked twice: first without function names, then with the table of those of
+# the first link. The table lies behind all code, so that nothing that it
+# lists moves. umbra.elf64 is for gdb; umbra.elf is what loaders start (QEMU's
+# -kernel takes 32-bit ELF files only).
+IMAGE_LINK = $(LD) $(LDFLAGS) -T linker.ld $(IMAGE_OBJECTS)
+
+$(B)/no-symbols.asm: tools/symbols.py
+	@mkdir -p $(@D)
+	@$(PYTHON) tools/symbols.py $(NM) - $@
+$(B)/symbols.asm: $(B)/umbra-first.elf64 tools/symbols.py
+	@$(PYTHON) tools/symbols.py $(NM) $< $@
+$(B)/symbols.o $(B)/no-symbols.o: %.o: %.asm
+	@$(NASM) -f elf64 $< -o $@
+$(B)/umbra-first.elf64: $(IMAGE_OBJECTS) $(B)/no-symbols.o linker.ld
+	@$(IMAGE_LINK) $(B)/no-symbols.o -o $@
+$(B)/umbra.elf64: $(IMAGE_OBJECTS) $(B)/symbols.o linker.ld
+	$(call say,LD)$(IMAGE_LINK) $(B)/symbols.o -o $@
+$(B)/umbra.elf: $(B)/umbra.elf64
+	@$(OBJCOPY) --strip-all -O elf32-i386 $< $@
 
 # --- Guests ---------------------------------------------------------------
 # guests/NAME.c with the runtime in guests/lib/ is build/guests/NAME.elf, a
@@ -104,20 +131,20 @@ GUEST_LIB_OBJECTS := $(addprefix $(B)/guestobj/,$(addsuffix .o,$(GUEST_LIB)))
 
 $(B)/guests/lib/layout.inc: guests/lib/layout.h
 	@mkdir -p $(@D)
-	sed -n 's/^#define \([A-Z0-9_]* .*\)/%define \1/p' $< > $@
+	@sed -n 's/^#define \([A-Z0-9_]* .*\)/%define \1/p' $< > $@
 $(B)/guestobj/%.o: %.asm $(B)/guests/lib/layout.inc Makefile
 	@mkdir -p $(@D)
-	$(NASM) -f elf64 -w+all -w+error -I. -I$(B)/ -MD $(@:.o=.d) -MP $< -o $@
+	$(call say,NASM)$(NASM) -f elf64 -w+all -w+error -I. -I$(B)/ -MD $(@:.o=.d) -MP $< -o $@
 $(B)/guestobj/%.o: %.c Makefile
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c $< -o $@
+	$(call say,CC)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c $< -o $@
 $(B)/guests/%.elf: $(B)/guestobj/guests/%.o $(GUEST_LIB_OBJECTS) \
 		   guests/lib/guest.ld
 	@mkdir -p $(@D)
-	$(LD) $(LDFLAGS) -T guests/lib/guest.ld $(filter %.o,$^) -o $@
+	$(call say,LD)$(LD) $(LDFLAGS) -T guests/lib/guest.ld $(filter %.o,$^) -o $@
 $(B)/guests/faults.elf: $(B)/guestobj/guests/faults32.o
 $(B)/guests/%.elf32: $(B)/guests/%.elf
-	$(OBJCOPY) -O elf32-i386 $< $@
+	@$(OBJCOPY) -O elf32-i386 $< $@
 
 guests: $(foreach g,$(GUESTS),$(B)/guests/$(g).elf $(B)/guests/$(g).elf32)
 
@@ -135,10 +162,10 @@ HOST_PURE := $(filter-out lib/string,$(PURE))
 define host_rules
 $(B)/$(1)/%.o: %.c Makefile
 	@mkdir -p $$(@D)
-	$$(HOSTCC) $$(HOST_CFLAGS) $$(SAN_$(1)) -MMD -MP -c $$< -o $$@
+	$$(call say,HOSTCC)$$(HOSTCC) $$(HOST_CFLAGS) $$(SAN_$(1)) -MMD -MP -c $$< -o $$@
 $(B)/$(1)/libumbra.a: $(addprefix $(B)/$(1)/,$(addsuffix .o,$(HOST_PURE)))
 	@rm -f $$@
-	ar rcsD $$@ $$^
+	@ar rcsD $$@ $$^
 endef
 $(foreach s,asan tsan,$(eval $(call host_rules,$(s))))
 
@@ -150,11 +177,11 @@ OBJECTS_FIRST = $(filter %.o,$^) $(filter %.a,$^)
 $(B)/unit/test_%: $(B)/asan/tests/unit/test_%.o \
 		  $(B)/asan/tests/unit/host_seams.o $(B)/asan/libumbra.a
 	@mkdir -p $(@D)
-	$(HOSTCC) $(SAN_asan) $(OBJECTS_FIRST) -lcmocka $(ORACLE) -o $@
+	$(call say,LINK)$(HOSTCC) $(SAN_asan) $(OBJECTS_FIRST) -lcmocka $(ORACLE) -o $@
 $(B)/unit/tsan_%: $(B)/tsan/tests/unit/tsan_%.o \
 		  $(B)/tsan/tests/unit/host_seams.o $(B)/tsan/libumbra.a
 	@mkdir -p $(@D)
-	$(HOSTCC) $(SAN_tsan) $^ -lcmocka -lpthread -o $@
+	$(call say,LINK)$(HOSTCC) $(SAN_tsan) $^ -lcmocka -lpthread -o $@
 
 # --- Fuzzers --------------------------------------------------------------
 # tests/fuzz/fuzz_X.c, with seeds in tests/fuzz/corpus/X/ if it exists.
@@ -167,14 +194,14 @@ FUZZERS := $(patsubst tests/fuzz/%.c,$(B)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c)
 
 $(B)/fuzzobj/%.o: %.c Makefile
 	@mkdir -p $(@D)
-	$(CLANG) $(FUZZ_CFLAGS) -MMD -MP -c $< -o $@
+	$(call say,CLANG)$(CLANG) $(FUZZ_CFLAGS) -MMD -MP -c $< -o $@
 $(B)/fuzzobj/libumbra.a: $(addprefix $(B)/fuzzobj/,$(addsuffix .o,$(HOST_PURE)))
 	@rm -f $@
-	ar rcsD $@ $^
+	@ar rcsD $@ $^
 $(B)/fuzz/fuzz_%: $(B)/fuzzobj/tests/fuzz/fuzz_%.o \
 		  $(B)/fuzzobj/tests/unit/host_seams.o $(B)/fuzzobj/libumbra.a
 	@mkdir -p $(@D)
-	$(CLANG) -fsanitize=fuzzer,address,undefined $(OBJECTS_FIRST) \
+	$(call say,LINK)$(CLANG) -fsanitize=fuzzer,address,undefined $(OBJECTS_FIRST) \
 		$(ORACLE) -o $@
 
 # The instruction decoder is compared with Zydis.
@@ -195,11 +222,11 @@ STUB_LDFLAGS := -nostdlib -static -Wl,-m,elf_i386,-n,-Ttext=0x100000 \
 
 $(B)/optrom.bin: tools/optrom.asm
 	@mkdir -p $(@D)
-	$(NASM) -f bin $(NASM_STRICT) -o $@ $<
+	$(call say,NASM)$(NASM) -f bin $(NASM_STRICT) -o $@ $<
 
 $(B)/stub.elf: tests/machine/stub.c
 	@mkdir -p $(@D)
-	$(CC) $(STUB_CFLAGS) $(STUB_LDFLAGS) -o $@ $<
+	$(call say,CC)$(CC) $(STUB_CFLAGS) $(STUB_LDFLAGS) -o $@ $<
 
 # The CD shows the first guest. `./umbra iso` makes others.
 $(B)/umbra.iso: $(B)/umbra.elf $(B)/guests/hello.elf iso/grub.cfg \
@@ -221,7 +248,7 @@ ifneq ($(V),1)
 endif
 
 .PHONY: all guests unit fuzzers setup check test fuzz clean
-all: $(IMAGE_OBJECTS) guests
+all: $(B)/umbra.elf guests
 
 unit: $(UNIT_TESTS) $(TSAN_TESTS)
 fuzzers: $(FUZZERS)

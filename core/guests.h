@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: MIT */
+/* The VMs of this machine: made from boot modules, watched, ended. */
+#ifndef CORE_GUESTS_H
+#define CORE_GUESTS_H
+
+#include "lib/types.h"
+#include "loader/boot_info.h"
+
+struct vcpu;
+struct vm;
+
+/* Reads and reports what VMX can do. First CPU, once. */
+void guests_init_vmx(void);
+
+/*
+ * Makes and starts all guests that the boot modules ask for. A guest that
+ * cannot be made costs one line and counts as failed; the others run.
+ */
+void guests_start(const struct boot_info *boot);
+
+/* The scheduler has let go of a vCPU whose VM has ended. Any CPU. */
+void guests_vcpu_gone(struct vcpu *vcpu);
+
+/* Bytes typed for the console of guest `index`; dropped if there is none. */
+void guests_console_input(u32 index, const u8 *bytes, size_t count);
+
+/* For the monitor: guest `index`, or NULL. */
+struct vm *guests_find(u32 index);
+
+#endif

@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: MIT */
+/* Umbra from its first C line to its guests, as a list. */
+#include "core/main.h"
+#include "acpi/acpi.h"
+#include "arch/x86/cpu/apic.h"
+#include "arch/x86/cpu/cpu.h"
+#include "arch/x86/cpu/descriptors.h"
+#include "arch/x86/cpu/paging.h"
+#include "arch/x86/cpu/smp.h"
+#include "arch/x86/cpu/traps.h"
+#include "arch/x86/cpu/tsc.h"
+#include "core/console.h"
+#include "core/guests.h"
+#include "core/log.h"
+#include "core/machine.h"
+#include "core/memory.h"
+#include "core/panic.h"
+#include "core/sched.h"
+#include "drivers/interrupts.h"
+#include "drivers/serial.h"
+#include "lib/log.h"
+#include "loader/boot_info.h"
+#include "loader/options.h"
+#include "mm/frame_alloc.h"
+
+#define VERSION        "0.1"
+#define BOOT_READABLE  (4 * GIB)
+#define VECTOR_CONSOLE VECTOR_FIRST_DEVICE
+
+static struct boot_info boot;
+static struct options options;
+
+static void greet(void)
+{
+	log_info("Umbra %s on %s %s (family %u, model %u, stepping %u)",
+		 VERSION, cpu_features.vendor, cpu_features.brand,
+		 cpu_features.family, cpu_features.model,
+		 cpu_features.stepping);
+}
+
+static void read_boot_info(u32 magic, u32 info)
+{
+	enum err err = boot_info_from_multiboot(&boot, magic, hpa(info),
+						hpa(BOOT_READABLE));
+
+	if (err != OK)
+		panic("the boot loader's information is %s; start Umbra with "
+		      "a multiboot loader (GRUB, or qemu -kernel)",
+		      err_text(err));
+	options_parse(&options, boot.command_line);
+	log_set_level(options.loglevel);
+	machine_set_exit(options.exit);
+	console_set_mode(options.console);
+}
+
+static void set_up_memory(void)
+{
+	enum err err = memory_init(&boot);
+	struct frame_stats stats;
+
+	if (err != OK)
+		panic("cannot set up memory: %s", err_text(err));
+	err = smp_prepare_cpu(&cpus[0], 0, 0);
+	if (err != OK)
+		panic("no memory for the first CPU's stacks");
+	descriptors_load(&cpus[0]);
+	frame_stats(&stats);
+	log_info("memory: %lu MiB, %lu MiB free",
+		 region_map_bytes(&boot.memory, REGION_AVAILABLE) / MIB,
+		 stats.free_bytes / MIB);
+}
+
+static u16 pm_timer_port(void)
+{
+	const struct acpi_register *timer = &machine_acpi.pm_timer;
+
+	return timer->space == ACPI_SPACE_PORT ? (u16)timer->address : 0;
+}
+
+static void set_up_interrupts(void)
+{
+	interrupts_silence_pic();
+	tsc_calibrate(pm_timer_port(),
+		      machine_acpi.pm_timer_width == ACPI_TIMER_32_BITS ? 32
+									: 24);
+	apic_init();
+	apic_timer_calibrate();
+	cpus[0].apic_id = apic_id();
+	cpus[0].online = 1;
+	for (u32 i = 0; i < machine_acpi.ioapic_count; i++) {
+		const struct acpi_ioapic *ioapic = &machine_acpi.ioapics[i];
+
+		if (interrupts_add_ioapic(ioapic->base, ioapic->gsi_base) != OK)
+			log_warn("I/O APIC %u is one too many", ioapic->id);
+	}
+}
+
+static struct interrupt_route isa_route(u8 irq)
+{
+	struct interrupt_route route = {
+	    .gsi = irq,
+	    .polarity = INTERRUPT_ACTIVE_HIGH,
+	    .trigger = INTERRUPT_EDGE,
+	};
+
+	for (u32 i = 0; i < machine_acpi.override_count; i++) {
+		const struct acpi_override *o = &machine_acpi.overrides[i];
+
+		if (o->isa_irq != irq)
+			continue;
+		route.gsi = o->gsi;
+		if (o->polarity == ACPI_ACTIVE_LOW)
+			route.polarity = INTERRUPT_ACTIVE_LOW;
+		if (o->trigger == ACPI_LEVEL)
+			route.trigger = INTERRUPT_LEVEL;
+	}
+	return route;
+}
+
+/* Without it the console is polled, and still works. */
+static void set_up_console_interrupt(void)
+{
+	struct interrupt_route route = isa_route(UART_COM1_IRQ);
+
+	route.vector = VECTOR_CONSOLE;
+	route.apic_id = cpus[0].apic_id;
+	interrupt_set_handler(VECTOR_CONSOLE, console_interrupt);
+	if (interrupts_route(&route) == OK)
+		console_use_interrupts();
+}
+
+static void start_other_cpus(void)
+{
+	static u32 apic_ids[CPU_MAX];
+	u32 limit = options.cpus ? options.cpus : CPU_MAX;
+	u32 count = 0;
+
+	for (u32 i = 0; i < machine_acpi.cpu_count; i++) {
+		const struct acpi_cpu *cpu = &machine_acpi.cpus[i];
+
+		if (cpu->state == ACPI_CPU_ENABLED &&
+		    cpu->apic_id != cpus[0].apic_id && count + 1 < limit &&
+		    count + 1 < CPU_MAX)
+			apic_ids[count++] = cpu->apic_id;
+	}
+	smp_start(apic_ids, count, sched_run);
+	log_info("CPUs: %u of %u running, %s", cpu_count,
+		 machine_acpi.cpu_count ? machine_acpi.cpu_count : 1,
+		 apic_is_x2apic() ? "x2APIC" : "xAPIC");
+}
+
+void boot_main(u32 magic, u32 info)
+{
+	cpu_read_features();
+	descriptors_init_idt();
+	cpu_init(&cpus[0]);
+	console_init();
+	greet();
+	read_boot_info(magic, info);
+	set_up_memory();
+	machine_read_acpi(boot.rsdp, boot.rsdp_bytes);
+	memory_guard_null();
+	set_up_interrupts();
+	sched_init();
+	guests_init_vmx();
+	start_other_cpus();
+	set_up_console_interrupt();
+	guests_start(&boot);
+	sched_run();
+}

@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: MIT */
+/* The monitor: a line editor and a table of commands. */
+#include "core/monitor.h"
+#include "arch/x86/cpu/apic.h"
+#include "arch/x86/cpu/cpu.h"
+#include "arch/x86/vmx/exit.h"
+#include "core/console.h"
+#include "core/guests.h"
+#include "core/machine.h"
+#include "lib/log.h"
+#include "lib/string.h"
+#include "mm/frame_alloc.h"
+
+#define LINE_BYTES 128
+#define DELETE     0x7f
+
+static char line[LINE_BYTES];
+static size_t line_length;
+
+static void print(const char *text)
+{
+	console_write(CONSOLE_UMBRA, (const u8 *)text, strlen(text));
+}
+
+static void on_help(void);
+
+static void on_cpus(void)
+{
+	for (u32 i = 0; i < cpu_count; i++)
+		log_info("CPU %u: APIC id %u, %s", i, cpus[i].apic_id,
+			 cpus[i].online ? "running" : "off");
+}
+
+static void on_memory(void)
+{
+	struct frame_stats stats;
+
+	frame_stats(&stats);
+	log_info("%lu of %lu MiB free, largest block %lu MiB",
+		 stats.free_bytes / MIB, stats.total_bytes / MIB,
+		 stats.largest_bytes / MIB);
+}
+
+static void print_vcpu_exits(const struct vcpu *vcpu)
+{
+	log_info("  vCPU %u: %lu exits", vcpu->index, vcpu->exit_count);
+	for (u32 i = 0; i < EXIT_REASON_COUNT; i++)
+		if (vcpu->exits_by_reason[i])
+			log_info("    %8lu %s", vcpu->exits_by_reason[i],
+				 exit_reason_text(i));
+}
+
+static void on_guests(void)
+{
+	const struct vm *vm;
+
+	for (u32 i = 0; (vm = guests_find(i)); i++) {
+		log_info("guest %u, %s: %lu MiB, %s", i, vm->name,
+			 vm->memory.bytes / MIB,
+			 vm_has_ended(vm) ? "ended" : "running");
+		for (u32 j = 0; j < vm->vcpu_count; j++)
+			print_vcpu_exits(vm->vcpus[j]);
+	}
+	if (!guests_find(0))
+		log_info("no guest has been started");
+}
+
+static void on_power_off(void)
+{
+	log_info("powering off");
+	machine_power_off();
+}
+
+static void on_reboot(void)
+{
+	log_info("resetting the machine");
+	machine_reset();
+}
+
+struct command {
+	const char *name;
+	const char *help;
+	void (*run)(void);
+};
+
+static const struct command commands[] = {
+    {"help", "this list", on_help},
+    {"cpus", "the machine's CPUs", on_cpus},
+    {"memory", "the machine's memory", on_memory},
+    {"guests", "the guests and their VM exits", on_guests},
+    {"poweroff", "switch the machine off", on_power_off},
+    {"reboot", "reset the machine", on_reboot},
+};
+
+static void on_help(void)
+{
+	for (u32 i = 0; i < ARRAY_COUNT(commands); i++)
+		log_info("%-10s %s", commands[i].name, commands[i].help);
+}
+
+static void run_line(void)
+{
+	for (u32 i = 0; i < ARRAY_COUNT(commands); i++)
+		if (!strcmp(line, commands[i].name)) {
+			commands[i].run();
+			return;
+		}
+	if (line_length)
+		log_info("\"%s\" is no command; \"help\" lists them", line);
+}
+
+void monitor_prompt(void)
+{
+	console_set_plain_input(CONSOLE_UMBRA);
+	print("umbra> ");
+}
+
+static void end_line(void)
+{
+	print("\n");
+	line[line_length] = 0;
+	run_line();
+	line_length = 0;
+	print("umbra> ");
+}
+
+void monitor_input(u8 byte)
+{
+	const char echo[2] = {(char)byte, 0};
+
+	if (byte == '\r' || byte == '\n') {
+		end_line();
+	} else if ((byte == '\b' || byte == DELETE) && line_length) {
+		line_length--;
+		print("\b \b");
+	} else if (byte >= ' ' && byte < DELETE &&
+		   line_length < LINE_BYTES - 1) {
+		line[line_length++] = (char)byte;
+		print(echo);
+	}
+}

@@ -1,0 +1,331 @@
+/* SPDX-License-Identifier: MIT */
+/* The CPUs' loops and the queue of vCPUs between them. */
+#include "core/sched.h"
+#include "arch/x86/cpu/apic.h"
+#include "arch/x86/cpu/cpu.h"
+#include "arch/x86/cpu/traps.h"
+#include "arch/x86/cpu/tsc.h"
+#include "arch/x86/vmx/capability.h"
+#include "arch/x86/vmx/vcpu.h"
+#include "arch/x86/vmx/vmx_cpu.h"
+#include "core/console.h"
+#include "core/guests.h"
+#include "lib/check.h"
+#include "lib/spinlock.h"
+
+#define SLICE_NS      10000000ULL /* 10 ms, while others wait */
+#define INPUT_POLL_NS 50000000ULL /* where the console has no interrupt */
+#define NO_CPU        UINT32_MAX
+
+enum schedule_state {
+	SCHEDULE_READY,
+	SCHEDULE_RUNNING,
+	SCHEDULE_BLOCKED,
+	SCHEDULE_GONE,
+};
+
+/* One CPU as the scheduler sees it. */
+struct worker {
+	struct vcpu *loaded;  /* its VMCS is current here */
+	struct vcpu *running; /* being run right now; under the lock */
+	bool idle;            /* waits for an interrupt; under the lock */
+	bool can_run_guests;
+	u32 poked; /* atomic: leave the guest, go round the loop */
+};
+
+static struct worker workers[CPU_MAX];
+static struct spinlock lock;
+static struct vcpu *all; /* every vCPU that is not GONE */
+static u64 least_used;   /* no vCPU's claim reaches further back */
+
+static struct worker *this_worker(void)
+{
+	return &workers[cpu_this()->index];
+}
+
+static void on_kick(u32 vector)
+{
+	/* Its arrival is its meaning: the CPU has left the guest or HLT. */
+	(void)vector;
+}
+
+static void on_timer(u32 vector)
+{
+	(void)vector;
+}
+
+void sched_init(void)
+{
+	interrupt_set_handler(VECTOR_KICK, on_kick);
+	interrupt_set_handler(VECTOR_TIMER, on_timer);
+}
+
+void sched_poke_this_cpu(void)
+{
+	__atomic_store_n(&this_worker()->poked, 1, __ATOMIC_RELEASE);
+}
+
+bool vcpu_should_stop(void)
+{
+	return __atomic_load_n(&this_worker()->poked, __ATOMIC_ACQUIRE);
+}
+
+static void interrupt_cpu(u32 index)
+{
+	if (index != cpu_this()->index)
+		apic_send_ipi(cpus[index].apic_id, VECTOR_KICK);
+}
+
+static bool may_run_on(const struct vcpu *vcpu, u32 cpu)
+{
+	return vcpu->schedule.cpu == NO_CPU || vcpu->schedule.cpu == cpu;
+}
+
+/* A CPU that idles and may run this vCPU, else NO_CPU. */
+static u32 find_idle_cpu(const struct vcpu *vcpu)
+{
+	for (u32 i = 0; i < cpu_count; i++)
+		if (workers[i].idle && workers[i].can_run_guests &&
+		    may_run_on(vcpu, i))
+			return i;
+	return NO_CPU;
+}
+
+/* The CPU whose vCPU has had more time than this one and most of all. */
+static u32 find_cpu_to_preempt(const struct vcpu *vcpu)
+{
+	u32 found = NO_CPU;
+	u64 most = vcpu->schedule.used;
+
+	for (u32 i = 0; i < cpu_count; i++) {
+		const struct vcpu *other = workers[i].running;
+
+		if (other && may_run_on(vcpu, i) &&
+		    other->schedule.used > most) {
+			most = other->schedule.used;
+			found = i;
+		}
+	}
+	return found;
+}
+
+/* The vCPU can run again. The lock is held. */
+static void make_ready(struct vcpu *vcpu)
+{
+	u32 cpu = find_idle_cpu(vcpu);
+	u64 credit = tsc_from_ns(SLICE_NS);
+
+	vcpu->schedule.state = SCHEDULE_READY;
+	/* Who slept long does not get all that time back at once. */
+	if (vcpu->schedule.used + credit < least_used)
+		vcpu->schedule.used = least_used - credit;
+	if (cpu == NO_CPU) {
+		cpu = find_cpu_to_preempt(vcpu);
+		if (cpu == NO_CPU)
+			return;
+		__atomic_store_n(&workers[cpu].poked, 1, __ATOMIC_RELEASE);
+	}
+	interrupt_cpu(cpu);
+}
+
+void vcpu_kick(struct vcpu *vcpu)
+{
+	vcpu_call_attention(vcpu);
+	spin_lock(&lock);
+	switch ((enum schedule_state)vcpu->schedule.state) {
+	case SCHEDULE_BLOCKED:
+		make_ready(vcpu);
+		break;
+	case SCHEDULE_RUNNING:
+		interrupt_cpu(vcpu->schedule.cpu);
+		break;
+	case SCHEDULE_READY:
+	case SCHEDULE_GONE:
+		break;
+	}
+	spin_unlock(&lock);
+}
+
+void sched_add(struct vcpu *vcpu)
+{
+	spin_lock(&lock);
+	vcpu->schedule.cpu = NO_CPU;
+	vcpu->schedule.used = least_used;
+	vcpu->schedule.next = all;
+	all = vcpu;
+	make_ready(vcpu);
+	spin_unlock(&lock);
+}
+
+/* Timers of blocked vCPUs that are due. The lock is held. */
+static void wake_due(u64 now)
+{
+	for (struct vcpu *v = all; v; v = v->schedule.next)
+		if (v->schedule.state == SCHEDULE_BLOCKED &&
+		    v->schedule.wake_tsc <= now) {
+			vcpu_call_attention(v);
+			make_ready(v);
+		}
+}
+
+/* The ready vCPU with the least time that this CPU may run, or NULL. */
+static struct vcpu *least_used_ready(u32 cpu)
+{
+	struct vcpu *best = NULL;
+
+	for (struct vcpu *v = all; v; v = v->schedule.next)
+		if (v->schedule.state == SCHEDULE_READY && may_run_on(v, cpu) &&
+		    (!best || v->schedule.used < best->schedule.used))
+			best = v;
+	return best;
+}
+
+/* Until when may this CPU run or sleep without looking again? */
+static u64 next_look(u32 cpu, u64 now)
+{
+	u64 until = UINT64_MAX;
+
+	for (struct vcpu *v = all; v; v = v->schedule.next) {
+		u64 due = UINT64_MAX;
+
+		if (!may_run_on(v, cpu))
+			continue;
+		if (v->schedule.state == SCHEDULE_READY)
+			due = now + tsc_from_ns(SLICE_NS);
+		else if (v->schedule.state == SCHEDULE_BLOCKED)
+			due = v->schedule.wake_tsc;
+		until = due < until ? due : until;
+	}
+	if (cpu == 0 && !console_has_interrupt() &&
+	    until > now + tsc_from_ns(INPUT_POLL_NS))
+		until = now + tsc_from_ns(INPUT_POLL_NS);
+	return until;
+}
+
+/* Chooses what this CPU does next: a vCPU, or NULL for idling. */
+static struct vcpu *pick(struct worker *worker, u64 *until)
+{
+	u32 cpu = cpu_this()->index;
+	u64 now = insn_rdtsc();
+	struct vcpu *vcpu;
+
+	spin_lock(&lock);
+	__atomic_store_n(&worker->poked, 0, __ATOMIC_RELEASE);
+	wake_due(now);
+	vcpu = worker->can_run_guests ? least_used_ready(cpu) : NULL;
+	if (vcpu) {
+		vcpu->schedule.state = SCHEDULE_RUNNING;
+		vcpu->schedule.cpu = cpu;
+		worker->running = vcpu;
+		if (vcpu->schedule.used > least_used)
+			least_used = vcpu->schedule.used;
+	}
+	worker->idle = !vcpu;
+	*until = next_look(cpu, now);
+	spin_unlock(&lock);
+	return vcpu;
+}
+
+/* Makes this vCPU the loaded one; the one before becomes anybody's. */
+static void load(struct worker *worker, struct vcpu *vcpu)
+{
+	struct vcpu *old = worker->loaded;
+
+	if (old == vcpu)
+		return;
+	if (old) {
+		vcpu_unload(old);
+		spin_lock(&lock);
+		old->schedule.cpu = NO_CPU;
+		/* Whoever idles may take it now. */
+		if (old->schedule.state == SCHEDULE_READY)
+			make_ready(old);
+		spin_unlock(&lock);
+	}
+	vcpu_load(vcpu);
+	worker->loaded = vcpu;
+}
+
+static void forget(struct vcpu *vcpu)
+{
+	for (struct vcpu **link = &all; *link; link = &(*link)->schedule.next)
+		if (*link == vcpu) {
+			*link = vcpu->schedule.next;
+			return;
+		}
+}
+
+/* The vCPU has come back from its run. */
+static void put_back(struct worker *worker, struct vcpu *vcpu,
+		     enum vcpu_stop stop, u64 ran)
+{
+	if (stop == VCPU_STOP_ENDED) {
+		vcpu_unload(vcpu);
+		worker->loaded = NULL;
+	}
+	spin_lock(&lock);
+	worker->running = NULL;
+	vcpu->schedule.used += ran;
+	switch (stop) {
+	case VCPU_STOP_PREEMPTED:
+		vcpu->schedule.state = SCHEDULE_READY;
+		break;
+	case VCPU_STOP_IDLE:
+		/* A kick since it looked finds it running, and is not lost. */
+		vcpu->schedule.wake_tsc = vcpu_wake_tsc(vcpu);
+		vcpu->schedule.state =
+		    vcpu->attention ? SCHEDULE_READY : SCHEDULE_BLOCKED;
+		break;
+	case VCPU_STOP_ENDED:
+		vcpu->schedule.state = SCHEDULE_GONE;
+		forget(vcpu);
+		break;
+	}
+	spin_unlock(&lock);
+}
+
+static void idle(struct worker *worker, u64 until)
+{
+	if (until != UINT64_MAX)
+		apic_timer_arm(until);
+	/* Interrupts are off: one that came since pick() ends the HLT. */
+	if (!__atomic_load_n(&worker->poked, __ATOMIC_ACQUIRE))
+		insn_sti_hlt_cli();
+	if (until != UINT64_MAX)
+		apic_timer_stop();
+}
+
+static void run(struct worker *worker, struct vcpu *vcpu, u64 until)
+{
+	u64 start;
+	enum vcpu_stop stop;
+
+	load(worker, vcpu);
+	start = insn_rdtsc();
+	stop = vcpu_run(vcpu, until);
+	put_back(worker, vcpu, stop, insn_rdtsc() - start);
+	if (stop == VCPU_STOP_ENDED)
+		guests_vcpu_gone(vcpu);
+}
+
+void sched_run(void)
+{
+	struct worker *worker = this_worker();
+	bool first = cpu_this()->index == 0;
+
+	worker->can_run_guests =
+	    vmx_capability.usable &&
+	    (vmx_cpu_is_enabled() || vmx_cpu_enable() == OK);
+	for (;;) {
+		struct vcpu *vcpu;
+		u64 until;
+
+		if (first)
+			console_poll_input();
+		vcpu = pick(worker, &until);
+		if (vcpu)
+			run(worker, vcpu, until);
+		else
+			idle(worker, until);
+	}
+}
