@@ -47,9 +47,9 @@ devices.pure		:= lapic lapic_deliver lapic_timer platform uart
 emulate.pure		:= decode
 migrate.pure		:=
 loader.pure		:= boot_info cmdline elf guest_image guest_load guest_map \
-			   guest_place guest_plan linux multiboot1_info \
-			   multiboot2_info multiboot_guest multiboot_header \
-			   options region_map
+			   guest_place guest_plan image_file linux \
+			   multiboot1_info multiboot2_info multiboot_guest \
+			   multiboot_header options region_map
 acpi.pure		:= acpi acpi_table fadt madt mcfg s5
 arch/x86/vmx.pure	:= controls guest_cpuid msr_bitmap
 

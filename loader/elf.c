@@ -5,6 +5,7 @@
  */
 #include "loader/elf.h"
 #include "lib/log.h"
+#include "lib/string.h"
 
 #define EI_CLASS    4
 #define EI_DATA     5

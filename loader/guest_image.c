@@ -2,6 +2,7 @@
 /* Recognising kernels: see loader/guest_image.h. */
 #include "loader/guest_image.h"
 #include "lib/log.h"
+#include "lib/string.h"
 #include "loader/linux.h"
 #include "loader/multiboot_header.h"
 

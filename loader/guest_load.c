@@ -2,6 +2,7 @@
 /* Plan and commit for guests of every kind: see loader/guest_load.h. */
 #include "loader/guest_load.h"
 #include "lib/log.h"
+#include "lib/string.h"
 #include "loader/cmdline.h"
 #include "loader/linux.h"
 #include "loader/multiboot_guest.h"

@@ -3,6 +3,7 @@
 #include "loader/guest_place.h"
 #include "lib/check.h"
 #include "lib/log.h"
+#include "lib/string.h"
 
 /*
  * Above what firmware and kernels keep at the bottom (interrupt vectors, BIOS
@@ -67,12 +68,13 @@ static bool find_in_range(const struct guest_load *load,
 {
 	u64 base = gpa_raw(range->base);
 	u64 end = base + range->bytes;
-	u64 place = align_up(base < room->minimum ? room->minimum : base,
-			     room->alignment);
+	u64 least = base < room->minimum ? room->minimum : base;
+	u64 place = align_up(least, room->alignment);
 
 	if (end > room->limit)
 		end = room->limit;
-	while (place < end && bytes <= end - place) {
+	/* Rounding up may wrap around to below `least`. */
+	while (place >= least && place < end && bytes <= end - place) {
 		const struct guest_piece *other = piece_in(load, place, bytes);
 
 		if (!other) {
@@ -90,6 +92,10 @@ enum err guest_place_in(struct guest_load *load, const struct guest_room *room,
 	struct guest_piece placed = *piece;
 	u64 place;
 
+	if (piece->total_bytes == 0) {
+		*at = gpa(align_up(room->minimum, room->alignment));
+		return OK;
+	}
 	for (u32 i = 0; i < load->map.range_count; i++) {
 		const struct guest_range *range = &load->map.ranges[i];
 
@@ -98,8 +104,7 @@ enum err guest_place_in(struct guest_load *load, const struct guest_room *room,
 				   &place))
 			continue;
 		placed.at = gpa(place);
-		if (placed.total_bytes)
-			add(load, &placed);
+		add(load, &placed);
 		*at = placed.at;
 		return OK;
 	}

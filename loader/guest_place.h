@@ -27,8 +27,9 @@ MUST_CHECK enum err guest_place_at(struct guest_load *load,
 				   const struct guest_piece *piece);
 
 /*
- * Puts `piece` at the lowest place in `room` and says where. Pieces of no
- * bytes get an address, and take no room. ERR_NO_MEMORY: there is none.
+ * Puts `piece` at the lowest place in `room` and says where. A piece of no
+ * bytes takes no room, and gets the lowest address even if nothing is there.
+ * ERR_NO_MEMORY: there is no room.
  */
 MUST_CHECK enum err guest_place_in(struct guest_load *load,
 				   const struct guest_room *room,

@@ -6,7 +6,6 @@
 #ifndef LOADER_IMAGE_FILE_H
 #define LOADER_IMAGE_FILE_H
 
-#include "lib/string.h"
 #include "lib/types.h"
 
 struct image_file {
@@ -16,20 +15,10 @@ struct image_file {
 };
 
 /* Whether the file has `bytes` bytes at `offset`. */
-static inline bool image_file_has(const struct image_file *file, u64 offset,
-				  u64 bytes)
-{
-	return bytes <= file->length && offset <= file->length - bytes;
-}
+bool image_file_has(const struct image_file *file, u64 offset, u64 bytes);
 
 /* Copies bytes out; false, and nothing written, past the file's end. */
-MUST_CHECK static inline bool image_file_copy(const struct image_file *file,
-					      u64 offset, void *to, u64 bytes)
-{
-	if (!image_file_has(file, offset, bytes))
-		return false;
-	memcpy(to, file->bytes + offset, bytes);
-	return true;
-}
+MUST_CHECK bool image_file_copy(const struct image_file *file, u64 offset,
+				void *to, u64 bytes);
 
 #endif

@@ -14,6 +14,7 @@
 #include "loader/linux.h"
 #include "lib/check.h"
 #include "lib/log.h"
+#include "lib/string.h"
 #include "loader/guest_place.h"
 #include "mm/phys.h"
 

@@ -5,6 +5,7 @@
  */
 #include "loader/multiboot_guest.h"
 #include "lib/check.h"
+#include "lib/string.h"
 #include "loader/guest_place.h"
 #include "loader/multiboot.h"
 #include "mm/phys.h"

@@ -2,6 +2,7 @@
 /* Finding and judging multiboot headers: see loader/multiboot_header.h. */
 #include "loader/multiboot_header.h"
 #include "lib/log.h"
+#include "lib/string.h"
 #include "loader/multiboot.h"
 
 /* Header flags of version 1 below bit 16 that we can do something about. */
