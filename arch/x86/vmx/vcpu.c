@@ -5,6 +5,7 @@
 #include "arch/x86/cpu/cpu.h"
 #include "arch/x86/cpu/descriptors.h"
 #include "arch/x86/cpu/paging.h"
+#include "arch/x86/cpu/tsc.h"
 #include "arch/x86/vmx/capability.h"
 #include "arch/x86/vmx/control_registers.h"
 #include "arch/x86/vmx/exit.h"
@@ -43,6 +44,10 @@ _Static_assert(STORAGE_END *PAGE_4K <= PAGE_4K << FRAME_32K, "the block");
 #define FPU_MXCSR_AT    24
 
 #define VMCS_LINK_NONE  UINT64_MAX
+
+/* The shortest stay in a guest; in ticks for where the TSC is slow. */
+#define STAY_NS         1000
+#define STAY_TICKS      50
 /* Intercepted: a machine check is ours; an endless chain of #AC or #DB in the
  * delivery of the same must not hold the CPU. */
 #define EXCEPTIONS_EXITING \
@@ -262,19 +267,26 @@ void vcpu_unload(struct vcpu *vcpu)
 	CHECK(insn_vmclear(vcpu->vmcs) == VMX_SUCCEED);
 }
 
+/*
+ * Ends the coming stay in the guest at the next timer or at the end of its
+ * time. A guest may ask for a timer that is always due: some of its own
+ * instructions must come between two exits, or it would make no progress.
+ */
 static void arm_timer(const struct vcpu *vcpu, u64 until_tsc)
 {
 	u64 deadline =
 	    until_tsc < vcpu->next_event_tsc ? until_tsc : vcpu->next_event_tsc;
-	u64 now, ticks;
+	u64 now = insn_rdtsc();
+	u64 soonest = now + tsc_from_ns(STAY_NS) + STAY_TICKS;
+	u64 ticks;
 
+	if (deadline < soonest)
+		deadline = soonest;
 	if (!vmx_capability.has_preemption_timer) {
 		apic_timer_arm(deadline);
 		return;
 	}
-	now = insn_rdtsc();
-	ticks = deadline > now ? deadline - now : 0;
-	ticks >>= vmx_capability.preemption_shift;
+	ticks = (deadline - now) >> vmx_capability.preemption_shift;
 	vmcs_write(VMCS_PREEMPTION_TIMER,
 		   ticks < UINT32_MAX ? ticks : UINT32_MAX);
 }
