@@ -217,8 +217,8 @@ NASM_STRICT := -w+all -w+error
 STUB_CFLAGS := -m32 -std=gnu11 -O2 -ffreestanding -fno-pic -fno-pie \
 	       -mgeneral-regs-only -fno-stack-protector \
 	       -fno-asynchronous-unwind-tables -Wall -Wextra -Werror
-STUB_LDFLAGS := -nostdlib -static -Wl,-m,elf_i386,-n,-Ttext=0x100000 \
-		-Wl,--build-id=none,-z,noexecstack,--no-warn-rwx-segments
+STUB_LDFLAGS := -nostdlib -static -m elf_i386 -n -Ttext=0x100000 \
+		--build-id=none -z noexecstack --no-warn-rwx-segments
 
 $(B)/optrom.bin: tools/optrom.asm
 	@mkdir -p $(@D)
@@ -226,7 +226,8 @@ $(B)/optrom.bin: tools/optrom.asm
 
 $(B)/stub.elf: tests/machine/stub.c
 	@mkdir -p $(@D)
-	$(call say,CC)$(CC) $(STUB_CFLAGS) $(STUB_LDFLAGS) -o $@ $<
+	$(call say,CC)$(CC) $(STUB_CFLAGS) -c -o $(@:.elf=.o) $<
+	$(call say,LD)$(LD) $(STUB_LDFLAGS) -o $@ $(@:.elf=.o)
 
 # The CD shows the first guest. `./umbra iso` makes others.
 $(B)/umbra.iso: $(B)/umbra.elf $(B)/guests/hello.elf iso/grub.cfg \

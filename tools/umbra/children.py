@@ -19,19 +19,29 @@ import tempfile
 from .trouble import Trouble
 
 _PREFIX = "umbra-run-"
+_NEW_PREFIX = "umbra-new-"
 _PR_SET_PDEATHSIG = 1
 
 
 @contextlib.contextmanager
 def work_directory():
-    """A fresh directory, locked as long as we live, gone afterwards."""
+    """A fresh directory, locked as long as we live, gone afterwards. It gets
+    the name that others sweep only once it is locked."""
     _sweep()
-    path = tempfile.mkdtemp(prefix=_PREFIX)
+    path = tempfile.mkdtemp(prefix=_NEW_PREFIX)
     try:
         with _lock(path):
+            path = _rename(path)
             yield path
     finally:
         shutil.rmtree(path, ignore_errors=True)
+
+
+def _rename(path):
+    folder, name = os.path.split(path)
+    final = os.path.join(folder, _PREFIX + name.removeprefix(_NEW_PREFIX))
+    os.rename(path, final)
+    return final
 
 
 @contextlib.contextmanager
