@@ -243,13 +243,8 @@ all: $(B)/optrom.bin $(B)/stub.elf
 
 # --- Commands -------------------------------------------------------------
 
-# Quiet, but for what goes wrong; V=1 shows the commands.
-ifneq ($(V),1)
-.SILENT:
-endif
-
-.PHONY: all guests unit fuzzers setup check test fuzz clean
-all: $(B)/umbra.elf guests
+.PHONY: all guests unit fuzzers setup check test demo fuzz clean
+all: $(B)/umbra.elf $(B)/umbra.iso guests
 
 unit: $(UNIT_TESTS) $(TSAN_TESTS)
 fuzzers: $(FUZZERS)
@@ -257,7 +252,7 @@ fuzzers: $(FUZZERS)
 setup:
 	@tools/setup.sh
 
-check: $(IMAGE_OBJECTS)
+check: $(B)/umbra.elf
 	@$(PYTHON) tools/check.py
 
 test:
@@ -267,6 +262,9 @@ test:
 FUZZ_SECONDS ?= 600
 fuzz:
 	@$(PYTHON) tools/testsuite.py --only fuzz --fuzz-seconds $(FUZZ_SECONDS)
+
+demo: all
+	@./umbra demo
 
 clean:
 	rm -rf $(B)
