@@ -232,7 +232,7 @@ $(B)/stub.elf: tests/machine/stub.c
 # The CD shows the first guest. `./umbra iso` makes others.
 $(B)/umbra.iso: $(B)/umbra.elf $(B)/guests/hello.elf iso/grub.cfg \
 		umbra $(wildcard tools/umbra/*.py)
-	@$(PYTHON) umbra iso -o $@ --guest $(B)/guests/hello.elf
+	@$(PYTHON) umbra iso -o $@ --guest $(B)/guests/hello.elf --mem 64M
 
 .PHONY: iso
 iso: $(B)/umbra.iso

@@ -93,6 +93,12 @@ class Outputs(unittest.TestCase):
             outputs.show_boot()
             self.assertEqual(err.getvalue(), b"Welcome\n")
 
+    def test_umbras_first_words_are_told_from_the_boot_loaders(self):
+        _, err = feed(console.Outputs(["a"], boot_shown=False),
+                      (BOOT, b"\x1b[2JWelcome\r\numbra: 0.1\r\n"),
+                      (MONITOR, b"umbra: memory\n"))
+        self.assertEqual(err, b"umbra: 0.1\numbra: memory\n")
+
     def test_log_keeps_all_with_time_and_name(self):
         with tempfile.TemporaryDirectory() as folder:
             path = os.path.join(folder, "log")

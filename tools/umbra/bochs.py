@@ -24,7 +24,7 @@ display_library: rfb, options="timeout=0"
 memory: guest={guest}, host={host}
 cpu: model={model}, count={cpus}, ips={ips}, reset_on_triple_fault=0, \
 ignore_bad_msrs=0
-clock: sync=none, time0=utc
+clock: sync={sync}, time0=utc
 romimage: file="{share}/BIOS-bochs-latest"
 vgaromimage: file="{share}/VGABIOS-lgpl-latest"
 com1: enabled=1, mode=socket-client, dev=127.0.0.1:{port}
@@ -87,7 +87,7 @@ def command(machine, directory, port, root):
         guest=machine.memory // sizes.MIB,
         host=min(machine.memory, _HOST_MEMORY_MAX) // sizes.MIB,
         model=_cpu_model(machine), cpus=machine.cpus,
-        ips=machine.ips, share=_share(), port=port,
+        ips=machine.ips, sync=machine.sync, share=_share(), port=port,
         boot=boot(machine, directory, root))
     _write(directory, "bochsrc", text.encode())
     # Umbra's way out leads to the debugger's prompt.
@@ -126,9 +126,12 @@ def _write(directory, name, data):
 
 
 def why_ended(status, directory):
-    """How Bochs ended, to go on after its name."""
+    """How Bochs ended, to go on after its name, or None."""
     panics = re.findall(r"^\d+p\[(\w+) *\] >>PANIC<< (.*)$",
                         _read(directory, "bochs.log"), re.MULTILINE)
+    if panics and "could not bind" in panics[-1][1]:
+        return ("found no free port for its display, 5900 to 5949: too many "
+                "run at once")
     if panics and "3rd (" in panics[-1][1]:
         return f"stopped at a triple fault ({panics[-1][1]})"
     if panics:
@@ -140,7 +143,7 @@ def why_ended(status, directory):
         return f"did not start: {message[1]}"
     if status == 0:
         return "was left, as Umbra does, but without a word before"
-    return f"stopped with status {status}"
+    return None
 
 
 def _read(directory, name):

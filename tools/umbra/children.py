@@ -10,6 +10,7 @@ behind is removed by whoever runs next.
 import contextlib
 import ctypes
 import fcntl
+import glob
 import os
 import shutil
 import signal
@@ -57,11 +58,8 @@ def _lock(directory):
 def _sweep():
     """Removes the directories of runs that were killed: ours by owner, with
     a lock that nobody holds."""
-    top = tempfile.gettempdir()
-    for name in os.listdir(top):
-        path = os.path.join(top, name)
-        if not name.startswith(_PREFIX):
-            continue
+    pattern = os.path.join(glob.escape(tempfile.gettempdir()), _PREFIX + "*")
+    for path in glob.glob(pattern):
         with contextlib.suppress(OSError):
             if (os.stat(path).st_uid == os.getuid()
                     and os.path.exists(os.path.join(path, "lock"))):

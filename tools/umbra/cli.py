@@ -13,7 +13,20 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(
     os.path.abspath(__file__))))
 
 
+_SET_HELP = """\
+host.mem=SIZE host.cpus=N host.cpu=MODEL: the machine;
+host.image=FILE: another build of Umbra;
+host.firmware=bios|uefi host.protocol=multiboot2|multiboot1: how a CD boots;
+host.ips=N host.sync=none|slowdown: how fast Bochs' clock is (with
+host.ips=50000000 host.sync=slowdown seconds are real ones);
+umbra.KEY=VALUE: Umbra's command line;
+anything else: a setting of each guest"""
+
+
 class _Parser(argparse.ArgumentParser):
+    def __init__(self, **options):
+        super().__init__(allow_abbrev=False, **options)
+
     def error(self, message):
         raise Trouble(f"{message}; {self.prog} --help explains")
 
@@ -59,9 +72,7 @@ def _add_guest_options(parser):
     parser.add_argument("--no-nested", action="store_true",
                         help="guests see no VMX")
     parser.add_argument("--set", action="append", default=[],
-                        metavar="KEY=VALUE", help="host.mem=SIZE host.cpus=N "
-                        "host.cpu=MODEL ips=N: the machine; umbra.KEY=VALUE: "
-                        "Umbra's command line; others: each guest's settings")
+                        metavar="KEY=VALUE", help=_SET_HELP)
 
 
 def _parser():
@@ -130,7 +141,7 @@ def _iso(options, _rest):
 
 def _tool(name):
     def call(_options, rest):
-        module = {"test": "testsuite", "bench": "bench"}.get(name, name)
+        module = {"test": "testsuite"}.get(name, name)
         try:
             tool = importlib.import_module(module)
         except ModuleNotFoundError as missing:

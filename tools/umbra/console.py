@@ -16,6 +16,7 @@ _CTRL_A = 0x01
 _PARTIAL_LINE_SECONDS = 0.3
 _BOOT_BYTES = 2000  # kept of what a boot loader prints
 _NAMES = {mux.BOOT: "boot", mux.MONITOR: "umbra"}
+_UMBRA_LINE = re.compile(rb"\bumbra: [^\r\n]*")
 # Terminal control sequences (ECMA-48), and other control characters but
 # line feeds.
 _CONTROLS = re.compile(rb"\x1b\[[0-?]*[ -/]*[@-~]|[\x00-\x09\x0b-\x1f]")
@@ -94,6 +95,8 @@ class Outputs:
     def text(self, event):
         if self._log:
             self._log.feed(self.name(event.channel), event.data)
+        if event.channel != mux.BOOT:
+            self._end_boot()
         if event.channel == mux.BOOT and not self._boot_shown:
             self._boot = (self._boot + event.data)[-_BOOT_BYTES:]
         elif event.channel in _NAMES:
@@ -110,6 +113,13 @@ class Outputs:
                 write(sys.stdout, prefix + data + b"\n")
             self._lines[channel] = Lines(line)
         return self._lines[channel]
+
+    def _end_boot(self):
+        """Shows what Umbra has said before it read its command line, the only
+        words of interest in a boot that went well."""
+        for line in _UMBRA_LINE.findall(self._boot):
+            write(sys.stderr, line + b"\n")
+        self._boot = b""
 
     def show_boot(self):
         """The last words of the boot loader, if they were not shown yet."""

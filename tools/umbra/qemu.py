@@ -97,12 +97,14 @@ def _link(path, directory, name):
 
 
 def why_ended(status, directory):
-    """How QEMU ended, to go on after its name."""
+    """How QEMU ended, to go on after its name, or None."""
     with open(os.path.join(directory, "engine.out"), "rb") as file:
         lines = file.read().decode("utf-8", "replace").splitlines()
-    lines = [line for line in lines if line.strip()]
-    if lines:
+    lines = [line for line in lines if line.strip() and "warning:" not in line]
+    if lines and status == 1:
         return re.sub(r"^\S*qemu-system-x86_64: ", "stopped: ", lines[-1])
     if status == 0:
         return "stopped at a triple fault, a reset or a power-off"
-    return f"was left through port 0xf4 with status {status}"
+    if status % 2:
+        return f"was left through port 0xf4 with status {status}"
+    return None

@@ -12,6 +12,7 @@ from .trouble import Trouble
 
 _IMAGE = os.path.join("build", "umbra.elf")
 _FIRMWARE = ("bios", "uefi")
+_SYNC = ("none", "slowdown", "realtime", "both")
 
 
 class Settings:
@@ -48,9 +49,9 @@ class Settings:
 
     def all_taken(self):
         for key in self._host:
-            raise Trouble(f"--set host.{key}: unknown; there are host.mem, "
-                          "host.cpus, host.cpu, host.image, host.firmware and "
-                          "host.protocol")
+            raise Trouble(f"--set host.{key}: unknown; there are "
+                          "mem, cpus, cpu, ips, sync, image, firmware and "
+                          "protocol")
 
 
 def build_machine(guests, options, root, way_out):
@@ -80,6 +81,7 @@ def build_machine(guests, options, root, way_out):
         cpus=settings.take_number("cpus", options.cpus, 1),
         cpu_model=settings.take("cpu"),
         ips=settings.take_number("ips", machines.Machine.ips, 1_000_000),
+        sync=settings.take("sync", machines.Machine.sync),
         firmware=settings.take("firmware", "bios"),
         protocol=settings.take("protocol", "multiboot2"), guest_names=names)
     settings.all_taken()
@@ -97,6 +99,8 @@ def _check(machine, options, engine):
         raise Trouble(f"--set host.cpu={machine.cpu_model}: no CPU model")
     if machine.firmware not in _FIRMWARE:
         raise Trouble("--set host.firmware: bios or uefi")
+    if machine.sync not in _SYNC:
+        raise Trouble(f"--set host.sync: {', '.join(_SYNC)}")
     if machine.firmware == "uefi" and (not options.iso
                                        or engine.NAME != "qemu"):
         raise Trouble("host.firmware=uefi needs --iso and --engine qemu")

@@ -94,10 +94,11 @@ class Session:
         return "exit=stay" in self._machine.command_line.split()
 
     def _why(self, status, directory):
-        if status < 0:
+        what = self._engine.why_ended(status, directory)
+        if what is None and status < 0:
             what = f"was killed by signal {-status}"
-        else:
-            what = self._engine.why_ended(status, directory)
+        elif what is None:
+            what = f"stopped with status {status}"
         return (f"the run ended without a verdict: {self._engine.NAME} {what}; "
                 "--log FILE with --set umbra.loglevel=debug shows more")
 

@@ -4,9 +4,9 @@
 import contextlib
 import signal
 
-# Exit statuses that are not the guest's own; see docs/TESTING.md.
+# Exit statuses that are not the guest's own. A signal N gives 128 + N.
 TIMED_OUT = 124
-FAILED = 125
+FAILED = 125  # in Umbra, the engine, or what the user asked for
 
 
 class Trouble(Exception):
