@@ -43,7 +43,8 @@ arch/x86/ept.pure	:= ept_entry ept_walk ept ept_track
 pml.pure		:= pml track
 shadow.pure		:=
 nested.pure		:=
-devices.pure		:= lapic lapic_deliver lapic_timer platform uart
+devices.pure		:= acpi_pm i8042 ioapic lapic lapic_deliver lapic_timer pic pit \
+			   platform platform_irq platform_ports rtc uart
 emulate.pure		:= decode
 migrate.pure		:=
 loader.pure		:= boot_info cmdline elf guest_image guest_load guest_map \

@@ -57,13 +57,14 @@ void guests_console_input(u32 index, const u8 *bytes, size_t count)
 
 /* --- What the devices ask of us ------------------------------------------ */
 
-static void host_console_write(void *context, enum platform_console console,
-			       const u8 *bytes, u64 count)
+static u64 host_console_write(void *context, enum platform_console console,
+			      const u8 *bytes, u64 count)
 {
 	const struct vm *vm = context;
 
 	(void)console;
 	console_write(CONSOLE_GUEST(vm->index), bytes, count);
+	return count;
 }
 
 static void host_vcpu_kick(void *context, u32 vcpu)

@@ -1,159 +1,35 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Who answers to what: ports, MMIO and MSRs to devices, device outputs to
- * local APICs and to the host. See devices/platform.h.
+ * The platform's construction, its MSRs and memory-mapped registers, time, and
+ * what comes from outside. See devices/platform.h; ports are in
+ * platform_ports.c, interrupts in platform_irq.c.
  */
-#include "devices/platform.h"
-#include "lib/check.h"
-#include "lib/log.h"
+#include "devices/platform_parts.h"
 #include "lib/string.h"
-
-/* --- Interrupt messages --------------------------------------------------- */
-
-static void kick(struct platform *platform, u32 vcpu)
-{
-	platform->config.host->vcpu_kick(platform->config.host_context, vcpu);
-}
-
-static void deliver_to(struct platform *platform, u32 vcpu,
-		       enum lapic_delivery_mode mode, u8 vector,
-		       enum lapic_trigger trigger)
-{
-	if (lapic_post(platform->lapics[vcpu], mode, vector, trigger) ==
-	    LAPIC_KICK_NEEDED)
-		kick(platform, vcpu);
-}
-
-/* Interrupt messages as they travel between APICs. */
-struct message {
-	enum lapic_delivery_mode mode;
-	enum lapic_trigger trigger;
-	enum lapic_destination destination_mode;
-	u32 destination;
-	u8 vector;
-	int excluded; /* a vCPU that the message does not reach, or -1 */
-};
-
-static bool is_addressed(const struct platform *platform,
-			 const struct message *message, u32 vcpu)
-{
-	return (int)vcpu != message->excluded &&
-	       lapic_is_addressed(platform->lapics[vcpu],
-				  message->destination_mode,
-				  message->destination);
-}
-
-/*
- * The addressed APIC with the lowest task priority takes it; among equals
- * the turn goes round.
- */
-static void deliver_lowest(struct platform *platform,
-			   const struct message *message)
-{
-	u32 count = platform->lapic_count;
-	u32 first =
-	    __atomic_fetch_add(&platform->arbitration, 1, __ATOMIC_RELAXED);
-	u32 best_priority = 0x100;
-	u32 best = 0;
-
-	for (u32 i = 0; i < count; i++) {
-		u32 vcpu = (first + i) % count;
-		const struct lapic *lapic = platform->lapics[vcpu];
-
-		if (is_addressed(platform, message, vcpu) &&
-		    lapic_is_enabled(lapic) &&
-		    lapic_arbitration_priority(lapic) < best_priority) {
-			best_priority = lapic_arbitration_priority(lapic);
-			best = vcpu;
-		}
-	}
-	if (best_priority < 0x100)
-		deliver_to(platform, best, LAPIC_FIXED, message->vector,
-			   message->trigger);
-}
-
-static void deliver(struct platform *platform, const struct message *message)
-{
-	if (message->mode == LAPIC_LOWEST_PRIORITY) {
-		deliver_lowest(platform, message);
-		return;
-	}
-	for (u32 vcpu = 0; vcpu < platform->lapic_count; vcpu++)
-		if (is_addressed(platform, message, vcpu))
-			deliver_to(platform, vcpu, message->mode,
-				   message->vector, message->trigger);
-}
-
-#define MSI_ADDRESS       0xfee00000ULL
-#define MSI_ADDRESS_RANGE BITS(63, 20)
-#define MSI_DESTINATION   BITS(19, 12)
-#define MSI_REDIRECTION   BIT(3)
-#define MSI_LOGICAL       BIT(2)
-
-/* With the redirection hint a fixed message goes to one of the addressed. */
-void platform_msi(struct platform *platform, u64 address, u32 data)
-{
-	u32 destination = (u32)bits_get(address, MSI_DESTINATION);
-	struct message message = {
-	    .mode = (enum lapic_delivery_mode)bits_get(data, ICR_DELIVERY_MODE),
-	    .trigger =
-		data & ICR_LEVEL ? LAPIC_LEVEL_TRIGGERED : LAPIC_EDGE_TRIGGERED,
-	    .destination_mode =
-		address & MSI_LOGICAL ? LAPIC_LOGICAL : LAPIC_PHYSICAL,
-	    .destination = destination,
-	    .vector = (u8)bits_get(data, ICR_VECTOR),
-	    .excluded = -1,
-	};
-
-	if ((address & MSI_ADDRESS_RANGE) != MSI_ADDRESS)
-		return;
-	if (message.destination_mode == LAPIC_PHYSICAL && destination == 0xff)
-		message.destination = LAPIC_EVERYBODY;
-	if (message.mode == LAPIC_FIXED && (address & MSI_REDIRECTION))
-		message.mode = LAPIC_LOWEST_PRIORITY;
-	deliver(platform, &message);
-}
-
-enum shorthand { TO_DESTINATION, TO_SELF, TO_ALL, TO_OTHERS };
-
-/*
- * SDM Vol. 3, "Valid Combinations for the Pentium 4 and Intel Xeon
- * Processors' Local xAPIC Interrupt Command Register": only fixed interrupts
- * go to oneself by shorthand, and IPIs are never level-triggered.
- */
-static void send_ipi(struct platform *platform, u32 vcpu, u64 icr)
-{
-	enum shorthand shorthand = (enum shorthand)bits_get(icr, ICR_SHORTHAND);
-	struct message message = {
-	    .mode = (enum lapic_delivery_mode)bits_get(icr, ICR_DELIVERY_MODE),
-	    .trigger = LAPIC_EDGE_TRIGGERED,
-	    .destination_mode =
-		icr & ICR_LOGICAL ? LAPIC_LOGICAL : LAPIC_PHYSICAL,
-	    .destination = (u32)bits_get(icr, ICR_DESTINATION),
-	    .vector = (u8)bits_get(icr, ICR_VECTOR),
-	    .excluded = -1,
-	};
-
-	if ((shorthand == TO_SELF || shorthand == TO_ALL) &&
-	    message.mode != LAPIC_FIXED)
-		return;
-	if (shorthand == TO_SELF) {
-		deliver_to(platform, vcpu, LAPIC_FIXED, message.vector,
-			   LAPIC_EDGE_TRIGGERED);
-		return;
-	}
-	if (shorthand != TO_DESTINATION)
-		message.destination = LAPIC_EVERYBODY;
-	if (shorthand == TO_OTHERS)
-		message.excluded = (int)vcpu;
-	deliver(platform, &message);
-}
 
 /* --- Setting up ----------------------------------------------------------- */
 
 static bool is_clock(u64 hz)
 {
 	return hz >= 1 && hz <= CLOCK_HZ_MAX;
+}
+
+static void reset_devices(struct platform_devices *devices,
+			  const struct platform_config *config)
+{
+	const struct rtc_config rtc = {
+	    .start_time_s = config->start_time_s,
+	    .ram_low_bytes = config->ram_low_bytes,
+	    .ram_high_bytes = config->ram_high_bytes,
+	};
+
+	uart_reset(&devices->com1);
+	ioapic_reset(&devices->ioapic);
+	pic_reset(&devices->pic);
+	pit_reset(&devices->pit);
+	rtc_reset(&devices->rtc, &rtc);
+	acpi_pm_reset(&devices->pm);
+	i8042_reset(&devices->i8042);
 }
 
 enum err platform_init(struct platform *platform,
@@ -166,7 +42,9 @@ enum err platform_init(struct platform *platform,
 		return ERR_RANGE;
 	memset(platform, 0, sizeof(*platform));
 	platform->config = *config;
-	uart_reset(&platform->com1);
+	reset_devices(&platform->devices, config);
+	platform->due_ns = CLOCK_NEVER;
+	platform_settle(platform);
 	return OK;
 }
 
@@ -201,212 +79,7 @@ enum err platform_add_vcpu(struct platform *platform, struct lapic *lapic)
 	return OK;
 }
 
-/* --- Ports ---------------------------------------------------------------- */
-
-/* All ones in as many bytes as are asked for. */
-static u64 all_ones(u32 bytes)
-{
-	return bytes >= 8 ? ~0ULL : BIT(bytes * 8) - 1;
-}
-
-static u32 read_com1(struct platform *platform,
-		     UNUSED const struct platform_access *access, u16 offset)
-{
-	return uart_read(&platform->com1, offset);
-}
-
-static void write_com1(struct platform *platform,
-		       UNUSED const struct platform_access *access, u16 offset,
-		       u32 value)
-{
-	u8 byte = (u8)value;
-
-	if (uart_write(&platform->com1, offset, byte) == UART_SENT_BYTE)
-		platform->config.host->console_write(
-		    platform->config.host_context, PLATFORM_COM1, &byte, 1);
-}
-
-/* POST codes, and the port whose slowness old software uses as a delay. */
-static u32 read_post(UNUSED struct platform *platform,
-		     UNUSED const struct platform_access *access,
-		     UNUSED u16 offset)
-{
-	return ~0U;
-}
-
-static void write_post(UNUSED struct platform *platform,
-		       UNUSED const struct platform_access *access,
-		       UNUSED u16 offset, UNUSED u32 value)
-{
-}
-
-static u32 read_debug_exit(UNUSED struct platform *platform,
-			   UNUSED const struct platform_access *access,
-			   UNUSED u16 offset)
-{
-	return 0;
-}
-
-static void write_debug_exit(struct platform *platform,
-			     UNUSED const struct platform_access *access,
-			     UNUSED u16 offset, u32 value)
-{
-	platform->config.host->end(platform->config.host_context,
-				   PLATFORM_EXIT_CODE, value);
-}
-
-/*
- * A device's ports. One that is BYTEWIDE sees a wider access as the bus cuts
- * it: byte by byte, at successive ports.
- */
-enum port_width { BYTEWIDE, ANY_WIDTH };
-
-struct port_range {
-	u16 first, last;
-	enum port_width width;
-	u32 (*read)(struct platform *platform,
-		    const struct platform_access *access, u16 offset);
-	void (*write)(struct platform *platform,
-		      const struct platform_access *access, u16 offset,
-		      u32 value);
-};
-
-static const struct port_range port_ranges[] = {
-    {0x3f8, 0x3ff, BYTEWIDE, read_com1, write_com1},
-    {0x80, 0x80, ANY_WIDTH, read_post, write_post},
-    {0xf4, 0xf7, ANY_WIDTH, read_debug_exit, write_debug_exit},
-};
-
-/* The range that answers an access of this width at this port, or NULL. */
-static const struct port_range *find_port(u16 port, u32 bytes)
-{
-	for (u32 i = 0; i < ARRAY_COUNT(port_ranges); i++) {
-		const struct port_range *range = &port_ranges[i];
-
-		if (port >= range->first && port <= range->last)
-			return range->width == ANY_WIDTH || bytes == 1 ? range
-								       : NULL;
-	}
-	return NULL;
-}
-
-/* One line per second of guest time at most, however much a guest tries. */
-static void note_unclaimed(struct platform *platform,
-			   const struct platform_access *access,
-			   const char *what, u64 address)
-{
-	platform->unclaimed_count++;
-	if (access->now_ns < platform->unclaimed_quiet_until_ns)
-		return;
-	platform->unclaimed_quiet_until_ns = access->now_ns + NS_PER_S;
-	log_debug("guest: %s 0x%lx, vCPU %u: no device there (%lu so far)",
-		  what, address, access->vcpu, platform->unclaimed_count);
-}
-
-static u32 read_port(struct platform *platform,
-		     const struct platform_access *access, u16 port)
-{
-	const struct port_range *range = find_port(port, access->bytes);
-
-	if (range)
-		return range->read(platform, access,
-				   (u16)(port - range->first));
-	note_unclaimed(platform, access, "read from port", port);
-	return ~0U;
-}
-
-static void write_port(struct platform *platform,
-		       const struct platform_access *access, u16 port,
-		       u32 value)
-{
-	const struct port_range *range = find_port(port, access->bytes);
-
-	if (range)
-		range->write(platform, access, (u16)(port - range->first),
-			     value);
-	else
-		note_unclaimed(platform, access, "write to port", port);
-}
-
-/* Does the bus deliver the access whole, or byte by byte? */
-static bool is_whole(const struct platform_access *access, u16 port)
-{
-	return access->bytes == 1 || find_port(port, access->bytes);
-}
-
-u32 platform_port_read(struct platform *platform,
-		       const struct platform_access *access, u16 port)
-{
-	struct platform_access byte = *access;
-	u32 value = 0;
-
-	CHECK(access->bytes == 1 || access->bytes == 2 || access->bytes == 4);
-	spin_lock(&platform->lock);
-	byte.bytes = 1;
-	if (is_whole(access, port))
-		value = read_port(platform, access, port);
-	else
-		for (u32 i = 0; i < access->bytes; i++)
-			value |=
-			    (read_port(platform, &byte, (u16)(port + i)) & 0xff)
-			    << i * 8;
-	spin_unlock(&platform->lock);
-	return value & (u32)all_ones(access->bytes);
-}
-
-void platform_port_write(struct platform *platform,
-			 const struct platform_access *access, u16 port,
-			 u32 value)
-{
-	struct platform_access byte = *access;
-
-	CHECK(access->bytes == 1 || access->bytes == 2 || access->bytes == 4);
-	spin_lock(&platform->lock);
-	byte.bytes = 1;
-	value &= (u32)all_ones(access->bytes);
-	if (is_whole(access, port))
-		write_port(platform, access, port, value);
-	else
-		for (u32 i = 0; i < access->bytes; i++)
-			write_port(platform, &byte, (u16)(port + i),
-				   value >> i * 8 & 0xff);
-	spin_unlock(&platform->lock);
-}
-
-/* --- Local APIC accesses -------------------------------------------------- */
-
-static void do_outcome(struct platform *platform, u32 vcpu,
-		       struct lapic_outcome outcome)
-{
-	if (outcome.effect == LAPIC_EFFECT_IPI)
-		send_ipi(platform, vcpu, outcome.icr);
-}
-
-/*
- * Registers are four bytes at multiples of 16. Reads inside the four give what
- * lies there; the rest, undefined in the manual, reads 0 and drops writes.
- */
-static u64 read_lapic(struct lapic *lapic, const struct platform_access *access,
-		      u32 offset)
-{
-	u32 within = offset % 16;
-
-	if (within >= 4)
-		return 0;
-	return lapic_mmio_read(lapic, offset - within, access->now_ns) >>
-	       within * 8;
-}
-
-static void write_lapic(struct platform *platform,
-			const struct platform_access *access, u32 offset,
-			u32 value)
-{
-	if (offset % 16 || access->bytes != 4)
-		return;
-	do_outcome(platform, access->vcpu,
-		   lapic_mmio_write(platform->lapics[access->vcpu], offset,
-				    value, access->now_ns));
-}
+/* --- MSRs ----------------------------------------------------------------- */
 
 enum platform_msr platform_msr_read(struct platform *platform, u32 vcpu,
 				    u32 msr, u64 *value, u64 now_ns)
@@ -431,91 +104,158 @@ enum platform_msr platform_msr_write(struct platform *platform, u32 vcpu,
 	outcome = lapic_msr_write(platform->lapics[vcpu], msr, value, now_ns);
 	if (outcome.effect == LAPIC_EFFECT_FAULT)
 		return PLATFORM_MSR_FAULT;
-	do_outcome(platform, vcpu, outcome);
+	platform_do_outcome(platform, vcpu, outcome);
 	return PLATFORM_MSR_DONE;
 }
 
-void platform_virtual_eoi(struct platform *platform, u32 vcpu, u8 vector,
-			  u64 now_ns)
+/* --- MMIO ----------------------------------------------------------------- */
+
+/*
+ * Registers are four bytes at multiples of 16. Reads inside the four give what
+ * lies there; the rest, undefined in the manual, reads 0 and drops writes.
+ */
+static u64 read_lapic(struct lapic *lapic, const struct platform_access *access,
+		      u32 offset)
 {
-	(void)now_ns;
-	do_outcome(platform, vcpu,
-		   lapic_on_virtual_eoi(platform->lapics[vcpu], vector));
+	u32 within = offset % 16;
+
+	if (within >= 4)
+		return 0;
+	return lapic_mmio_read(lapic, offset - within, access->now_ns) >>
+	       within * 8;
 }
 
-/* --- MMIO ----------------------------------------------------------------- */
+static void write_lapic(struct platform *platform,
+			const struct platform_access *access, u32 offset,
+			u32 value)
+{
+	if (offset % 16 || access->bytes != 4)
+		return;
+	platform_do_outcome(platform, access->vcpu,
+			    lapic_mmio_write(platform->lapics[access->vcpu],
+					     offset, value, access->now_ns));
+}
+
+/* Registers are at multiples of 16; only IOREGSEL may be written as a byte. */
+static u64 read_ioapic(struct platform *platform, u32 offset)
+{
+	u32 within = offset % 16;
+	u64 value = ioapic_read(&platform->devices.ioapic, offset - within);
+
+	return within < 4 ? value >> within * 8 : 0;
+}
+
+static void write_ioapic(struct platform *platform,
+			 const struct platform_access *access, u32 offset,
+			 u32 value)
+{
+	if (offset % 16 || (access->bytes < 4 && offset))
+		return;
+	ioapic_write(&platform->devices.ioapic, offset, value);
+}
+
+static bool is_ioapic(gpa_t address)
+{
+	return gpa_page(address) == PLATFORM_IOAPIC_BASE >> PAGE_SHIFT;
+}
+
+/* With the lock held, for what is not a local APIC. */
+static enum platform_mmio read_shared(struct platform *platform,
+				      const struct platform_access *access,
+				      gpa_t address, u64 *value)
+{
+	platform_advance(platform, access->now_ns);
+	if (is_ioapic(address)) {
+		*value = read_ioapic(platform, (u32)gpa_offset(address));
+		return PLATFORM_MMIO_DONE;
+	}
+	*value = ~0ULL;
+	platform_note_unclaimed(platform, access, "read from memory",
+				gpa_raw(address));
+	return PLATFORM_MMIO_ABSENT;
+}
+
+static enum platform_mmio write_shared(struct platform *platform,
+				       const struct platform_access *access,
+				       gpa_t address, u64 value)
+{
+	platform_advance(platform, access->now_ns);
+	if (is_ioapic(address)) {
+		write_ioapic(platform, access, (u32)gpa_offset(address),
+			     (u32)value);
+		platform_settle(platform);
+		return PLATFORM_MMIO_DONE;
+	}
+	platform_note_unclaimed(platform, access, "write to memory",
+				gpa_raw(address));
+	return PLATFORM_MMIO_ABSENT;
+}
 
 enum platform_mmio platform_mmio_read(struct platform *platform,
 				      const struct platform_access *access,
 				      gpa_t address, u64 *value)
 {
 	struct lapic *lapic = platform->lapics[access->vcpu];
-	u64 mask = all_ones(access->bytes);
+	enum platform_mmio result = PLATFORM_MMIO_DONE;
 
 	if (lapic_claims(lapic, address)) {
-		*value =
-		    read_lapic(lapic, access, (u32)gpa_offset(address)) & mask;
-		return PLATFORM_MMIO_DONE;
+		*value = read_lapic(lapic, access, (u32)gpa_offset(address));
+	} else {
+		spin_lock(&platform->lock);
+		result = read_shared(platform, access, address, value);
+		spin_unlock(&platform->lock);
 	}
-	spin_lock(&platform->lock);
-	note_unclaimed(platform, access, "read from memory", gpa_raw(address));
-	spin_unlock(&platform->lock);
-	*value = mask;
-	return PLATFORM_MMIO_ABSENT;
+	*value &= platform_all_ones(access->bytes);
+	return result;
 }
 
 enum platform_mmio platform_mmio_write(struct platform *platform,
 				       const struct platform_access *access,
 				       gpa_t address, u64 value)
 {
+	enum platform_mmio result;
+
 	if (lapic_claims(platform->lapics[access->vcpu], address)) {
 		write_lapic(platform, access, (u32)gpa_offset(address),
 			    (u32)value);
 		return PLATFORM_MMIO_DONE;
 	}
 	spin_lock(&platform->lock);
-	note_unclaimed(platform, access, "write to memory", gpa_raw(address));
+	result = write_shared(platform, access, address,
+			      value & platform_all_ones(access->bytes));
 	spin_unlock(&platform->lock);
-	return PLATFORM_MMIO_ABSENT;
-}
-
-/* --- Interrupts ----------------------------------------------------------- */
-
-enum platform_interrupt platform_interrupt_pending(struct platform *platform,
-						   u32 vcpu)
-{
-	struct lapic *lapic = platform->lapics[vcpu];
-
-	lapic_sync(lapic);
-	return lapic_pending_vector(lapic) == LAPIC_NO_VECTOR
-		   ? PLATFORM_INTERRUPT_NONE
-		   : PLATFORM_INTERRUPT_LAPIC;
-}
-
-u8 platform_interrupt_take(struct platform *platform, u32 vcpu)
-{
-	struct lapic *lapic = platform->lapics[vcpu];
-	int vector = lapic_pending_vector(lapic);
-
-	CHECK(vector != LAPIC_NO_VECTOR);
-	lapic_accept(lapic, (u8)vector);
-	return (u8)vector;
+	return result;
 }
 
 /* --- Time ----------------------------------------------------------------- */
 
-u64 platform_next_event_ns(struct platform *platform, u32 vcpu, u64 now_ns)
+u64 platform_next_event_ns(const struct platform *platform, u32 vcpu)
 {
-	(void)now_ns;
-	return platform->lapics[vcpu]->timer_due_ns;
+	u64 due = platform->lapics[vcpu]->timer_due_ns;
+	u64 shared = __atomic_load_n(&platform->due_ns, __ATOMIC_RELAXED);
+
+	return vcpu == 0 && shared < due ? shared : due;
 }
 
 void platform_tick(struct platform *platform, u32 vcpu, u64 now_ns)
 {
+	struct platform_devices *devices = &platform->devices;
+
 	lapic_tick(platform->lapics[vcpu], now_ns);
+	if (vcpu != 0 ||
+	    now_ns < __atomic_load_n(&platform->due_ns, __ATOMIC_RELAXED))
+		return;
+	spin_lock(&platform->lock);
+	platform_advance(platform, now_ns);
+	if (pit_take_edge(&devices->pit, devices->now_ns))
+		platform_pulse_pit(platform);
+	rtc_tick(&devices->rtc, devices->now_ns);
+	acpi_pm_tick(&devices->pm, devices->now_ns);
+	platform_settle(platform);
+	spin_unlock(&platform->lock);
 }
 
-/* --- Console input -------------------------------------------------------- */
+/* --- The world outside ---------------------------------------------------- */
 
 u64 platform_console_input(struct platform *platform,
 			   enum platform_console console, const u8 *bytes,
@@ -523,10 +263,29 @@ u64 platform_console_input(struct platform *platform,
 {
 	u64 taken = 0;
 
-	(void)now_ns;
 	spin_lock(&platform->lock);
+	platform_advance(platform, now_ns);
 	if (console == PLATFORM_COM1)
-		taken = uart_receive(&platform->com1, bytes, count);
+		taken = uart_receive(&platform->devices.com1, bytes, count);
+	platform_settle(platform);
 	spin_unlock(&platform->lock);
 	return taken;
+}
+
+void platform_console_ready(struct platform *platform, u64 now_ns)
+{
+	spin_lock(&platform->lock);
+	platform_advance(platform, now_ns);
+	platform_send_com1(platform);
+	platform_settle(platform);
+	spin_unlock(&platform->lock);
+}
+
+void platform_power_button(struct platform *platform, u64 now_ns)
+{
+	spin_lock(&platform->lock);
+	platform_advance(platform, now_ns);
+	acpi_pm_press_power_button(&platform->devices.pm);
+	platform_settle(platform);
+	spin_unlock(&platform->lock);
 }

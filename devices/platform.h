@@ -13,10 +13,9 @@
  * Concurrency. A local APIC is used by who runs its vCPU; what others send to
  * it is posted atomically (devices/lapic.h). Everything shared is taken under
  * the platform's spinlock inside these functions, which any CPU may call for
- * the vCPU that it runs. Host callbacks may be made with that lock held: they
- * must not block and must not call platform_*. vcpu_kick may name any vCPU,
- * also the calling one. `now_ns` may differ a little between CPUs; a device
- * never lets time run backwards.
+ * the vCPU that it runs. What the host provides (devices/host.h) may be called
+ * with that lock held. `now_ns` may differ a little between CPUs; the shared
+ * devices see the latest time that anybody has brought.
  *
  * Isolation. Everything in an access is the guest's choice: no value of it
  * makes these functions fail, loop long, or touch anything but this VM.
@@ -24,8 +23,15 @@
 #ifndef DEVICES_PLATFORM_H
 #define DEVICES_PLATFORM_H
 
+#include "devices/acpi_pm.h"
 #include "devices/clock.h"
+#include "devices/host.h"
+#include "devices/i8042.h"
+#include "devices/ioapic.h"
 #include "devices/lapic.h"
+#include "devices/pic.h"
+#include "devices/pit.h"
+#include "devices/rtc.h"
 #include "devices/uart.h"
 #include "lib/err.h"
 #include "lib/spinlock.h"
@@ -39,7 +45,7 @@
  *	0		RAM (0xa0000-0xdffff is a hole: no VGA, no option ROMs)
  *	0xe0000		ACPI tables, RAM reserved in the memory map
  *	0x100000	RAM, up to 3 GiB
- *	0xc0000000	PCI memory window; ECAM of bus 0
+ *	0xc0000000	PCI memory window
  *	0xfec00000	I/O APIC;  0xfee00000 local APIC
  *	4 GiB		the rest of the RAM
  */
@@ -48,36 +54,22 @@
 #define PLATFORM_RAM_LOW_MAX 0xc0000000ULL
 #define PLATFORM_PCI_BASE    0xc0000000ULL
 #define PLATFORM_PCI_BYTES   0x20000000ULL
-#define PLATFORM_ECAM_BASE   0xe0000000ULL
-#define PLATFORM_ECAM_BYTES  0x100000ULL
 #define PLATFORM_IOAPIC_BASE 0xfec00000ULL
 #define PLATFORM_RAM_HIGH    0x100000000ULL
 
-enum platform_end {
-	PLATFORM_EXIT_CODE, /* the guest wrote `value` to port 0xf4 */
-	PLATFORM_POWER_OFF, /* ACPI S5 */
-	PLATFORM_RESET,     /* 0xcf9 or the keyboard controller */
-};
+/* --- Ports and interrupt lines that the ACPI tables tell ------------------
+ *
+ * A line is an input of the PIC and the pin of the same number of the I/O
+ * APIC; only line 0, the PIT, is pin 2.
+ */
+#define PLATFORM_PM_PORT     0x600 /* devices/acpi_pm.h */
+#define PLATFORM_PIT_PIN     2
 
-/* Which of the guest's consoles: COM1, or hvc0 (virtio console port 0). */
-enum platform_console { PLATFORM_COM1, PLATFORM_HVC0 };
-
-/* What the devices need from the VM around them; see Concurrency above. */
-struct platform_host {
-	/* The guest has printed these bytes. */
-	void (*console_write)(void *context, enum platform_console console,
-			      const u8 *bytes, u64 count);
-	/* An interrupt, NMI, INIT or SIPI became pending for this vCPU: it
-	 * must look (leave the guest, wake from HLT) soon. */
-	void (*vcpu_kick)(void *context, u32 vcpu);
-	/* The guest has ended itself. Its vCPUs should not run on; calls that
-	 * still come are harmless. */
-	void (*end)(void *context, enum platform_end how, u32 value);
-	/* DMA. All of it is in RAM, or nothing happens and ERR_RANGE comes.
-	 * The write marks the pages dirty. */
-	enum err (*memory_read)(void *context, gpa_t from, void *to, u64 bytes);
-	enum err (*memory_write)(void *context, gpa_t to, const void *from,
-				 u64 bytes);
+enum platform_line {
+	PLATFORM_LINE_PIT = 0,
+	PLATFORM_LINE_COM1 = 4,
+	PLATFORM_LINE_RTC = 8,
+	PLATFORM_LINE_SCI = 9,
 };
 
 struct platform_config {
@@ -92,21 +84,40 @@ struct platform_config {
 	void *host_context;
 };
 
+/* The state of all shared devices: plain data without pointers. */
+struct platform_devices {
+	u64 now_ns;       /* the latest time that anybody has brought */
+	u32 lines;        /* asserted interrupt lines, but not the PIT's */
+	u32 arbitration;  /* where the next lowest-priority search begins */
+	u8 reset_control; /* port 0xcf9 */
+	u8 port92;
+	struct uart_state com1;
+	struct ioapic_state ioapic;
+	struct pic_state pic;
+	struct pit_state pit;
+	struct rtc_state rtc;
+	struct acpi_pm_state pm;
+	struct i8042_state i8042;
+};
+
 struct platform {
 	struct platform_config config;
 	struct lapic *lapics[PLATFORM_VCPU_MAX];
 	u32 lapic_count;
-	u32 arbitration; /* where the next lowest-priority search begins */
 	struct spinlock lock;
-	struct uart_state com1;
+	struct platform_devices devices;
+	/* What follows from the devices' state, for a look without the lock. */
+	u32 pic_interrupt;   /* the PIC's INTR output */
+	u64 due_ns;          /* when a shared device needs a tick */
 	u64 unclaimed_count; /* accesses that no device answered */
 	u64 unclaimed_quiet_until_ns;
 };
 
 /*
- * Sets everything to its power-on state. ERR_RANGE: a number of the
- * configuration is out of the range given above. Then each vCPU is added, in
- * order, with storage that its owner provides and that outlives the platform.
+ * Sets everything to the state in which a PC's firmware leaves it. ERR_RANGE:
+ * a number of the configuration is out of the range given above. Then each
+ * vCPU is added, in order, with storage that its owner provides and that
+ * outlives the platform.
  */
 MUST_CHECK enum err platform_init(struct platform *platform,
 				  const struct platform_config *config);
@@ -153,15 +164,19 @@ MUST_CHECK enum platform_msr platform_msr_write(struct platform *platform,
 						u32 vcpu, u32 msr, u64 value,
 						u64 now_ns);
 
-/* EOI-induced VM exit (virtual-interrupt delivery) for `vector`. */
-void platform_virtual_eoi(struct platform *platform, u32 vcpu, u8 vector,
-			  u64 now_ns);
+/*
+ * For virtual-interrupt delivery: an EOI-induced VM exit for `vector`, and the
+ * vectors whose EOI has to exit (those of level-triggered I/O APIC entries).
+ */
+void platform_virtual_eoi(struct platform *platform, u32 vcpu, u8 vector);
+void platform_eoi_exit_bitmap(struct platform *platform, u64 vectors[4]);
 
 /* --- Interrupts on the way into the guest ---------------------------------
  *
  * pending: is there an interrupt that the vCPU would take if RFLAGS.IF and
  * its interruptibility allow? Also syncs what was posted. take: the vector,
- * now in service; only when the vCPU really takes it.
+ * now in service; only when the vCPU really takes it, and `from` is what
+ * pending has just answered.
  *
  * NMI, INIT and SIPI: lapic_events() and lapic_take_*() on platform_lapic().
  */
@@ -173,7 +188,8 @@ enum platform_interrupt {
 
 enum platform_interrupt platform_interrupt_pending(struct platform *platform,
 						   u32 vcpu);
-u8 platform_interrupt_take(struct platform *platform, u32 vcpu);
+u8 platform_interrupt_take(struct platform *platform, u32 vcpu,
+			   enum platform_interrupt from);
 
 static inline struct lapic *platform_lapic(struct platform *platform, u32 vcpu)
 {
@@ -184,12 +200,13 @@ static inline struct lapic *platform_lapic(struct platform *platform, u32 vcpu)
  *
  * The earliest time at which platform_tick() has something to do: a timer of
  * this vCPU and, for vCPU 0, of the shared devices; or CLOCK_NEVER. Ask again
- * after every access and every tick.
+ * after every access, tick and kick. A guest can set timers that are always
+ * due: after a tick the vCPU runs, whatever this says then.
  */
-u64 platform_next_event_ns(struct platform *platform, u32 vcpu, u64 now_ns);
+u64 platform_next_event_ns(const struct platform *platform, u32 vcpu);
 void platform_tick(struct platform *platform, u32 vcpu, u64 now_ns);
 
-/* --- Console input --------------------------------------------------------
+/* --- The world outside ----------------------------------------------------
  *
  * Bytes typed for the guest. Returns how many were taken; offer the rest
  * again later (after the guest's next exit will do).
@@ -197,6 +214,12 @@ void platform_tick(struct platform *platform, u32 vcpu, u64 now_ns);
 u64 platform_console_input(struct platform *platform,
 			   enum platform_console console, const u8 *bytes,
 			   u64 count, u64 now_ns);
+
+/* The host has room again for what console_write() could not take. */
+void platform_console_ready(struct platform *platform, u64 now_ns);
+
+/* The power button: asks the guest's operating system to shut down. */
+void platform_power_button(struct platform *platform, u64 now_ns);
 
 /* --- Interrupt messages ---------------------------------------------------
  *

@@ -108,23 +108,23 @@ static void set_modem_control(struct uart_state *uart, u8 value)
 	uart->modem_deltas |= changed;
 }
 
-/* Only where there is room, unless the guest overruns itself in loopback. */
-static void fifo_put(struct uart_state *uart, u8 byte)
+static bool fifo_put(struct uart_fifo *fifo, u32 limit, u8 byte)
 {
-	u32 at = (uart->fifo_first + uart->fifo_count) % UART_FIFO_BYTES;
-
-	uart->fifo[at] = byte;
-	uart->fifo_count++;
+	if (fifo->count >= limit)
+		return false;
+	fifo->bytes[(fifo->first + fifo->count) % UART_FIFO_BYTES] = byte;
+	fifo->count++;
+	return true;
 }
 
-static u8 fifo_take(struct uart_state *uart)
+static u8 fifo_take(struct uart_fifo *fifo)
 {
-	u8 byte = uart->fifo[uart->fifo_first % UART_FIFO_BYTES];
+	u8 byte = fifo->bytes[fifo->first % UART_FIFO_BYTES];
 
-	if (!uart->fifo_count)
+	if (!fifo->count)
 		return 0;
-	uart->fifo_first = (u8)((uart->fifo_first + 1) % UART_FIFO_BYTES);
-	uart->fifo_count--;
+	fifo->first = (u8)((fifo->first + 1) % UART_FIFO_BYTES);
+	fifo->count--;
 	return byte;
 }
 
@@ -134,21 +134,40 @@ u64 uart_receive(struct uart_state *uart, const u8 *bytes, u64 count)
 
 	if (uart->modem_control & MCR_LOOP)
 		return 0;
-	while (taken < count && uart->fifo_count < capacity(uart))
-		fifo_put(uart, bytes[taken++]);
+	while (taken < count &&
+	       fifo_put(&uart->received, capacity(uart), bytes[taken]))
+		taken++;
 	return taken;
 }
 
-static enum uart_output transmit(struct uart_state *uart, u8 byte)
+/* A guest that does not wait for THRE loses bytes, as on any UART. */
+static void transmit(struct uart_state *uart, u8 byte)
 {
-	uart->transmitter_empty = 1;
-	if (!(uart->modem_control & MCR_LOOP))
-		return UART_SENT_BYTE;
-	if (uart->fifo_count < capacity(uart))
-		fifo_put(uart, byte);
-	else
+	uart->transmitter_empty = 0;
+	if (!(uart->modem_control & MCR_LOOP)) {
+		(void)fifo_put(&uart->transmitted, capacity(uart), byte);
+		return;
+	}
+	if (!fifo_put(&uart->received, capacity(uart), byte))
 		uart->line_errors |= LSR_OVERRUN;
-	return UART_SENT_NOTHING;
+	uart->transmitter_empty = 1;
+}
+
+u32 uart_output(const struct uart_state *uart, u8 bytes[UART_FIFO_BYTES])
+{
+	const struct uart_fifo *fifo = &uart->transmitted;
+
+	for (u32 i = 0; i < fifo->count; i++)
+		bytes[i] = fifo->bytes[(fifo->first + i) % UART_FIFO_BYTES];
+	return fifo->count;
+}
+
+void uart_output_taken(struct uart_state *uart, u64 count)
+{
+	for (u64 i = 0; i < count && uart->transmitted.count; i++)
+		(void)fifo_take(&uart->transmitted);
+	if (count && !uart->transmitted.count)
+		uart->transmitter_empty = 1;
 }
 
 /* --- Interrupts ----------------------------------------------------------- */
@@ -160,9 +179,10 @@ static u8 pending(const struct uart_state *uart)
 
 	if ((enabled & IER_LINE_STATUS) && uart->line_errors)
 		return IIR_LINE_STATUS;
-	if ((enabled & IER_RECEIVED) && uart->fifo_count)
-		return uart->fifo_count >= trigger_level(uart) ? IIR_RECEIVED
-							       : IIR_TIME_OUT;
+	if ((enabled & IER_RECEIVED) && uart->received.count)
+		return uart->received.count >= trigger_level(uart)
+			   ? IIR_RECEIVED
+			   : IIR_TIME_OUT;
 	if ((enabled & IER_TRANSMITTER) && uart->transmitter_empty)
 		return IIR_TRANSMITTER;
 	if ((enabled & IER_MODEM_STATUS) && uart->modem_deltas)
@@ -195,10 +215,14 @@ static u8 read_iir(struct uart_state *uart)
 
 static u8 read_lsr(struct uart_state *uart)
 {
-	u8 value = LSR_THR_EMPTY | LSR_ALL_EMPTY | uart->line_errors;
+	u8 value = uart->line_errors;
 
 	uart->line_errors = 0;
-	return uart->fifo_count ? value | LSR_DATA_READY : value;
+	if (!uart->transmitted.count)
+		value |= LSR_THR_EMPTY | LSR_ALL_EMPTY;
+	if (uart->received.count)
+		value |= LSR_DATA_READY;
+	return value;
 }
 
 static u8 read_msr(struct uart_state *uart)
@@ -214,7 +238,7 @@ u8 uart_read(struct uart_state *uart, u32 index)
 	switch (index) {
 	case RBR_THR:
 		return divisor_selected(uart) ? uart->divisor_low
-					      : fifo_take(uart);
+					      : fifo_take(&uart->received);
 	case IER:
 		return divisor_selected(uart) ? uart->divisor_high
 					      : uart->interrupt_enable;
@@ -235,34 +259,38 @@ u8 uart_read(struct uart_state *uart, u32 index)
 	}
 }
 
-/* Enabling the transmitter's interrupt raises it: THR is always empty. */
+/* Enabling the transmitter's interrupt raises it if THR is empty. */
 static void set_interrupt_enable(struct uart_state *uart, u8 value)
 {
-	if ((value & IER_TRANSMITTER) &&
+	if ((value & IER_TRANSMITTER) && !uart->transmitted.count &&
 	    !(uart->interrupt_enable & IER_TRANSMITTER))
 		uart->transmitter_empty = 1;
 	uart->interrupt_enable = value & BITS(3, 0);
 }
 
-/* Turning FIFOs on or off empties them; other bits need FIFOs on. */
+/*
+ * Turning FIFOs on or off empties them; other bits need FIFOs on. What has
+ * been transmitted counts as gone: it is not emptied.
+ */
 static void set_fifo_control(struct uart_state *uart, u8 value)
 {
 	if (((value ^ uart->fifo_control) & FCR_ENABLE) ||
 	    (value & FCR_CLEAR_RECEIVER))
-		uart->fifo_count = 0;
+		uart->received.count = 0;
 	uart->fifo_control =
 	    value & FCR_ENABLE
 		? value & (FCR_ENABLE | FCR_DMA_MODE | FCR_TRIGGER)
 		: 0;
 }
 
-enum uart_output uart_write(struct uart_state *uart, u32 index, u8 value)
+void uart_write(struct uart_state *uart, u32 index, u8 value)
 {
 	switch (index) {
 	case RBR_THR:
-		if (!divisor_selected(uart))
-			return transmit(uart, value);
-		uart->divisor_low = value;
+		if (divisor_selected(uart))
+			uart->divisor_low = value;
+		else
+			transmit(uart, value);
 		break;
 	case IER:
 		if (divisor_selected(uart))
@@ -285,5 +313,4 @@ enum uart_output uart_write(struct uart_state *uart, u32 index, u8 value)
 	default: /* LSR and MSR are read-only */
 		break;
 	}
-	return UART_SENT_NOTHING;
 }

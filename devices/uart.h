@@ -3,10 +3,11 @@
  * A 16550A UART as a guest sees it (National Semiconductor PC16550D data
  * sheet): eight byte registers, FIFOs of 16, interrupts, loopback.
  *
- * The line is infinitely fast: what is transmitted has left at once, and a
- * receive FIFO below its trigger level reports the character time-out at once.
- * What would overrun is not accepted, so nothing is lost. The modem at the
- * other end is always there: CTS, DSR and DCD.
+ * The line is as fast as what stands behind it: what was written leaves when
+ * the host takes it, mostly at once, and a receive FIFO below its trigger level
+ * reports the character time-out at once. What would overrun the receiver is
+ * not accepted, so nothing is lost. The modem at the other end is always there:
+ * CTS, DSR and DCD.
  */
 #ifndef DEVICES_UART_H
 #define DEVICES_UART_H
@@ -16,6 +17,12 @@
 
 #define UART_PORTS      8
 #define UART_FIFO_BYTES 16
+
+struct uart_fifo {
+	u8 first; /* index of the oldest byte */
+	u8 count;
+	u8 bytes[UART_FIFO_BYTES];
+};
 
 struct uart_state {
 	u8 interrupt_enable;
@@ -28,20 +35,21 @@ struct uart_state {
 	u8 divisor_low;
 	u8 divisor_high;
 	u8 transmitter_empty; /* its interrupt is pending: 0 or 1 */
-	u8 fifo_first;        /* oldest byte */
-	u8 fifo_count;
-	u8 fifo[UART_FIFO_BYTES];
+	struct uart_fifo received;
+	struct uart_fifo transmitted; /* written, and not yet taken */
 };
 
 void uart_reset(struct uart_state *uart);
 
 /* Registers 0-7. */
 u8 uart_read(struct uart_state *uart, u32 index);
+void uart_write(struct uart_state *uart, u32 index, u8 value);
 
-enum uart_output { UART_SENT_NOTHING, UART_SENT_BYTE };
+/* What waits to leave, oldest first; returns how many bytes. */
+u32 uart_output(const struct uart_state *uart, u8 bytes[UART_FIFO_BYTES]);
 
-/* SENT_BYTE: `value` has left through the line. */
-enum uart_output uart_write(struct uart_state *uart, u32 index, u8 value);
+/* The host has taken this many of them. */
+void uart_output_taken(struct uart_state *uart, u64 count);
 
 /* Bytes come in through the line; returns how many were taken. */
 u64 uart_receive(struct uart_state *uart, const u8 *bytes, u64 count);

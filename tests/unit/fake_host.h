@@ -18,6 +18,7 @@ static struct fake_host {
 	u8 ram[FAKE_RAM_BYTES];
 	char console[2][FAKE_CONSOLE_BYTES];
 	u64 console_count[2];
+	u32 console_full; /* 1: takes nothing */
 	u32 kicks[PLATFORM_VCPU_MAX];
 	u32 end_count;
 	enum platform_end end;
@@ -27,14 +28,17 @@ static struct fake_host {
 static struct platform platform;
 static struct lapic lapics[PLATFORM_VCPU_MAX];
 
-UNUSED static void fake_console_write(void *context,
-				      enum platform_console console,
-				      const u8 *bytes, u64 count)
+UNUSED static u64 fake_console_write(void *context,
+				     enum platform_console console,
+				     const u8 *bytes, u64 count)
 {
 	(void)context;
+	if (fake.console_full)
+		return 0;
 	for (u64 i = 0; i < count; i++)
 		fake.console[console][fake.console_count[console]++ %
 				      FAKE_CONSOLE_BYTES] = (char)bytes[i];
+	return count;
 }
 
 UNUSED static void fake_vcpu_kick(void *context, u32 vcpu)
@@ -142,10 +146,12 @@ UNUSED static void mmio_write(u64 address, u32 bytes, u64 value)
 /* The vector that this vCPU takes next, or -1. */
 UNUSED static int take_interrupt(u32 vcpu)
 {
-	if (platform_interrupt_pending(&platform, vcpu) ==
-	    PLATFORM_INTERRUPT_NONE)
-		return -1;
-	return platform_interrupt_take(&platform, vcpu);
+	enum platform_interrupt pending =
+	    platform_interrupt_pending(&platform, vcpu);
+
+	return pending == PLATFORM_INTERRUPT_NONE
+		   ? -1
+		   : platform_interrupt_take(&platform, vcpu, pending);
 }
 
 #endif

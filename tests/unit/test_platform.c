@@ -294,12 +294,269 @@ static void timer_interrupts_its_own_vcpu(void **state)
 	all_in_x2apic_mode();
 	wrmsr(2, 0x832, 0x40061); /* TSC deadline */
 	wrmsr(2, MSR_IA32_TSC_DEADLINE, 5000);
-	assert_int_equal(platform_next_event_ns(&platform, 2, 0), 5000);
+	assert_int_equal(platform_next_event_ns(&platform, 2), 5000);
 	platform_tick(&platform, 2, 4999);
 	assert_int_equal(reached(0x61), 0);
 	platform_tick(&platform, 2, 5000);
 	assert_int_equal(reached(0x61), 1 << 2);
-	assert_int_equal(platform_next_event_ns(&platform, 2, 0), CLOCK_NEVER);
+	assert_int_equal(platform_next_event_ns(&platform, 2), CLOCK_NEVER);
+}
+
+/* --- Interrupt lines ------------------------------------------------------ */
+
+static void program_ioapic(u32 pin, u64 entry)
+{
+	mmio_write(0xfec00000, 1, 0x11 + pin * 2);
+	mmio_write(0xfec00010, 4, entry >> 32);
+	mmio_write(0xfec00000, 1, 0x10 + pin * 2);
+	mmio_write(0xfec00010, 4, entry & 0xffffffff);
+}
+
+static void init_pic(void)
+{
+	out(0x20, 1, 0x11);
+	out(0x21, 1, 0x30);
+	out(0x21, 1, 0x04);
+	out(0x21, 1, 0x01);
+	out(0xa0, 1, 0x11);
+	out(0xa1, 1, 0x38);
+	out(0xa1, 1, 0x02);
+	out(0xa1, 1, 0x01);
+}
+
+static void pit_ticks_through_ioapic_pin_2(void **state)
+{
+	(void)state;
+	all_in_x2apic_mode();
+	program_ioapic(2, 0x0100000000000031);
+	out(0x43, 1, 0x34);
+	out(0x40, 1, 0xa9);
+	out(0x40, 1, 0x04);
+	for (u32 i = 1; i <= 3; i++) {
+		now_ns = clock_ns(1193 * i, 1193182);
+		assert_int_equal(platform_next_event_ns(&platform, 0), now_ns);
+		assert_int_equal(platform_next_event_ns(&platform, 1),
+				 CLOCK_NEVER);
+		platform_tick(&platform, 0, now_ns);
+		assert_int_equal(reached(0x31), 2);
+	}
+}
+
+static void pit_ticks_through_pic_and_virtual_wire(void **state)
+{
+	(void)state;
+	init_pic();
+	now_ns = clock_ns(65536, 1193182);
+	platform_tick(&platform, 0, now_ns);
+	assert_int_equal(platform_interrupt_pending(&platform, 0),
+			 PLATFORM_INTERRUPT_EXTINT);
+	assert_int_equal(platform_interrupt_pending(&platform, 1),
+			 PLATFORM_INTERRUPT_NONE);
+	assert_true(fake.kicks[0] > 0);
+	assert_int_equal(take_interrupt(0), 0x30);
+	assert_int_equal(take_interrupt(0), -1);
+}
+
+static void pic_reaches_a_cpu_whose_apic_is_off(void **state)
+{
+	(void)state;
+	init_pic();
+	wrmsr(0, MSR_IA32_APIC_BASE, 0xfee00100);
+	now_ns = clock_ns(65536, 1193182);
+	platform_tick(&platform, 0, now_ns);
+	assert_int_equal(take_interrupt(0), 0x30);
+}
+
+static void pic_reaches_lint0_in_fixed_mode(void **state)
+{
+	(void)state;
+	init_pic();
+	mmio_write(0xfee00350, 4, 0x46);
+	now_ns = clock_ns(65536, 1193182);
+	platform_tick(&platform, 0, now_ns);
+	assert_int_equal(take_interrupt(0), 0x46);
+}
+
+static void another_cpu_moving_a_timer_kicks_vcpu_0(void **state)
+{
+	const struct platform_access access = {2, 1, 0};
+	u32 before = fake.kicks[0];
+
+	(void)state;
+	platform_port_write(&platform, &access, 0x43, 0x34);
+	platform_port_write(&platform, &access, 0x40, 100);
+	platform_port_write(&platform, &access, 0x40, 0);
+	assert_int_equal(fake.kicks[0], before + 1);
+	assert_int_equal(platform_next_event_ns(&platform, 0),
+			 clock_ns(100, 1193182));
+}
+
+static void com1_interrupts_by_edge_and_level(void **state)
+{
+	(void)state;
+	all_in_x2apic_mode();
+	program_ioapic(4, 0x34);
+	out(COM1 + 4, 1, 0x08);
+	out(COM1 + 1, 1, 0x01);
+	assert_int_equal(platform_console_input(&platform, PLATFORM_COM1,
+						(const u8 *)"x", 1, 0),
+			 1);
+	assert_int_equal(reached(0x34), 1);
+	assert_int_equal(reached(0x34), 0);
+	program_ioapic(4, 0x8034);
+	assert_int_equal(take_interrupt(0), 0x34);
+	wrmsr(0, 0x80b, 0); /* EOI: still asserted */
+	assert_int_equal(take_interrupt(0), 0x34);
+	in(COM1, 1);
+	wrmsr(0, 0x80b, 0);
+	assert_int_equal(take_interrupt(0), -1);
+}
+
+static void virtual_eoi_reaches_the_ioapic(void **state)
+{
+	u64 vectors[4];
+
+	(void)state;
+	all_in_x2apic_mode();
+	program_ioapic(4, 0x8034);
+	platform_eoi_exit_bitmap(&platform, vectors);
+	assert_int_equal(vectors[0], 1ULL << 0x34);
+	out(COM1 + 4, 1, 0x08);
+	out(COM1 + 1, 1, 0x02);
+	assert_int_equal(take_interrupt(0), 0x34);
+	lapics[0].page[(LAPIC_ISR + 0x10) / 4] = 0; /* as the CPU does */
+	platform_virtual_eoi(&platform, 0, 0x34);
+	assert_int_equal(take_interrupt(0), 0x34);
+}
+
+static void rtc_interrupts_through_line_8(void **state)
+{
+	(void)state;
+	all_in_x2apic_mode();
+	program_ioapic(8, 0x38);
+	out(0x70, 1, 0x0b);
+	out(0x71, 1, 0x12);
+	assert_int_equal(platform_next_event_ns(&platform, 0),
+			 clock_ns(65536, 1193182)); /* the PIT comes first */
+	platform_tick(&platform, 0, NS_PER_S);
+	assert_int_equal(reached(0x38), 1);
+	out(0x70, 1, 0x0c);
+	assert_int_equal(in(0x71, 1) & 0x90, 0x90);
+}
+
+/* --- Console flow --------------------------------------------------------- */
+
+static void guest_waits_for_a_full_console(void **state)
+{
+	(void)state;
+	fake.console_full = 1;
+	out(COM1, 1, 'a');
+	assert_int_equal(in(COM1 + 5, 1), 0);
+	fake.console_full = 0;
+	platform_console_ready(&platform, 0);
+	assert_int_equal(in(COM1 + 5, 1), 0x60);
+	assert_int_equal(fake.console_count[PLATFORM_COM1], 1);
+}
+
+/* --- Power ---------------------------------------------------------------- */
+
+static void s5_powers_off(void **state)
+{
+	(void)state;
+	assert_int_equal(in(0x604, 2), 1); /* always in ACPI mode */
+	out(0x604, 2, 0x3400 & ~0x1400);   /* S0 is not a way to sleep */
+	assert_int_equal(fake.end_count, 0);
+	out(0x604, 2, 0x3400);
+	assert_int_equal(fake.end_count, 1);
+	assert_int_equal(fake.end, PLATFORM_POWER_OFF);
+	out(0x605, 1, 0x34); /* the same in one byte */
+	assert_int_equal(fake.end_count, 2);
+}
+
+static void power_button_raises_the_sci(void **state)
+{
+	(void)state;
+	all_in_x2apic_mode();
+	program_ioapic(9, 0x8039);
+	out(0x602, 2, 0x0100);
+	platform_power_button(&platform, 0);
+	assert_int_equal(take_interrupt(0), 0x39);
+	assert_int_equal(in(0x600, 2), 0x0100);
+	out(0x600, 2, 0x0100);
+	assert_int_equal(in(0x600, 2), 0);
+	wrmsr(0, 0x80b, 0);
+	assert_int_equal(take_interrupt(0), -1);
+}
+
+static void pm_timer_counts_at_its_frequency(void **state)
+{
+	u32 start = in(0x608, 4);
+
+	(void)state;
+	now_ns = NS_PER_S;
+	assert_int_equal(in(0x608, 4) - start, 3579545);
+	now_ns = 2 * NS_PER_S;
+	assert_int_equal(in(0x609, 1), 2 * 3579545 >> 8 & 0xff);
+	out(0x608, 4, 0);
+	assert_int_equal(in(0x608, 4) - start, 2 * 3579545);
+}
+
+static void pm_timer_overflow_raises_the_sci(void **state)
+{
+	u64 flip = clock_ns(1ULL << 31, 3579545);
+
+	(void)state;
+	all_in_x2apic_mode();
+	program_ioapic(9, 0x8039);
+	out(0x602, 2, 0x0001);
+	platform_tick(&platform, 0, flip - 1);
+	assert_int_equal(take_interrupt(0), -1);
+	platform_tick(&platform, 0, flip);
+	assert_int_equal(take_interrupt(0), 0x39);
+	now_ns = flip;
+	assert_int_equal(in(0x600, 4), 0x00010001);
+}
+
+static void every_reset_resets(void **state)
+{
+	(void)state;
+	out(0xcf9, 1, 0x02);
+	assert_int_equal(fake.end_count, 0);
+	out(0xcf9, 1, 0x06);
+	assert_int_equal(fake.end_count, 1);
+	out(0x64, 1, 0xfe);
+	assert_int_equal(fake.end_count, 2);
+	out(0x92, 1, 0x01);
+	assert_int_equal(fake.end_count, 3);
+	out(0x64, 1, 0xd1);
+	out(0x60, 1, 0xfe);
+	assert_int_equal(fake.end_count, 4);
+	assert_int_equal(fake.end, PLATFORM_RESET);
+	assert_int_equal(in(0x92, 1) & 2, 2);
+}
+
+static void keyboard_controller_has_no_keyboard(void **state)
+{
+	(void)state;
+	assert_int_equal(in(0x64, 1) & 3, 0);
+	out(0x64, 1, 0xaa);
+	assert_int_equal(in(0x64, 1) & 1, 1);
+	assert_int_equal(in(0x60, 1), 0x55);
+	out(0x64, 1, 0x60);
+	out(0x60, 1, 0x45);
+	out(0x64, 1, 0x20);
+	assert_int_equal(in(0x60, 1), 0x45);
+	out(0x60, 1, 0xf5); /* to the keyboard: times out */
+	assert_int_equal(in(0x64, 1) & 0x61, 0x41);
+	assert_int_equal(in(0x60, 1), 0xfe);
+	out(0x64, 1, 0xd4);
+	out(0x60, 1, 0xff); /* to the mouse */
+	assert_int_equal(in(0x64, 1) & 0x61, 0x61);
+	out(0x64, 1, 0xd3); /* loops back, as Linux tests it */
+	out(0x60, 1, 0x5a);
+	assert_int_equal(in(0x64, 1) & 0x61, 0x21);
+	assert_int_equal(in(0x60, 1), 0x5a);
+	assert_int_equal(in(0x64, 1) & 1, 0);
 }
 
 #define TEST(name) cmocka_unit_test_setup(name, fresh)
@@ -324,6 +581,21 @@ int main(void)
 	    TEST(lowest_priority_goes_to_one_with_low_tpr),
 	    TEST(msi_is_decoded_as_in_the_manual),
 	    TEST(timer_interrupts_its_own_vcpu),
+	    TEST(pit_ticks_through_ioapic_pin_2),
+	    TEST(pit_ticks_through_pic_and_virtual_wire),
+	    TEST(pic_reaches_a_cpu_whose_apic_is_off),
+	    TEST(pic_reaches_lint0_in_fixed_mode),
+	    TEST(another_cpu_moving_a_timer_kicks_vcpu_0),
+	    TEST(com1_interrupts_by_edge_and_level),
+	    TEST(virtual_eoi_reaches_the_ioapic),
+	    TEST(rtc_interrupts_through_line_8),
+	    TEST(guest_waits_for_a_full_console),
+	    TEST(s5_powers_off),
+	    TEST(power_button_raises_the_sci),
+	    TEST(pm_timer_counts_at_its_frequency),
+	    TEST(pm_timer_overflow_raises_the_sci),
+	    TEST(every_reset_resets),
+	    TEST(keyboard_controller_has_no_keyboard),
 	};
 
 	return cmocka_run_group_tests_name("platform", tests, NULL, NULL);

@@ -171,7 +171,7 @@ static bool choose_event(struct vcpu *vcpu)
 	struct platform *platform = &vcpu->vm->platform;
 	u64 blocking = vmcs_read(VMCS_GUEST_INTERRUPTIBILITY);
 	bool busy = vcpu->injection.info & EVENT_VALID;
-	bool interrupt;
+	enum platform_interrupt interrupt;
 
 	if (lapic_take_nmi(vcpu->lapic))
 		vcpu->nmi_pending = true;
@@ -180,17 +180,19 @@ static bool choose_event(struct vcpu *vcpu)
 		vcpu->nmi_pending = false;
 		busy = true;
 	}
-	interrupt = platform_interrupt_pending(platform, vcpu->index) !=
-		    PLATFORM_INTERRUPT_NONE;
-	if (!busy && interrupt && can_take_interrupt(blocking)) {
-		queue(vcpu, EVENT_EXTERNAL_INTERRUPT,
-		      platform_interrupt_take(platform, vcpu->index), 0, 0);
+	interrupt = platform_interrupt_pending(platform, vcpu->index);
+	if (!busy && interrupt != PLATFORM_INTERRUPT_NONE &&
+	    can_take_interrupt(blocking)) {
+		u8 vector =
+		    platform_interrupt_take(platform, vcpu->index, interrupt);
+
+		queue(vcpu, EVENT_EXTERNAL_INTERRUPT, vector, 0, 0);
 		busy = true;
-		interrupt = platform_interrupt_pending(platform, vcpu->index) !=
-			    PLATFORM_INTERRUPT_NONE;
+		interrupt = platform_interrupt_pending(platform, vcpu->index);
 	}
 	set_window(&vcpu->nmi_window, vcpu->nmi_pending, PRIMARY_NMI_WINDOW);
-	set_window(&vcpu->interrupt_window, interrupt,
+	set_window(&vcpu->interrupt_window,
+		   interrupt != PLATFORM_INTERRUPT_NONE,
 		   PRIMARY_INTERRUPT_WINDOW);
 	return busy;
 }
@@ -242,8 +244,8 @@ static void run_timers(struct vcpu *vcpu)
 	u64 now_ns = vm_now_ns(vm);
 
 	platform_tick(&vm->platform, vcpu->index, now_ns);
-	vcpu->next_event_tsc = vm_tsc_at(
-	    vm, platform_next_event_ns(&vm->platform, vcpu->index, now_ns));
+	vcpu->next_event_tsc =
+	    vm_tsc_at(vm, platform_next_event_ns(&vm->platform, vcpu->index));
 }
 
 enum vcpu_look vcpu_events_look(struct vcpu *vcpu, u64 until_tsc)

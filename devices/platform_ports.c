@@ -1,0 +1,289 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The port space: which device answers where.
+ *
+ * Most devices have registers of one byte: a wider access reaches them as the
+ * bus cuts it, byte by byte at successive ports. A few see it whole.
+ */
+#include "devices/platform_parts.h"
+#include "lib/check.h"
+#include "lib/log.h"
+
+#define PIC_MASTER_PORT 0x20
+#define PIT_PORT        0x40
+#define I8042_DATA      0x60
+#define PORT61          0x61
+#define I8042_COMMAND   0x64
+#define RTC_PORT        0x70
+#define POST_PORT       0x80
+#define PORT92          0x92
+#define PIC_SLAVE_PORT  0xa0
+#define DEBUG_EXIT_PORT 0xf4
+#define COM1_PORT       0x3f8
+#define ELCR_PORT       0x4d0
+#define RESET_PORT      0xcf9
+
+#define PORT92_RESET    BIT(0)
+#define PORT92_A20      BIT(1) /* address line 20 is always on */
+#define RESET_CPU       BIT(2) /* resets when it goes from 0 to 1 */
+#define RESET_BITS      BITS(3, 1)
+
+/* What a read gives when nobody answers it. */
+#define NOBODY          (-1)
+
+static void end(struct platform *platform, enum platform_end how, u32 value)
+{
+	platform->config.host->end(platform->config.host_context, how, value);
+}
+
+/* --- Registers of one byte ------------------------------------------------ */
+
+static int read_byte(struct platform_devices *devices, u16 port)
+{
+	u64 now_ns = devices->now_ns;
+
+	switch (port) {
+	case COM1_PORT ... COM1_PORT + UART_PORTS - 1:
+		return uart_read(&devices->com1, port - COM1_PORT);
+	case PIC_MASTER_PORT ... PIC_MASTER_PORT + 1:
+		return pic_read(&devices->pic, PIC_MASTER, port & 1);
+	case PIC_SLAVE_PORT ... PIC_SLAVE_PORT + 1:
+		return pic_read(&devices->pic, PIC_SLAVE, port & 1);
+	case ELCR_PORT:
+		return pic_read_elcr(&devices->pic, PIC_MASTER);
+	case ELCR_PORT + 1:
+		return pic_read_elcr(&devices->pic, PIC_SLAVE);
+	case PIT_PORT ... PIT_PORT + 3:
+		return pit_read(&devices->pit, port - PIT_PORT, now_ns);
+	case PORT61:
+		return pit_read_port61(&devices->pit, now_ns);
+	case RTC_PORT ... RTC_PORT + 1:
+		return rtc_read(&devices->rtc, port - RTC_PORT, now_ns);
+	case I8042_DATA:
+		return i8042_read_data(&devices->i8042);
+	case I8042_COMMAND:
+		return i8042_read_status(&devices->i8042);
+	case PORT92:
+		return devices->port92 | PORT92_A20;
+	case RESET_PORT:
+		return devices->reset_control;
+	default:
+		return NOBODY;
+	}
+}
+
+void platform_send_com1(struct platform *platform)
+{
+	struct uart_state *com1 = &platform->devices.com1;
+	u8 bytes[UART_FIFO_BYTES];
+	u32 count = uart_output(com1, bytes);
+
+	if (!count)
+		return;
+	uart_output_taken(com1, platform->config.host->console_write(
+				    platform->config.host_context,
+				    PLATFORM_COM1, bytes, count));
+}
+
+static void write_i8042(struct platform *platform, u16 port, u8 value)
+{
+	struct i8042_state *i8042 = &platform->devices.i8042;
+	enum i8042_effect effect = port == I8042_COMMAND
+				       ? i8042_write_command(i8042, value)
+				       : i8042_write_data(i8042, value);
+
+	if (effect == I8042_RESET_MACHINE)
+		end(platform, PLATFORM_RESET, 0);
+}
+
+static void write_port92(struct platform *platform, u8 value)
+{
+	u8 before = platform->devices.port92;
+
+	platform->devices.port92 = value;
+	if (value & ~before & PORT92_RESET)
+		end(platform, PLATFORM_RESET, 0);
+}
+
+static void write_reset_control(struct platform *platform, u8 value)
+{
+	u8 before = platform->devices.reset_control;
+
+	platform->devices.reset_control = value & RESET_BITS;
+	if (value & ~before & RESET_CPU)
+		end(platform, PLATFORM_RESET, 0);
+}
+
+enum answer { ANSWERED, NOT_ANSWERED };
+
+static enum answer write_byte(struct platform *platform, u16 port, u8 value)
+{
+	struct platform_devices *devices = &platform->devices;
+	u64 now_ns = devices->now_ns;
+
+	switch (port) {
+	case COM1_PORT ... COM1_PORT + UART_PORTS - 1:
+		uart_write(&devices->com1, port - COM1_PORT, value);
+		platform_send_com1(platform);
+		return ANSWERED;
+	case PIC_MASTER_PORT ... PIC_MASTER_PORT + 1:
+		pic_write(&devices->pic, PIC_MASTER, port & 1, value);
+		return ANSWERED;
+	case PIC_SLAVE_PORT ... PIC_SLAVE_PORT + 1:
+		pic_write(&devices->pic, PIC_SLAVE, port & 1, value);
+		return ANSWERED;
+	case ELCR_PORT:
+		pic_write_elcr(&devices->pic, PIC_MASTER, value);
+		return ANSWERED;
+	case ELCR_PORT + 1:
+		pic_write_elcr(&devices->pic, PIC_SLAVE, value);
+		return ANSWERED;
+	case PIT_PORT ... PIT_PORT + 3:
+		pit_write(&devices->pit, port - PIT_PORT, value, now_ns);
+		return ANSWERED;
+	case PORT61:
+		pit_write_port61(&devices->pit, value, now_ns);
+		return ANSWERED;
+	case RTC_PORT ... RTC_PORT + 1:
+		rtc_write(&devices->rtc, port - RTC_PORT, value, now_ns);
+		return ANSWERED;
+	case I8042_DATA:
+	case I8042_COMMAND:
+		write_i8042(platform, port, value);
+		return ANSWERED;
+	case PORT92:
+		write_port92(platform, value);
+		return ANSWERED;
+	case RESET_PORT:
+		write_reset_control(platform, value);
+		return ANSWERED;
+	default:
+		return NOT_ANSWERED;
+	}
+}
+
+/* --- Registers that see an access whole ----------------------------------- */
+
+static bool is_whole(u16 port)
+{
+	switch (port) {
+	case POST_PORT:
+	case DEBUG_EXIT_PORT ... DEBUG_EXIT_PORT + 3:
+	case PLATFORM_PM_PORT ... PLATFORM_PM_PORT + ACPI_PM_PORTS - 1:
+		return true;
+	default:
+		return false;
+	}
+}
+
+static u32 read_whole(struct platform *platform, u16 port)
+{
+	switch (port) {
+	case DEBUG_EXIT_PORT ... DEBUG_EXIT_PORT + 3:
+		return 0;
+	case PLATFORM_PM_PORT ... PLATFORM_PM_PORT + ACPI_PM_PORTS - 1:
+		return acpi_pm_read(&platform->devices.pm,
+				    port - PLATFORM_PM_PORT,
+				    platform->devices.now_ns);
+	default:
+		return ~0U;
+	}
+}
+
+/* POST codes go nowhere; writing them is also used as a short delay. */
+static void write_whole(struct platform *platform,
+			const struct platform_access *access, u16 port,
+			u32 value)
+{
+	switch (port) {
+	case DEBUG_EXIT_PORT ... DEBUG_EXIT_PORT + 3:
+		end(platform, PLATFORM_EXIT_CODE, value);
+		break;
+	case PLATFORM_PM_PORT ... PLATFORM_PM_PORT + ACPI_PM_PORTS - 1:
+		if (acpi_pm_write(&platform->devices.pm,
+				  port - PLATFORM_PM_PORT, access->bytes,
+				  value) == ACPI_PM_POWER_OFF)
+			end(platform, PLATFORM_POWER_OFF, 0);
+		break;
+	default:
+		break;
+	}
+}
+
+/* --- Dispatch ------------------------------------------------------------- */
+
+/* One line per second of guest time at most, however much a guest tries. */
+void platform_note_unclaimed(struct platform *platform,
+			     const struct platform_access *access,
+			     const char *what, u64 address)
+{
+	platform->unclaimed_count++;
+	if (access->now_ns < platform->unclaimed_quiet_until_ns)
+		return;
+	platform->unclaimed_quiet_until_ns = access->now_ns + NS_PER_S;
+	log_debug("guest: %s 0x%lx, vCPU %u: no device there (%lu so far)",
+		  what, address, access->vcpu, platform->unclaimed_count);
+}
+
+static u32 read_bytes(struct platform *platform,
+		      const struct platform_access *access, u16 port)
+{
+	u32 value = 0;
+	u32 absent = 0;
+
+	for (u32 i = 0; i < access->bytes; i++) {
+		int byte = read_byte(&platform->devices, (u16)(port + i));
+
+		absent += byte == NOBODY;
+		value |= ((u32)byte & 0xff) << i * 8;
+	}
+	if (absent == access->bytes)
+		platform_note_unclaimed(platform, access, "read from port",
+					port);
+	return value;
+}
+
+static void write_bytes(struct platform *platform,
+			const struct platform_access *access, u16 port,
+			u32 value)
+{
+	u32 absent = 0;
+
+	for (u32 i = 0; i < access->bytes; i++)
+		absent += write_byte(platform, (u16)(port + i),
+				     (u8)(value >> i * 8)) == NOT_ANSWERED;
+	if (absent == access->bytes)
+		platform_note_unclaimed(platform, access, "write to port",
+					port);
+}
+
+u32 platform_port_read(struct platform *platform,
+		       const struct platform_access *access, u16 port)
+{
+	u32 value;
+
+	CHECK(access->bytes == 1 || access->bytes == 2 || access->bytes == 4);
+	spin_lock(&platform->lock);
+	platform_advance(platform, access->now_ns);
+	value = is_whole(port) ? read_whole(platform, port)
+			       : read_bytes(platform, access, port);
+	platform_settle(platform);
+	spin_unlock(&platform->lock);
+	return value & (u32)platform_all_ones(access->bytes);
+}
+
+void platform_port_write(struct platform *platform,
+			 const struct platform_access *access, u16 port,
+			 u32 value)
+{
+	CHECK(access->bytes == 1 || access->bytes == 2 || access->bytes == 4);
+	value &= (u32)platform_all_ones(access->bytes);
+	spin_lock(&platform->lock);
+	platform_advance(platform, access->now_ns);
+	if (is_whole(port))
+		write_whole(platform, access, port, value);
+	else
+		write_bytes(platform, access, port, value);
+	platform_settle(platform);
+	spin_unlock(&platform->lock);
+}
