@@ -152,12 +152,16 @@ guests: $(foreach g,$(GUESTS),$(B)/guests/$(g).elf $(B)/guests/$(g).elf32)
 # --- Host builds of the pure floors ---------------------------------------
 # One archive per sanitizer set; every tests/unit/test_*.c becomes a program
 # of its own that links it and tests/unit/host_seams.c. A test that wants
-# threads under TSan is named tests/unit/tsan_*.c.
+# threads under TSan is named tests/unit/tsan_*.c; one that wants every order of
+# steps that a seed can find (tests/unit/weave.h) tests/unit/weave_*.c.
 
 HOST_CFLAGS := -std=gnu11 -O1 -g -I. -I$(B) -fno-omit-frame-pointer \
 	       -fno-strict-aliasing $(WARNINGS)
 SAN_asan := -fsanitize=address,undefined -fno-sanitize-recover=all
-SAN_tsan := -fsanitize=thread
+# A spinning thread of a test machine may be waiting for one that has no core.
+SAN_tsan := -fsanitize=thread -include sched.h \
+	    '-D__builtin_ia32_pause()=sched_yield()'
+SAN_weave := $(SAN_asan) -include tests/unit/weave.h
 HOST_PURE := $(filter-out lib/string,$(PURE))
 
 define host_rules
@@ -168,10 +172,11 @@ $(B)/$(1)/libumbra.a: $(addprefix $(B)/$(1)/,$(addsuffix .o,$(HOST_PURE)))
 	@rm -f $$@
 	@ar rcsD $$@ $$^
 endef
-$(foreach s,asan tsan,$(eval $(call host_rules,$(s))))
+$(foreach s,asan tsan weave,$(eval $(call host_rules,$(s))))
 
 UNIT_TESTS := $(patsubst tests/unit/%.c,$(B)/unit/%,$(wildcard tests/unit/test_*.c))
 TSAN_TESTS := $(patsubst tests/unit/%.c,$(B)/unit/%,$(wildcard tests/unit/tsan_*.c))
+WEAVE_TESTS := $(patsubst tests/unit/%.c,$(B)/unit/%,$(wildcard tests/unit/weave_*.c))
 
 OBJECTS_FIRST = $(filter %.o,$^) $(filter %.a,$^)
 
@@ -183,6 +188,11 @@ $(B)/unit/tsan_%: $(B)/tsan/tests/unit/tsan_%.o \
 		  $(B)/tsan/tests/unit/host_seams.o $(B)/tsan/libumbra.a
 	@mkdir -p $(@D)
 	$(call say,LINK)$(HOSTCC) $(SAN_tsan) $^ -lcmocka -lpthread -o $@
+$(B)/unit/weave_%: $(B)/weave/tests/unit/weave_%.o \
+		   $(B)/weave/tests/unit/weave.o \
+		   $(B)/weave/tests/unit/host_seams.o $(B)/weave/libumbra.a
+	@mkdir -p $(@D)
+	$(call say,LINK)$(HOSTCC) $(SAN_asan) $^ -lcmocka -o $@
 
 # --- Fuzzers --------------------------------------------------------------
 # tests/fuzz/fuzz_X.c, with seeds in tests/fuzz/corpus/X/ if it exists.
@@ -247,7 +257,7 @@ all: $(B)/optrom.bin $(B)/stub.elf
 .PHONY: all guests unit fuzzers setup check test demo fuzz clean
 all: $(B)/umbra.elf $(B)/umbra.iso guests
 
-unit: $(UNIT_TESTS) $(TSAN_TESTS)
+unit: $(UNIT_TESTS) $(TSAN_TESTS) $(WEAVE_TESTS)
 fuzzers: $(FUZZERS)
 
 setup:

@@ -40,9 +40,14 @@ void track_init(struct track *track, struct ept *ept, struct dirty_log *log)
 	*track = (struct track){.ept = ept, .log = log};
 }
 
+static void set_wants_pml(struct track *track, bool wants)
+{
+	__atomic_store_n(&track->wants_pml, wants, __ATOMIC_RELEASE);
+}
+
 bool track_wants_pml(const struct track *track)
 {
-	return track->mode == TRACK_PML || track->pml_armed;
+	return __atomic_load_n(&track->wants_pml, __ATOMIC_ACQUIRE);
 }
 
 enum err track_start(struct track *track, enum track_mode mode)
@@ -53,6 +58,7 @@ enum err track_start(struct track *track, enum track_mode mode)
 		return ERR_NO_MEMORY;
 	dirty_log_mark_all(track->log);
 	track->mode = mode;
+	set_wants_pml(track, mode == TRACK_PML);
 	return OK;
 }
 
@@ -63,8 +69,6 @@ gpa_t track_harvest(struct track *track, gpa_t from, gpa_t to,
 	gpa_t stopped;
 
 	batch->count = 0;
-	if (arm == EPT_ARM_D)
-		track->pml_armed = true;
 	/* The order is the contract's: take, re-arm, (the caller) flush. */
 	stopped = dirty_log_take(track->log, from, to, batch);
 	*flush = ept_rearm(track->ept, batch, arm);
@@ -91,6 +95,9 @@ enum err track_switch(struct track *track, enum track_mode mode)
 	if (track->mode == TRACK_OFF || mode == TRACK_OFF)
 		return ERR_STATE;
 	track->mode = mode;
+	/* Leaves that D=0 arms keep PML on until track_left_pml. */
+	if (mode == TRACK_PML)
+		set_wants_pml(track, true);
 	return OK;
 }
 
@@ -102,13 +109,13 @@ enum flush track_leave_pml(struct track *track, gpa_t base, u64 bytes)
 void track_left_pml(struct track *track)
 {
 	if (track->mode != TRACK_PML)
-		track->pml_armed = false;
+		set_wants_pml(track, false);
 }
 
 void track_stop(struct track *track)
 {
 	track->mode = TRACK_OFF;
-	track->pml_armed = false;
+	set_wants_pml(track, false);
 	ept_release_tables(track->ept);
 }
 

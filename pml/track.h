@@ -5,20 +5,35 @@
  * Machine side (arch/x86/vmx and core) and this file share the work:
  *
  *	track_start		all pages are marked; nothing is armed yet
- *	(machine)		track_wants_pml()? PML on in every vmcs01, and
- *				each vCPU has answered, before a harvest
+ *	  (machine)		PML as track_wants_pml says, see below
  *	loop:
- *	  (machine)		kick vCPUs: each exits, drains its PML page
+ *	  (machine)		kick vCPUs: each exits and drains its PML page
  *	  track_harvest		takes a range, splits and re-arms it
  *	  (machine)		FLUSH_OWED? INVEPT on every CPU, wait for all
  *	  ...			only now read and send the pages of the batch
- *	(machine)		stop all vCPUs, drain, write class 4-6 marks
- *	track_harvest		the complete one; nothing runs, flush likewise
+ *	(machine)		stop all vCPUs: each drains its PML page; mark
+ *				what the CPU writes past EPT
+ *	track_harvest		until it has come to the end: the complete one;
+ *				nobody runs, so the flush can wait for the entry
  *	track_stop		or the guest goes on here:
- *	track_relax ...		in chunks: rights back, pages merged
+ *	  (machine)		PML as track_wants_pml says
+ *	track_relax ...		in chunks: rights back, pages merged; flush and
+ *				ept_free_retired after each
+ *
+ * "PML as track_wants_pml says": every vCPU exits, drains its PML page, sets
+ * PML in its vmcs01 to that, and has answered before the next step. A vCPU that
+ * is not in the guest does this before it enters.
  *
  * A write fault at any time, in any mode: track_write_fault.
- * Modes change while the guest runs: see track_switch.
+ *
+ * Another mode, while the guest runs and between two harvests:
+ *
+ *	to PML			track_switch, then PML as wanted
+ *	to write protection	track_switch, track_leave_pml over all memory,
+ *				flush, track_left_pml, then PML as wanted
+ *
+ * One thread at a time, the harvester, calls all but track_wants_pml and
+ * track_write_fault, which any CPU may call at any time.
  */
 #ifndef PML_TRACK_H
 #define PML_TRACK_H
@@ -57,12 +72,12 @@ struct track {
 	struct ept *ept;
 	struct dirty_log *log;
 	enum track_mode mode; /* how pages are armed from now on */
-	bool pml_armed;       /* leaves with D=0 may exist: PML must be on */
+	bool wants_pml;       /* leaves with D=0 exist, or soon will */
 };
 
 void track_init(struct track *track, struct ept *ept, struct dirty_log *log);
 
-/* Is PML to be on in the vmcs01 of this VM's vCPUs? */
+/* Is PML to be on in the vmcs01 of this VM's vCPUs? Any CPU may ask. */
 bool track_wants_pml(const struct track *track);
 
 /*
@@ -90,17 +105,14 @@ enum track_fault {
  */
 enum track_fault track_write_fault(struct track *track, gpa_t address);
 
-/*
- * Another mode while the guest runs. To PML: turn PML on everywhere, then
- * call this; pages armed by W stay so until they fault. To write protection:
- * call this, then track_leave_pml over all memory, flush, drain every vCPU and
- * turn PML off there, then track_left_pml. ERR_STATE when not tracking.
- */
+/* ERR_STATE when not tracking. */
 MUST_CHECK enum err track_switch(struct track *track, enum track_mode mode);
+
+/* Pages that D=0 arms become armed by W. May be done in chunks. */
 enum flush track_leave_pml(struct track *track, gpa_t base, u64 bytes);
 void track_left_pml(struct track *track);
 
-/* No more harvests. PML may be turned off; faults are still fixed. */
+/* No more harvests. Faults are still fixed. */
 void track_stop(struct track *track);
 
 /* After track_stop, in chunks; see ept_merge and ept_free_retired. */

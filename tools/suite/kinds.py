@@ -43,7 +43,8 @@ def unit(_options):
 
 
 def threads(_options):
-    return programs("tsan_*", "threads")
+    yield from programs("tsan_*", "threads")
+    yield from programs("weave_*", "threads")
 
 
 def fuzz(options):
