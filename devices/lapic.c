@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The registers of the local APIC, by MMIO and by MSR, and its modes (SDM
- * Vol. 3, "Advanced Programmable Interrupt Controller (APIC)": "The Local APIC
+ * Vol. 3, "Advanced Programmable Interrupt Controller (APIC)": "Local APIC
  * Register Address Map", "Extended XAPIC (x2APIC)", "x2APIC State
  * Transitions").
  *

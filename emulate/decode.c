@@ -710,7 +710,8 @@ static u8 operand_bytes(const struct decoder *d, const struct row *row)
 
 /* --- LOCK ----------------------------------------------------------------- */
 
-/* SDM volume 2, "LOCK": only these, and only with memory as destination. */
+/* SDM volume 2, "LOCK-Assert LOCK# Signal Prefix": only these, and only with
+ * memory as destination. */
 static bool can_be_locked(const struct instruction *in)
 {
 	if (in->destination.kind != OPERAND_MEMORY)

@@ -101,7 +101,7 @@
 #define MSR_KERNEL_GS_BASE              0xc0000102u
 #define MSR_TSC_AUX                     0xc0000103u
 
-/* SDM vol. 3, "IA32_FEATURE_CONTROL". */
+/* SDM vol. 3, "Enabling and Entering VMX Operation". */
 #define FEATURE_CONTROL_LOCK            BIT(0)
 #define FEATURE_CONTROL_VMX_OUTSIDE_SMX BIT(2)
 

@@ -85,7 +85,8 @@ _Static_assert(BLOCK_COMMAND_LINE + BOOT_MODULE_TEXT_BYTES <=
 #define DESCRIPTOR_CODE32 0x00cf9b000000ffffULL
 #define DESCRIPTOR_DATA   0x00cf93000000ffffULL
 
-/* SDM, "4-Level Paging": present, writable; page size in a directory. */
+/* SDM, "4-Level Paging and 5-Level Paging": present, writable; page size in a
+ * directory. */
 #define PAGE_TABLE        (BIT(1) | BIT(0))
 #define PAGE_LARGE        (BIT(7) | BIT(1) | BIT(0))
 #define TABLE_ENTRIES     512

@@ -20,6 +20,7 @@ import check_docs
 import check_layers
 import check_purity
 import check_python
+import check_sdm
 import check_style
 import check_text
 import tree
@@ -28,7 +29,7 @@ import tree
 CHECKS = {}
 ON_REQUEST = dict(check_c.ON_REQUEST)
 for module in (check_c, check_purity, check_layers, check_style, check_text,
-               check_python, check_docs):
+               check_python, check_docs, check_sdm):
     CHECKS.update(module.CHECKS)
 
 

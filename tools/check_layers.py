@@ -148,7 +148,11 @@ def pure_sources(tree):
 
 
 def check_object_lists(tree):
-    """Every source is in one of the Makefile's lists, and the reverse."""
+    """Every source is in one of the Makefile's lists, and the reverse; every
+    floor has its rule above."""
+    for floor in tree.make_words("FLOORS"):
+        if floor not in MAY_INCLUDE:
+            yield f"Makefile: tools/check_layers.py has no rule for {floor}"
     listed = {word + ".c" for word in tree.make_words("PURE")
               + tree.make_words("HARD")}
     listed |= {word + ".asm" for word in tree.make_words("ASM")}

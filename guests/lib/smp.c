@@ -20,7 +20,8 @@ static void (*work_of_others)(u32 cpu_index);
 static u32 answered_count; /* without the first CPU */
 static u32 done_count;
 
-/* SDM volume 2, "CPUID", leaf 0BH: EBX counts what lies below each level. */
+/* SDM vol. 2, "CPUID-CPU Identification", leaf 0BH: EBX counts what lies
+ * below each level. */
 static u32 cpus_by_topology(void)
 {
 	u32 count = 0;

@@ -34,7 +34,8 @@ static u64 tsc_hz;
 static const char *tsc_source;
 static u64 timer_hz; /* at divide 1; 0: not measured yet */
 
-/* SDM volume 2, "CPUID", leaves 15H and 16H; 0 where they say nothing. */
+/* SDM vol. 2, "CPUID-CPU Identification", leaves 15H and 16H; 0 where they
+ * say nothing. */
 static u64 hz_from_crystal(void)
 {
 	struct cpuid ratio;

@@ -10,7 +10,7 @@
 #define FAULT_STACK_BYTES 2048
 enum { IST_NONE, IST_FAULT };
 
-/* SDM volume 3, "64-Bit Mode Task-State Segment". */
+/* SDM vol. 3, "Task Management in 64-bit Mode". */
 struct tss {
 	u32 reserved0;
 	u64 rsp[3];

@@ -23,6 +23,7 @@ import tree as source_tree
 MIT = "/* SPDX-License-Identifier: MIT */\n"
 
 MAKEFILE = """\
+FLOORS := mm arch/x86/cpu arch/x86/vmx
 PURE := mm/page arch/x86/vmx/fields
 HARD := arch/x86/vmx/run
 ASM :=
@@ -49,12 +50,13 @@ RIGHT = {
     ".clang-format": (ROOT / ".clang-format").read_text(),
     "README.md": "Run `make all`, see `mm/X.h` and [it](docs/A.md).\n",
     "docs/A.md": "`./umbra run GUEST`\n",
+    "docs/SDM.md": "| title | where |\n|---|---|\n| Paging | ch. 4 |\n",
     "umbra": ("#!/usr/bin/env python3\n# SPDX-License-Identifier: MIT\n"
               "print(\"commands:\\n    run       run a guest\")\n"),
     "tools/a.py": ("# SPDX-License-Identifier: MIT\nimport os\n"
                    "print(os.name)\n"),
     "mm/page.h": header("MM_PAGE_H", "\nint page_next(int page);\n"),
-    "mm/page.c": c("#include \"mm/page.h\"\n\n"
+    "mm/page.c": c("#include \"mm/page.h\"\n\n/* SDM vol. 3, \"Paging\". */\n"
                    "int page_next(int page)\n{\n\treturn page + 1;\n}\n"),
     "arch/x86/cpu/msr.h": header("ARCH_X86_CPU_MSR_H", "\nint msr(void);\n"),
     "arch/x86/vmx/fields.c": c("#include \"mm/page.h\"\n"),
@@ -107,6 +109,9 @@ FAULTS = {
         ("a source that nobody compiles",
          {"mm/lost.c": c("int lost;\n")},
          r"mm/lost\.c: is in no object list"),
+        ("a floor without a rule",
+         {"Makefile": MAKEFILE.replace("FLOORS := mm", "FLOORS := mm attic")},
+         r"has no rule for attic"),
         ("an object without a source",
          {"Makefile": MAKEFILE.replace("mm/page", "mm/page mm/gone")},
          r"lists mm/gone\.c, which does not exist"),
@@ -162,6 +167,16 @@ FAULTS = {
         ("a command", {"docs/A.md": "`./umbra fly`\n"},
          r"there is no `\./umbra fly`"),
         ("a link", {"docs/A.md": "[x](../GONE.md)\n"}, r"leads nowhere"),
+    ],
+    "sdm": [
+        ("a section that the table lacks",
+         {"mm/page.h": header("MM_PAGE_H", "/*\n * See SDM vol. 3, \"PDPTE\n"
+                              " * Registers\", \"Paging\". */\n"),
+          "mm/page.c": c("#include \"mm/page.h\"\n")},
+         r"mm/page\.h: cites \"PDPTE Registers\""),
+        ("a section that nothing cites",
+         {"mm/page.c": c("#include \"mm/page.h\"\n")},
+         r"SDM\.md:3: nothing cites \"Paging\""),
     ],
     "format": [
         ("four blanks for a tab",

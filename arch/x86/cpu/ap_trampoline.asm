@@ -4,7 +4,7 @@
 ;
 ; arch/x86/cpu/smp.c copies the code into that page and fills in the block at
 ; its end, one CPU at a time. Position independent until it is in 64-bit mode.
-; SDM vol. 3, "MP Initialization Protocol".
+; SDM vol. 3, "MP Initialization Protocol Algorithm for MP Systems".
 
 %include "arch/x86/cpu/x86.inc"
 

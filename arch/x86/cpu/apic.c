@@ -129,9 +129,9 @@ static void send(u32 destination, u32 command)
 {
 	if (x2apic) {
 		/*
-		 * This WRMSR is not serializing (SDM vol. 3, "Programming the
-		 * APIC through MSRs"): what we stored must be visible before
-		 * the other CPU is told to look.
+		 * This WRMSR is not serializing (SDM vol. 3, "MSR Access in
+		 * x2APIC Mode"): what we stored must be visible before the
+		 * other CPU is told to look.
 		 */
 		__asm__ volatile("mfence; lfence" : : : "memory");
 		insn_wrmsr(MSR_X2APIC_FIRST + APIC_ICR / 16,

@@ -14,7 +14,7 @@
 
 #define CPU_MAX 64
 
-/* SDM vol. 3, "64-Bit Task State Segment (TSS)". */
+/* SDM vol. 3, "Task Management in 64-bit Mode". */
 struct tss {
 	u32 reserved0;
 	u64 rsp[3];

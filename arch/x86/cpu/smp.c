@@ -87,8 +87,9 @@ static bool wait_online(const struct cpu *cpu, u32 milliseconds)
 }
 
 /*
- * SDM vol. 3, "MP Initialization Protocol Algorithm": INIT, 10 ms, start-up
- * IPI, 200 us, and a second one for processors that missed the first.
+ * SDM vol. 3, "MP Initialization Protocol Algorithm for MP Systems": INIT,
+ * 10 ms, start-up IPI, 200 us, and a second one for processors that missed the
+ * first.
  */
 static bool start_one(struct cpu *cpu, hpa_t page)
 {

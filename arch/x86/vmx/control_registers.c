@@ -117,7 +117,7 @@ control_registers_check_cr4(const struct vcpu *vcpu, u64 value)
 	return CONTROL_REGISTER_OK;
 }
 
-/* SDM vol. 3, "IA32_EFER". */
+/* SDM vol. 3, "Extended Feature Enable Register". */
 enum control_register_verdict control_registers_set_efer(struct vcpu *vcpu,
 							 u64 value)
 {

@@ -27,7 +27,8 @@ enum exit_action on_cpuid(struct vcpu *vcpu, const struct vmx_exit *exit)
 	return ACTION_SKIP;
 }
 
-/* SDM vol. 2, "XSETBV": what may be switched on, and with what. */
+/* SDM vol. 2, "XSETBV-Set Extended Control Register": what may be switched on,
+ * and with what. */
 static bool xcr0_is_valid(const struct vm *vm, u64 xcr0)
 {
 	if (!(xcr0 & XCR0_X87) || (xcr0 & ~vm->xcr0_allowed))
