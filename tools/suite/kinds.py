@@ -57,21 +57,23 @@ def fuzz_task(name, long_seconds):
     long one goes on from what earlier long ones have found."""
     short = long_seconds is None
     seconds = FUZZ_SECONDS if short else long_seconds
-    seeds = f"tests/fuzz/corpus/{name.removeprefix('fuzz_')}"
+    seeds = sorted(str(path) for path in ROOT.glob(
+        f"tests/fuzz/corpus/{name.removeprefix('fuzz_')}/*"))
     findings = ROOT / "build/fuzz/findings"
     findings.mkdir(parents=True, exist_ok=True)
 
     command = [f"build/fuzz/{name}", f"-max_total_time={seconds}",
                f"-artifact_prefix={findings}/{name}-", "-print_final_stats=1"]
-    folders = [seeds] if (ROOT / seeds).is_dir() else []
+    if seeds:
+        command.append(f"-seed_inputs={','.join(seeds)}")
     if short:
-        # Inputs that it would add to the corpus are not worth keeping.
+        # Without a folder of its own libFuzzer keeps nothing.
         command += ["-seed=1", f"-runs={FUZZ_RUNS}"]
     else:
         grown = f"build/fuzz/corpus/{name}"
         (ROOT / grown).mkdir(parents=True, exist_ok=True)
-        folders = [grown] + folders
-    return Task(f"fuzz/{name}", "fuzz", command + folders, task.read_fuzzer,
+        command.append(grown)
+    return Task(f"fuzz/{name}", "fuzz", command, task.read_fuzzer,
                 limit=seconds + 60, environment=SANITIZERS, seconds=seconds)
 
 

@@ -117,6 +117,11 @@ def kill_marked(name, value, patience=0):
     names of their programs."""
     deadline = time.monotonic() + patience
     left = list(marked_processes(name, value))
+    if not left:
+        # A process that is just starting another program has no environment
+        # for a moment: look twice.
+        time.sleep(0.02)
+        left = list(marked_processes(name, value))
     while left and time.monotonic() < deadline:
         time.sleep(0.05)
         left = list(marked_processes(name, value))
