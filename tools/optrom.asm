@@ -26,7 +26,9 @@
 ; Bochs load the file there in the first place, and the same code finds it.
 
 %define ROM_BYTES	1024
+%ifndef ROM_ADDRESS			; a test puts it elsewhere
 %define ROM_ADDRESS	0xd0000		; must agree with bochs.py
+%endif
 %define SLOT_BYTES	0x20000
 %define FIRST_SLOT	32		; must agree with fastboot.py
 %define MARK		0x554d4200	; 'UMB' and the number of the slot

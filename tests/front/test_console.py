@@ -74,6 +74,14 @@ class Outputs(unittest.TestCase):
                       (2, b"two\n"), (1, b"f\n"), (2, b"rest"))
         self.assertEqual(out, b"a| one\nb| two\na| half\nb| rest\n")
 
+    def test_line_without_end_is_cut(self):
+        out, _ = feed(console.Outputs(["a", "b"]), (1, b"x" * 5000))
+        self.assertEqual(out, b"a| " + b"x" * 5000 + b"\n")
+        outputs = console.Outputs(["a", "b"])
+        with captured() as (stream, _):
+            outputs.text(Text(1, b"x" * 5000))
+            self.assertEqual(len(stream.getvalue()), 5004)
+
     def test_prompt_of_one_of_several_guests_is_shown_after_a_while(self):
         outputs = console.Outputs(["a", "b"])
         with captured() as (out, _):

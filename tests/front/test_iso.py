@@ -14,12 +14,11 @@ from umbra.trouble import Trouble
 
 
 class Menu(unittest.TestCase):
-    def menu(self, *strings, terminal=iso.Terminal.SERIAL,
-             protocol="multiboot2"):
+    def menu(self, *strings, terminal=iso.Terminal.SERIAL):
         modules = [Module("file", string) for string in strings]
         machine = Machine(image="", command_line="console=mux a=b",
                           modules=modules, memory=0, cpus=1)
-        return iso._menu(machine, str(front.ROOT), terminal, protocol)
+        return iso._menu(machine, str(front.ROOT), terminal)
 
     def test_both_protocols_get_options_and_modules(self):
         menu = self.menu("guest name=a -- -x y", "module -- z")

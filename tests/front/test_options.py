@@ -129,6 +129,8 @@ class Options(unittest.TestCase):
         self.refused("write KEY=VALUE", "--set", "novalue")
         self.refused("write KEY=VALUE", "--set", "a b=c")
         self.refused("one word", "--set", "a=b c")
+        self.refused("one word", "--set", "umbra.a=\udcff")
+        self.refused("multiboot2 or multiboot1", "--set", "host.protocol=pxe")
         self.refused("host.cpsu: unknown", "--set", "host.cpsu=1")
         self.refused("must be a number from 1 up", "--set", "host.cpus=0")
         self.refused("must be a number from 1000000 up", "--set", "ips=5")

@@ -69,6 +69,18 @@ class Statuses(Runs):
             play=[READY, ["send", text + "\x1e!end 0\n"], ["exit", 0]])
         self.assertEqual((status, out), (0, text.encode()))
 
+    def test_last_bytes_wait_for_a_slow_reader(self):
+        process = self.place.start_run(
+            play=[READY, ["send", "x" * 300000 + "\x1e!end 4\n"], ["exit", 0]])
+        self.addCleanup(process.stderr.close)
+        size, piece = 0, b"?"
+        with process.stdout as stream:
+            while piece:
+                time.sleep(0.2)
+                piece = os.read(stream.fileno(), 20000)
+                size += len(piece)
+        self.assertEqual((process.wait(10), size), (4, 300000))
+
     def test_words_after_the_verdict_still_arrive(self):
         _, out, err = self.place.run(
             play=[READY, ["send", "\x1e!end 0\nlate\x1e@bye\n"], ["exit", 0]])

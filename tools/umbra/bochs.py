@@ -134,6 +134,8 @@ def why_ended(status, directory):
                 "run at once")
     if panics and "3rd (" in panics[-1][1]:
         return f"stopped at a triple fault ({panics[-1][1]})"
+    if panics and "shutdown requested" in panics[-1][1]:
+        return "was left through port 0x8900"
     if panics:
         return f"stopped: {panics[-1][0]}: {panics[-1][1]}"
     # Before there is a log file.

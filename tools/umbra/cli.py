@@ -23,6 +23,15 @@ umbra.KEY=VALUE: Umbra's command line;
 anything else: a setting of each guest"""
 
 
+_RUN_EPILOG = """\
+keys:    Ctrl-A x quits, Ctrl-A c changes between guest and Umbra's monitor,
+         Ctrl-A 1..9 selects a guest, Ctrl-A Ctrl-A is one Ctrl-A
+status:  v * 2 + 1 when the guest writes v to port 0xf4; 0 for a power-off or
+         Ctrl-A x; 124 for --timeout; 125 when Umbra, the emulator or the
+         command line is in trouble; 126 when Umbra had to stop the guest;
+         128 + N for signal N"""
+
+
 class _Parser(argparse.ArgumentParser):
     def __init__(self, **options):
         super().__init__(allow_abbrev=False, **options)
@@ -80,8 +89,10 @@ def _parser():
     commands = parser.add_subparsers(dest="command", metavar="COMMAND",
                                      required=True)
     run = commands.add_parser(
-        "run", help="run a guest", description="Runs a guest; its console is "
-        "standard output, its exit status the guest's.")
+        "run", help="run a guest", epilog=_RUN_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        description="Runs a guest. Its console is standard output, what Umbra "
+        "says standard error.")
     run.add_argument("file", metavar="GUEST",
                      help="multiboot ELF kernel or Linux bzImage")
     _add_guest_options(run)

@@ -14,6 +14,7 @@ from . import mux
 
 _CTRL_A = 0x01
 _PARTIAL_LINE_SECONDS = 0.3
+_LINE_BYTES = 4096  # a longer line is cut
 _BOOT_BYTES = 2000  # kept of what a boot loader prints
 _NAMES = {mux.BOOT: "boot", mux.MONITOR: "umbra"}
 _UMBRA_LINE = re.compile(rb"\bumbra: [^\r\n]*")
@@ -36,6 +37,8 @@ class Lines:
         self._since = time.monotonic()
         for line in lines:
             self._write_line(line.rstrip(b"\r"))
+        if len(self._open) >= _LINE_BYTES:
+            self.flush()
 
     def flush(self, older_than=0.0):
         if self._open and time.monotonic() - self._since >= older_than:
@@ -175,7 +178,7 @@ class Keyboard:
         self.is_terminal = self.fd is not None and os.isatty(self.fd)
 
     def __enter__(self):
-        if self.is_terminal and os.tcgetpgrp(self.fd) != os.getpgrp():
+        if self.is_terminal and self._in_background():
             self.fd = None  # in the background: reading would stop us
         elif self.is_terminal:
             self._saved = self.fd, termios.tcgetattr(self.fd)
@@ -186,6 +189,12 @@ class Keyboard:
             raw[6][termios.VMIN], raw[6][termios.VTIME] = 1, 0
             termios.tcsetattr(self.fd, termios.TCSADRAIN, raw)
         return self
+
+    def _in_background(self):
+        try:
+            return os.tcgetpgrp(self.fd) != os.getpgrp()
+        except OSError:  # a terminal, but not the one that controls us
+            return False
 
     def __exit__(self, *_):
         if self._saved:

@@ -41,15 +41,16 @@ class GuestImage:
     memory_end: int  # the guest needs memory at least up to here
 
 
-def read_file(path, what):
-    """The content of a file; Trouble in one line if it cannot be had."""
+def read_file(path, what, size=-1):
+    """The content of a file, or its first `size` bytes; Trouble in one line
+    if they cannot be had."""
     if not os.path.exists(path):
         raise Trouble(f"{what}: no such file: {path}")
     if os.path.isdir(path):
         raise Trouble(f"{what}: {path} is a directory")
     try:
         with open(path, "rb") as file:
-            return file.read()
+            return file.read(size)
     except OSError as error:
         raise Trouble(f"{what}: cannot read {path}: "
                       f"{error.strerror}") from None

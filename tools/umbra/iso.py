@@ -22,7 +22,7 @@ from .children import work_directory
 from .trouble import Trouble
 
 _EPOCH = "1700000000"  # any fixed moment would do
-_PROTOCOLS = ("multiboot2", "multiboot1")
+PROTOCOLS = ("multiboot2", "multiboot1")
 _GRUB = "/usr/lib/grub"
 _BIOS_CORE = ("biosdisk", "iso9660", "part_msdos", "part_gpt")
 _BIOS_FILES = ("normal", "multiboot", "multiboot2", "serial", "terminal")
@@ -43,14 +43,12 @@ terminal_output console serial"""
     NONE = ""  # COM1 belongs to the front end
 
 
-def build(machine, output, root, terminal, protocol="multiboot2"):
+def build(machine, output, root, terminal):
     """Writes the CD for `machine` to the file `output`."""
-    if protocol not in _PROTOCOLS:
-        raise Trouble("host.protocol is multiboot1 or multiboot2")
     tools = _tools()
     with work_directory() as work:
         tree = os.path.join(work, "cd")
-        mark = _collect(machine, tree, root, terminal, protocol)
+        mark = _collect(machine, tree, root, terminal)
         _add_bios(tools, tree, work)
         efi = _efi_partition(tools, work, mark)
         made = os.path.join(work, "made.iso")
@@ -97,7 +95,7 @@ def _epoch():
 
 # --- What is on the CD -----------------------------------------------------
 
-def _collect(machine, tree, root, terminal, protocol):
+def _collect(machine, tree, root, terminal):
     """Fills the CD's tree; the path of the file that tells it from others."""
     boot = os.path.join(tree, "boot")
     os.makedirs(os.path.join(boot, "grub"))
@@ -109,7 +107,7 @@ def _collect(machine, tree, root, terminal, protocol):
         digest.update(hashlib.sha256(data).digest())
         with open(os.path.join(boot, name), "wb") as file:
             file.write(data)
-    menu = _menu(machine, root, terminal, protocol)
+    menu = _menu(machine, root, terminal)
     digest.update(menu.encode())
     with open(os.path.join(boot, "grub", "grub.cfg"), "w",
               encoding="utf-8") as file:
@@ -120,7 +118,7 @@ def _collect(machine, tree, root, terminal, protocol):
     return mark
 
 
-def _menu(machine, root, terminal, protocol):
+def _menu(machine, root, terminal):
     with open(os.path.join(root, _TEMPLATE), encoding="utf-8") as file:
         text = re.sub(r"^#.*\n", "", file.read(), flags=re.MULTILINE)
 
@@ -131,7 +129,8 @@ def _menu(machine, root, terminal, protocol):
 
     words = {"TERMINAL": terminal.value,
              "TIMEOUT": "0" if terminal is Terminal.NONE else "3",
-             "DEFAULT": protocol, "OPTIONS": _quoted(machine.command_line),
+             "DEFAULT": machine.protocol,
+             "OPTIONS": _quoted(machine.command_line),
              "MODULES1": modules("module"), "MODULES2": modules("module2")}
     return re.sub("@([A-Z0-9]+)@", lambda match: words[match[1]], text)
 

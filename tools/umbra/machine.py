@@ -91,7 +91,7 @@ def split_file(text, what):
 
 
 def extra_module(path, role, string):
-    images.read_file(path, f"--{role}")
+    images.read_file(path, f"--{role}", size=1)
     return Module(path, f"{role} -- {string}" if string else role)
 
 

@@ -28,7 +28,7 @@ class Settings:
                 raise Trouble(f"--set {pair}: write KEY=VALUE")
             if key.startswith("host.") or key == "ips":
                 self._host[key.removeprefix("host.")] = value
-            elif re.search(r'[\s\0"]', value):
+            elif not value.isprintable() or re.search('[ "]', value):
                 raise Trouble(f"--set {pair}: a value is one word")
             elif key.startswith("umbra."):
                 self.umbra.append(f"{key.removeprefix('umbra.')}={value}")
@@ -85,6 +85,8 @@ def build_machine(guests, options, root, way_out):
         firmware=settings.take("firmware", "bios"),
         protocol=settings.take("protocol", "multiboot2"), guest_names=names)
     settings.all_taken()
+    if built.protocol not in iso.PROTOCOLS:
+        raise Trouble("--set host.protocol: " + " or ".join(iso.PROTOCOLS))
     if len(built.command_line) > machines.COMMAND_LINE_BYTES_MAX:
         raise Trouble("the --set umbra. words are longer than "
                       f"{machines.COMMAND_LINE_BYTES_MAX} bytes")
@@ -98,9 +100,9 @@ def _check(machine, options, engine):
                                               machine.cpu_model):
         raise Trouble(f"--set host.cpu={machine.cpu_model}: no CPU model")
     if machine.firmware not in _FIRMWARE:
-        raise Trouble("--set host.firmware: bios or uefi")
+        raise Trouble("--set host.firmware: " + " or ".join(_FIRMWARE))
     if machine.sync not in _SYNC:
-        raise Trouble(f"--set host.sync: {', '.join(_SYNC)}")
+        raise Trouble("--set host.sync: " + " or ".join(_SYNC))
     if machine.firmware == "uefi" and (not options.iso
                                        or engine.NAME != "qemu"):
         raise Trouble("host.firmware=uefi needs --iso and --engine qemu")
@@ -121,8 +123,7 @@ def make_iso(guests, options, root):
     """A CD for machines of any kind: Umbra stays when its guests have ended,
     and COM1 shows plain text."""
     machine = build_machine(guests, options, root, [])
-    iso.build(machine, options.output, root, iso.Terminal.SERIAL,
-              machine.protocol)
+    iso.build(machine, options.output, root, iso.Terminal.SERIAL)
 
 
 def run(guests, options, root):
@@ -135,8 +136,7 @@ def run(guests, options, root):
         if options.iso:
             machine.iso = os.path.join(stack.enter_context(work_directory()),
                                        "run.iso")
-            iso.build(machine, machine.iso, root, iso.Terminal.NONE,
-                      machine.protocol)
+            iso.build(machine, machine.iso, root, iso.Terminal.NONE)
         outputs = console.Outputs(machine.guest_names, _open_log(options.log),
                                   boot_shown=not machine.iso)
         stack.callback(outputs.close)

@@ -13,7 +13,7 @@ from .trouble import FAILED, TIMED_OUT, TimedOut, within
 
 _TICK_SECONDS = 0.1
 _LEAVE_SECONDS = 10  # for the machine to stop after its verdict
-_DRAIN_SECONDS = 1  # for the last bytes after the engine's end
+_DRAIN_SECONDS = 1  # of silence after the engine's end
 _INPUT_BYTES_MAX = 4096  # read ahead of what the machine has taken
 _READ_BYTES = 65536
 
@@ -62,12 +62,13 @@ class Session:
 
     def _attend(self, child, listener, directory):
         listener.setblocking(False)
-        self._selector.register(listener, selectors.EVENT_READ, self._accept)
+        self._selector.register(listener, selectors.EVENT_READ,
+                                lambda _events: self._accept(listener))
         leave_by = None
         while child.ended() is None:
             self._step(_TICK_SECONDS)
             if self._keyboard.quit:
-                return 0
+                return self.verdict or 0
             now = time.monotonic()
             if self.verdict is not None and not self._stays():
                 leave_by = leave_by or now + _LEAVE_SECONDS
@@ -75,9 +76,10 @@ class Session:
                     self._outputs.note("the machine does not stop after its "
                                        "verdict; stopped it")
                     return self.verdict
-        drain_by = time.monotonic() + _DRAIN_SECONDS
-        while self._line and time.monotonic() < drain_by:
-            self._step(_TICK_SECONDS)
+        # What it has sent before its end may still be under way, even the
+        # connection itself.
+        while self._step(_DRAIN_SECONDS if self._line else 0):
+            pass
         if self.verdict is not None:
             return self.verdict
         self._outputs.show_boot()
@@ -85,13 +87,18 @@ class Session:
         return FAILED
 
     def _step(self, seconds):
+        """Attends to what happens within the time; False if nothing does."""
         self._watch_keys()
-        for key, events in self._selector.select(seconds):
+        ready = self._selector.select(seconds)
+        for key, events in ready:
             key.data(events)
         self._outputs.tick()
+        return bool(ready)
 
     def _stays(self):
-        return "exit=stay" in self._machine.command_line.split()
+        ways = [word for word in self._machine.command_line.split()
+                if word.startswith("exit=")]
+        return ways[-1:] == ["exit=stay"]
 
     def _why(self, status, directory):
         what = self._engine.why_ended(status, directory)
@@ -104,11 +111,9 @@ class Session:
 
     # --- The machine's serial line ----------------------------------------
 
-    def _accept(self, _events):
-        for key in list(self._selector.get_map().values()):
-            if key.data == self._accept:
-                self._line, _ = key.fileobj.accept()
-                self._selector.unregister(key.fileobj)
+    def _accept(self, listener):
+        self._line, _ = listener.accept()
+        self._selector.unregister(listener)
         self._line.setblocking(False)
         self._line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._selector.register(self._line, selectors.EVENT_READ, self._serve)
