@@ -45,7 +45,7 @@ shadow.pure		:=
 nested.pure		:=
 devices.pure		:= acpi_pm i8042 ioapic lapic lapic_deliver lapic_timer pic pit \
 			   platform platform_irq platform_ports rtc uart
-emulate.pure		:= decode
+emulate.pure		:= access alu decode emulate operation string_operation
 migrate.pure		:=
 loader.pure		:= boot_info cmdline elf guest_image guest_load guest_map \
 			   guest_place guest_plan image_file linux \
