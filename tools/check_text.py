@@ -2,6 +2,7 @@
 """What holds for every text file: licence line, clean line ends, no marks."""
 
 import re
+import subprocess
 
 SOURCES = (".c", ".h", ".asm", ".inc", ".S", ".py", ".sh", ".ld", ".pml", ".mk")
 
@@ -51,4 +52,16 @@ def check_text(tree):
                        "words why not")
 
 
-CHECKS = {"licence": check_licence, "text": check_text}
+def check_shell(tree):
+    """Shell scripts parse, and stop at the first command that fails."""
+    for path in text_files(tree):
+        if not re.match(r"#!.*\bbash\b", tree.text(path)):
+            continue
+        done = subprocess.run(["bash", "-n", path], cwd=tree.root, text=True,
+                              check=False, stderr=subprocess.PIPE)
+        yield from done.stderr.splitlines()
+        if "\nset -euo pipefail\n" not in tree.text(path):
+            yield f"{path}:1: lacks set -euo pipefail"
+
+
+CHECKS = {"shell": check_shell, "licence": check_licence, "text": check_text}

@@ -133,18 +133,28 @@ def remember(seconds):
     MEMORY.write_text(json.dumps(known, indent=1, sort_keys=True) + "\n")
 
 
+def run_built(tasks, options, report):
+    for item in tasks:
+        if item.skip:
+            report.tell(item, task.Finished(0, "", 0),
+                        [task.Case(item.name, task.SKIP, item.skip)])
+    ready = [item for item in tasks if not item.skip]
+    try:
+        for result in runner.run_all(ready, options.jobs, RESULTS):
+            report.tell(*result)
+    except BaseException:
+        print(f"umbra test: stopped after {report.finished} of "
+              f"{report.total} tests", file=sys.stderr)
+        raise
+    finally:
+        remember(report.seconds)
+
+
 def run(tasks, options):
     report = Report(len(tasks))
     start = time.monotonic()
     if build(kinds.make_targets(tasks), options.jobs):
-        for item in tasks:
-            if item.skip:
-                report.tell(item, task.Finished(0, "", 0),
-                            [task.Case(item.name, task.SKIP, item.skip)])
-        ready = [item for item in tasks if not item.skip]
-        for result in runner.run_all(ready, options.jobs, RESULTS):
-            report.tell(*result)
-        remember(report.seconds)
+        run_built(tasks, options, report)
     else:
         report.cases.append(task.Case("build", task.FAIL, "make failed"))
     print(f"{time.monotonic() - start:.0f} s; the output of each test is in "
@@ -166,7 +176,6 @@ def main(words):
     try:
         return run(tasks, options)
     except KeyboardInterrupt:
-        print("\numbra test: interrupted", file=sys.stderr)
         return 130
 
 

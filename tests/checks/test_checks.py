@@ -44,7 +44,11 @@ def header(guard, body=""):
     return c(f"#ifndef {guard}\n#define {guard}\n{body}\n#endif\n")
 
 
+SCRIPT = ("#!/bin/bash\n# SPDX-License-Identifier: MIT\n"
+          "set -euo pipefail\n")
+
 RIGHT = {
+    "tools/s.sh": SCRIPT,
     "Makefile": MAKEFILE,
     ".clang-tidy": (ROOT / ".clang-tidy").read_text(),
     ".clang-format": (ROOT / ".clang-format").read_text(),
@@ -138,6 +142,13 @@ FAULTS = {
         ("a C file", {"mm/page.c": "int page;\n"}, r"mm/page\.c:1: no SPDX"),
         ("a script", {"umbra": "#!/bin/sh\ntrue\n"}, r"umbra:1: no SPDX"),
         ("an empty source", {"mm/page.c": ""}, r"mm/page\.c:1: no SPDX"),
+    ],
+    "shell": [
+        ("a script that does not parse",
+         {"tools/s.sh": SCRIPT + "if true\n"}, r"s\.sh: line \d+: syntax"),
+        ("a script that goes on after a failure",
+         {"tools/s.sh": SCRIPT.replace("-euo pipefail", "-u")},
+         r"s\.sh:1: lacks set -euo pipefail"),
     ],
     "text": [
         ("blanks", {"mm/page.c": c("int page; \n")}, r":2: blanks"),
