@@ -21,8 +21,9 @@ enum platform_end {
 
 /* The guest's byte streams. */
 enum platform_console {
-	PLATFORM_COM1, /* its first serial port */
-	PLATFORM_HVC0, /* port 0 of its virtio console */
+	PLATFORM_COM1,  /* its first serial port */
+	PLATFORM_HVC0,  /* port 0 of its virtio console */
+	PLATFORM_PORT1, /* port 1 of that device: not a console */
 	PLATFORM_CONSOLE_COUNT,
 };
 

@@ -86,8 +86,13 @@ static u8 blocking(const struct pic_chip_state *chip, enum pic_chip which)
 static u32 request(const struct pic_chip_state *chip, enum pic_chip which,
 		   u8 irr)
 {
-	u32 input = highest(chip, without(irr, chip->imr));
-	u32 service = highest(chip, blocking(chip, which));
+	u8 requests = without(irr, chip->imr);
+	u32 input, service;
+
+	if (likely(!requests))
+		return NO_INPUT;
+	input = highest(chip, requests);
+	service = highest(chip, blocking(chip, which));
 
 	return rank(chip, input) < rank(chip, service) ? input : NO_INPUT;
 }

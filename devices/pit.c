@@ -103,6 +103,15 @@ static u64 edge_after(const struct pit_channel_state *channel, u64 tick)
 	return edge > tick ? edge : NO_EDGE;
 }
 
+/* Channel 0's next rising edge after what has been reported. */
+static void plan_edge(struct pit_state *pit)
+{
+	const struct pit_channel_state *channel = &pit->channels[0];
+	u64 tick = edge_after(channel, channel->edge_tick);
+
+	pit->edge_ns = tick == NO_EDGE ? CLOCK_NEVER : clock_ns(tick, PIT_HZ);
+}
+
 static u16 to_bcd(u64 value)
 {
 	return (u16)(value % 10 | value / 10 % 10 << 4 | value / 100 % 10 << 8 |
@@ -282,6 +291,7 @@ void pit_write(struct pit_state *pit, u32 port, u8 value, u64 now_ns)
 		write_control(pit, value, tick_of(now_ns));
 	else if (port < PIT_CHANNEL_COUNT)
 		write_counter(&pit->channels[port], value, tick_of(now_ns));
+	plan_edge(pit);
 }
 
 /* --- Gate and port 61H ---------------------------------------------------- */
@@ -327,22 +337,12 @@ bool pit_output(const struct pit_state *pit, u32 channel, u64 now_ns)
 			 tick_of(now_ns));
 }
 
-u64 pit_next_edge_ns(const struct pit_state *pit)
-{
-	const struct pit_channel_state *channel = &pit->channels[0];
-	u64 tick = edge_after(channel, channel->edge_tick);
-
-	return tick == NO_EDGE ? CLOCK_NEVER : clock_ns(tick, PIT_HZ);
-}
-
 bool pit_take_edge(struct pit_state *pit, u64 now_ns)
 {
-	struct pit_channel_state *channel = &pit->channels[0];
-	u64 tick = tick_of(now_ns);
-
-	if (edge_after(channel, channel->edge_tick) > tick)
+	if (now_ns < pit->edge_ns || pit->edge_ns == CLOCK_NEVER)
 		return false;
-	channel->edge_tick = tick;
+	pit->channels[0].edge_tick = tick_of(now_ns);
+	plan_edge(pit);
 	return true;
 }
 
@@ -355,4 +355,5 @@ void pit_reset(struct pit_state *pit)
 		pit->channels[i].mode = 3;
 	}
 	load(&pit->channels[0], 0, 0);
+	plan_edge(pit);
 }

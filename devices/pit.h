@@ -41,7 +41,8 @@ struct pit_channel_state {
 
 struct pit_state {
 	struct pit_channel_state channels[PIT_CHANNEL_COUNT];
-	u8 speaker; /* port 61H, bit 1 */
+	u64 edge_ns; /* when channel 0 rises next, or CLOCK_NEVER */
+	u8 speaker;  /* port 61H, bit 1 */
 };
 
 /* As a PC's firmware leaves it: channel 0 in mode 3 at 18.2 Hz. */
@@ -59,7 +60,11 @@ void pit_write_port61(struct pit_state *pit, u8 value, u64 now_ns);
  * The output of channel 0 is interrupt line 0. next: when it rises next, or
  * CLOCK_NEVER. take: has it risen since the last time this was asked?
  */
-u64 pit_next_edge_ns(const struct pit_state *pit);
+static inline u64 pit_next_edge_ns(const struct pit_state *pit)
+{
+	return pit->edge_ns;
+}
+
 bool pit_take_edge(struct pit_state *pit, u64 now_ns);
 
 /* The output of a channel (0 to 2) now. */

@@ -30,6 +30,12 @@ static void reset_devices(struct platform_devices *devices,
 	rtc_reset(&devices->rtc, &rtc);
 	acpi_pm_reset(&devices->pm);
 	i8042_reset(&devices->i8042);
+	platform_pci_reset(devices);
+	/* What firmware does for the lines that are shared or the SCI's. */
+	pic_write_elcr(&devices->pic, PIC_SLAVE,
+		       1U << (PLATFORM_LINE_SCI - 8) |
+			   1U << (PLATFORM_PCI_LINE(0, 0) - 8) |
+			   1U << (PLATFORM_PCI_LINE(0, 1) - 8));
 }
 
 enum err platform_init(struct platform *platform,
@@ -169,6 +175,11 @@ static enum platform_mmio read_shared(struct platform *platform,
 		*value = read_ioapic(platform, (u32)gpa_offset(address));
 		return PLATFORM_MMIO_DONE;
 	}
+	if (platform_pci_read(platform, gpa_raw(address), value) ==
+	    PLATFORM_MMIO_DONE) {
+		platform_settle(platform);
+		return PLATFORM_MMIO_DONE;
+	}
 	*value = ~0ULL;
 	platform_note_unclaimed(platform, access, "read from memory",
 				gpa_raw(address));
@@ -183,6 +194,11 @@ static enum platform_mmio write_shared(struct platform *platform,
 	if (is_ioapic(address)) {
 		write_ioapic(platform, access, (u32)gpa_offset(address),
 			     (u32)value);
+		platform_settle(platform);
+		return PLATFORM_MMIO_DONE;
+	}
+	if (platform_pci_write(platform, gpa_raw(address), access->bytes,
+			       value) == PLATFORM_MMIO_DONE) {
 		platform_settle(platform);
 		return PLATFORM_MMIO_DONE;
 	}
@@ -251,6 +267,8 @@ void platform_tick(struct platform *platform, u32 vcpu, u64 now_ns)
 		platform_pulse_pit(platform);
 	rtc_tick(&devices->rtc, devices->now_ns);
 	acpi_pm_tick(&devices->pm, devices->now_ns);
+	if (devices->console_work)
+		platform_run_console(platform);
 	platform_settle(platform);
 	spin_unlock(&platform->lock);
 }
@@ -265,8 +283,19 @@ u64 platform_console_input(struct platform *platform,
 
 	spin_lock(&platform->lock);
 	platform_advance(platform, now_ns);
-	if (console == PLATFORM_COM1)
+	switch (console) {
+	case PLATFORM_COM1:
 		taken = uart_receive(&platform->devices.com1, bytes, count);
+		break;
+	case PLATFORM_HVC0:
+		taken = platform_receive_console(platform, 0, bytes, count);
+		break;
+	case PLATFORM_PORT1:
+		taken = platform_receive_console(platform, 1, bytes, count);
+		break;
+	case PLATFORM_CONSOLE_COUNT:
+		break;
+	}
 	platform_settle(platform);
 	spin_unlock(&platform->lock);
 	return taken;
@@ -277,6 +306,7 @@ void platform_console_ready(struct platform *platform, u64 now_ns)
 	spin_lock(&platform->lock);
 	platform_advance(platform, now_ns);
 	platform_send_com1(platform);
+	platform_run_console(platform);
 	platform_settle(platform);
 	spin_unlock(&platform->lock);
 }

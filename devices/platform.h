@@ -29,16 +29,18 @@
 #include "devices/i8042.h"
 #include "devices/ioapic.h"
 #include "devices/lapic.h"
+#include "devices/pci.h"
 #include "devices/pic.h"
 #include "devices/pit.h"
 #include "devices/rtc.h"
 #include "devices/uart.h"
+#include "devices/virtio_console.h"
 #include "lib/err.h"
 #include "lib/spinlock.h"
 #include "lib/types.h"
 #include "mm/addr.h"
 
-#define PLATFORM_VCPU_MAX    64
+#define PLATFORM_VCPU_MAX              64
 
 /* --- The guest-physical address map ---------------------------------------
  *
@@ -49,21 +51,26 @@
  *	0xfec00000	I/O APIC;  0xfee00000 local APIC
  *	4 GiB		the rest of the RAM
  */
-#define PLATFORM_ACPI_BASE   0xe0000ULL
-#define PLATFORM_ACPI_BYTES  0x20000ULL
-#define PLATFORM_RAM_LOW_MAX 0xc0000000ULL
-#define PLATFORM_PCI_BASE    0xc0000000ULL
-#define PLATFORM_PCI_BYTES   0x20000000ULL
-#define PLATFORM_IOAPIC_BASE 0xfec00000ULL
-#define PLATFORM_RAM_HIGH    0x100000000ULL
+#define PLATFORM_ACPI_BASE             0xe0000ULL
+#define PLATFORM_ACPI_BYTES            0x20000ULL
+#define PLATFORM_RAM_LOW_MAX           0xc0000000ULL
+#define PLATFORM_PCI_BASE              0xc0000000ULL
+#define PLATFORM_PCI_BYTES             0x20000000ULL
+#define PLATFORM_IOAPIC_BASE           0xfec00000ULL
+#define PLATFORM_RAM_HIGH              0x100000000ULL
 
 /* --- Ports and interrupt lines that the ACPI tables tell ------------------
  *
  * A line is an input of the PIC and the pin of the same number of the I/O
  * APIC; only line 0, the PIT, is pin 2.
  */
-#define PLATFORM_PM_PORT     0x600 /* devices/acpi_pm.h */
-#define PLATFORM_PIT_PIN     2
+#define PLATFORM_PM_PORT               0x600 /* devices/acpi_pm.h */
+#define PLATFORM_PCI_PORT              0xc000 /* ports for PCI devices: 4 KiB from here */
+#define PLATFORM_PIT_PIN               2
+
+/* INTA# to INTD# (pin 0 to 3) of a PCI device are lines 10 and 11. */
+#define PLATFORM_PCI_DEVICE_COUNT      2
+#define PLATFORM_PCI_LINE(device, pin) (10 + ((device) + (pin)) % 2)
 
 enum platform_line {
 	PLATFORM_LINE_PIT = 0,
@@ -98,6 +105,10 @@ struct platform_devices {
 	struct rtc_state rtc;
 	struct acpi_pm_state pm;
 	struct i8042_state i8042;
+	u32 pci_address;  /* port 0xcf8 */
+	u32 console_work; /* 1: virtio_console_run() has more to do */
+	struct pci_function bridge;
+	struct virtio_console console;
 };
 
 struct platform {

@@ -223,7 +223,7 @@ static u32 lines_of(const struct platform_devices *devices)
 		lines |= 1U << PLATFORM_LINE_RTC;
 	if (acpi_pm_interrupt(&devices->pm))
 		lines |= 1U << PLATFORM_LINE_SCI;
-	return lines;
+	return lines | platform_pci_lines(devices);
 }
 
 static void drive_lines(struct platform_devices *devices)
@@ -266,6 +266,8 @@ static void update_due(struct platform *platform)
 				  acpi_pm_next_event_ns(&devices->pm)));
 	u64 before = platform->due_ns;
 
+	if (devices->console_work)
+		due = devices->now_ns;
 	__atomic_store_n(&platform->due_ns, due, __ATOMIC_RELAXED);
 	if (due < before && platform->lapic_count)
 		kick(platform, 0);
@@ -275,6 +277,7 @@ void platform_settle(struct platform *platform)
 {
 	drive_lines(&platform->devices);
 	send_entries(platform);
+	platform_pci_send_messages(platform);
 	update_pic_interrupt(platform);
 	update_due(platform);
 }

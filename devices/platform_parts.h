@@ -36,6 +36,45 @@ void platform_note_unclaimed(struct platform *platform,
 			     const struct platform_access *access,
 			     const char *what, u64 address);
 
+/* --- PCI (platform_pci.c) ------------------------------------------------- */
+
+/* Part of a device's registers, and what is written there. */
+struct platform_piece {
+	u32 offset;
+	u32 bytes;
+	u32 value;
+};
+
+void platform_pci_reset(struct platform_devices *devices);
+
+/* Ports 0xcf8, and 0xcfc plus an offset of 0 to 3. */
+u32 platform_pci_address(const struct platform *platform);
+void platform_pci_set_address(struct platform *platform, u32 value);
+u32 platform_pci_config_read(struct platform *platform, u32 offset, u32 bytes);
+void platform_pci_config_write(struct platform *platform, u32 offset, u32 bytes,
+			       u32 value);
+
+/* The notification port, wherever its BAR puts it. */
+bool platform_pci_claims_port(struct platform *platform, u16 port);
+void platform_pci_notify(struct platform *platform);
+
+/* Memory BARs. */
+enum platform_mmio platform_pci_read(struct platform *platform, u64 address,
+				     u64 *value);
+enum platform_mmio platform_pci_write(struct platform *platform, u64 address,
+				      u32 bytes, u64 value);
+
+/* MSI-X messages that are due; lines that are asserted. */
+void platform_pci_send_messages(struct platform *platform);
+u32 platform_pci_lines(const struct platform_devices *devices);
+
+/* The virtio console: work on its queues; input for one of its ports. */
+void platform_run_console(struct platform *platform);
+u64 platform_receive_console(struct platform *platform, u32 port,
+			     const u8 *bytes, u64 count);
+
+/* --- Small things --------------------------------------------------------- */
+
 /* All ones in as many bytes (1 to 8) as are asked for. */
 static inline u64 platform_all_ones(u32 bytes)
 {

@@ -21,7 +21,9 @@
 #define DEBUG_EXIT_PORT 0xf4
 #define COM1_PORT       0x3f8
 #define ELCR_PORT       0x4d0
+#define PCI_ADDRESS     0xcf8 /* 32 bits at once; else others live there */
 #define RESET_PORT      0xcf9
+#define PCI_DATA        0xcfc
 
 #define PORT92_RESET    BIT(0)
 #define PORT92_A20      BIT(1) /* address line 20 is always on */
@@ -164,19 +166,22 @@ static enum answer write_byte(struct platform *platform, u16 port, u8 value)
 
 /* --- Registers that see an access whole ----------------------------------- */
 
-static bool is_whole(u16 port)
+static bool is_whole(struct platform *platform, u16 port, u32 bytes)
 {
 	switch (port) {
+	case PCI_ADDRESS:
+		return bytes == 4;
 	case POST_PORT:
+	case PCI_DATA ... PCI_DATA + 3:
 	case DEBUG_EXIT_PORT ... DEBUG_EXIT_PORT + 3:
 	case PLATFORM_PM_PORT ... PLATFORM_PM_PORT + ACPI_PM_PORTS - 1:
 		return true;
 	default:
-		return false;
+		return platform_pci_claims_port(platform, port);
 	}
 }
 
-static u32 read_whole(struct platform *platform, u16 port)
+static u32 read_whole(struct platform *platform, u16 port, u32 bytes)
 {
 	switch (port) {
 	case DEBUG_EXIT_PORT ... DEBUG_EXIT_PORT + 3:
@@ -185,6 +190,11 @@ static u32 read_whole(struct platform *platform, u16 port)
 		return acpi_pm_read(&platform->devices.pm,
 				    port - PLATFORM_PM_PORT,
 				    platform->devices.now_ns);
+	case PCI_ADDRESS:
+		return platform_pci_address(platform);
+	case PCI_DATA ... PCI_DATA + 3:
+		return platform_pci_config_read(platform, port - PCI_DATA,
+						bytes);
 	default:
 		return ~0U;
 	}
@@ -205,7 +215,17 @@ static void write_whole(struct platform *platform,
 				  value) == ACPI_PM_POWER_OFF)
 			end(platform, PLATFORM_POWER_OFF, 0);
 		break;
+	case PCI_ADDRESS:
+		platform_pci_set_address(platform, value);
+		break;
+	case PCI_DATA ... PCI_DATA + 3:
+		platform_pci_config_write(platform, port - PCI_DATA,
+					  access->bytes, value);
+		break;
+	case POST_PORT:
+		break;
 	default:
+		platform_pci_notify(platform);
 		break;
 	}
 }
@@ -265,8 +285,9 @@ u32 platform_port_read(struct platform *platform,
 	CHECK(access->bytes == 1 || access->bytes == 2 || access->bytes == 4);
 	spin_lock(&platform->lock);
 	platform_advance(platform, access->now_ns);
-	value = is_whole(port) ? read_whole(platform, port)
-			       : read_bytes(platform, access, port);
+	value = is_whole(platform, port, access->bytes)
+		    ? read_whole(platform, port, access->bytes)
+		    : read_bytes(platform, access, port);
 	platform_settle(platform);
 	spin_unlock(&platform->lock);
 	return value & (u32)platform_all_ones(access->bytes);
@@ -280,7 +301,7 @@ void platform_port_write(struct platform *platform,
 	value &= (u32)platform_all_ones(access->bytes);
 	spin_lock(&platform->lock);
 	platform_advance(platform, access->now_ns);
-	if (is_whole(port))
+	if (is_whole(platform, port, access->bytes))
 		write_whole(platform, access, port, value);
 	else
 		write_bytes(platform, access, port, value);

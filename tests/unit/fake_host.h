@@ -16,8 +16,8 @@
 
 static struct fake_host {
 	u8 ram[FAKE_RAM_BYTES];
-	char console[2][FAKE_CONSOLE_BYTES];
-	u64 console_count[2];
+	char console[PLATFORM_CONSOLE_COUNT][FAKE_CONSOLE_BYTES];
+	u64 console_count[PLATFORM_CONSOLE_COUNT];
 	u32 console_full; /* 1: takes nothing */
 	u32 kicks[PLATFORM_VCPU_MAX];
 	u32 end_count;
