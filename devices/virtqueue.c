@@ -18,7 +18,7 @@
 
 #define USED_INDEX         2 /* offsets in the used ring */
 #define USED_RING          4
-#define USED_ELEMENT_BYTES 8
+#define USED_ELEMENT_BYTES 8ULL
 
 struct descriptor {
 	u64 address;
