@@ -35,7 +35,11 @@ for module in (check_c, check_purity, check_layers, check_style, check_text,
 
 def examine(name, source_tree):
     start = time.monotonic()
-    findings = list((CHECKS | ON_REQUEST)[name](source_tree))
+    try:
+        findings = list((CHECKS | ON_REQUEST)[name](source_tree))
+    except Exception as error:
+        # The other checks shall still speak.
+        findings = [f"the check itself broke: {error!r}"]
     return findings, time.monotonic() - start
 
 

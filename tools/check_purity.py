@@ -44,6 +44,10 @@ FUNCTION = re.compile(r"^[0-9a-f]+ <(.+)>:$")
 
 def check_purity(tree):
     pure = objects(tree, "PURE")
+    missing = [path for path in pure + objects(tree, "HARD", "ASM")
+               if not tree.exists(path)]
+    if missing:
+        return [f"{path}: is not there; run make first" for path in missing]
     findings = list(check_undefined(tree, pure))
     for path in pure:
         findings += check_instructions(tree, path, machine_reason)

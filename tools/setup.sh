@@ -112,10 +112,10 @@ main() {
 		return 1
 	fi
 
-	echo "setup: installing ${missing[*]}" >&2
+	echo "setup: installing ${missing[*]} (this may take minutes)" >&2
 	log=$(mktemp)
+	trap "rm -f '$log'" EXIT
 	if install "${missing[@]}" >"$log" 2>&1 </dev/null; then
-		rm -f "$log"
 		mapfile -t missing < <(missing_packages "$group")
 		[ ${#missing[@]} -eq 0 ] && return 0
 		echo "setup: installed, yet not found: what tools/setup.sh" \
@@ -123,7 +123,6 @@ main() {
 		return 1
 	else
 		tail -n 20 "$log" >&2
-		rm -f "$log"
 		echo "setup: apt-get failed (see above); please install:" \
 			"${missing[*]}" >&2
 		return 1

@@ -113,7 +113,8 @@ class Setup(unittest.TestCase):
         self.lose("nasm")
         done = self.run_setup()
         self.assertEqual((done.returncode, done.stderr),
-                         (0, "setup: installing nasm\n"))
+                         (0, "setup: installing nasm "
+                          "(this may take minutes)\n"))
         self.assertIn(" update", self.all_calls()[0])
         self.assertRegex(self.all_calls()[1], r" install .*\bnasm$")
         self.assertEqual(self.run_setup().stderr, "")

@@ -287,6 +287,12 @@ class Checks(unittest.TestCase):
         self.assertEqual(len(found), 1, found)
         self.assertRegex(found[0], r"umbra\.elf: \d+ bytes stripped")
 
+    def test_objects_that_were_not_built_are_missed(self):
+        with tempfile.TemporaryDirectory() as folder:
+            found = list(check.CHECKS["purity"](plant(folder, {})))
+        self.assertIn("build/image/mm/page.o: is not there; run make first",
+                      found)
+
     def test_finding_is_not_forgotten_by_the_second_run(self):
         """The slow checks remember clean files only."""
         with tempfile.TemporaryDirectory() as folder:
