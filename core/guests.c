@@ -8,6 +8,7 @@
 #include "arch/x86/vmx/vcpu.h"
 #include "arch/x86/vmx/vmx_cpu.h"
 #include "core/console.h"
+#include "core/loopback.h"
 #include "core/machine.h"
 #include "core/monitor.h"
 #include "core/sched.h"
@@ -29,7 +30,7 @@
 
 static struct vm *vms[GUESTS_MAX];
 static u32 vm_count;
-static u32 alive_count;   /* VMs with vCPUs that may still run; atomic */
+static u32 alive_count;   /* VMs that have not been reaped */
 static u32 first_failure; /* the status of the first guest that was not OK */
 static struct guest_plans plans;
 static struct guest_load load;
@@ -277,6 +278,8 @@ static enum err fill_vm(struct vm *vm, const struct guest_plan *plan,
 		err = make_platform(vm, &load.map, plan->cpus);
 	if (err == OK)
 		err = make_vcpus(vm, plan->cpus);
+	if (err == OK)
+		err = loopback_start(vm, plan, &load.map);
 	return err;
 }
 
@@ -323,7 +326,7 @@ static void start_guest(const struct guest_plan *plan,
 		 vm->vcpu_count == 1 ? "" : "s");
 	vm->live_vcpus = vm->vcpu_count;
 	vm->state = VM_RUNNING;
-	__atomic_fetch_add(&alive_count, 1, __ATOMIC_SEQ_CST);
+	alive_count++;
 	console_set_plain_input(CONSOLE_GUEST(0));
 }
 
@@ -373,18 +376,33 @@ static const char *end_text(const struct vm *vm)
 
 void guests_vcpu_gone(struct vcpu *vcpu)
 {
-	struct vm *vm = vcpu->vm;
+	__atomic_sub_fetch(&vcpu->vm->live_vcpus, 1, __ATOMIC_SEQ_CST);
+}
+
+static void reap(struct vm *vm)
+{
 	u32 status;
 
-	if (__atomic_sub_fetch(&vm->live_vcpus, 1, __ATOMIC_SEQ_CST))
-		return;
+	loopback_vm_ended(vm);
 	status = status_of(vm);
 	log_info("guest %s has ended: it %s; status %u", vm->name, end_text(vm),
 		 status);
 	if (status && !first_failure)
 		first_failure = status;
-	if (!__atomic_sub_fetch(&alive_count, 1, __ATOMIC_SEQ_CST))
+	vm->reaped = true;
+	if (!--alive_count)
 		all_have_ended();
+}
+
+void guests_reap(void)
+{
+	for (u32 i = 0; i < vm_count; i++) {
+		struct vm *vm = vms[i];
+
+		if (!vm->reaped &&
+		    !__atomic_load_n(&vm->live_vcpus, __ATOMIC_SEQ_CST))
+			reap(vm);
+	}
 }
 
 void guests_start(const struct boot_info *boot)

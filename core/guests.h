@@ -21,6 +21,12 @@ void guests_start(const struct boot_info *boot);
 /* The scheduler has let go of a vCPU whose VM has ended. Any CPU. */
 void guests_vcpu_gone(struct vcpu *vcpu);
 
+/*
+ * Says the end of VMs whose vCPUs are all gone, and leaves the machine after
+ * the last one if the command line says so. The first CPU's loop.
+ */
+void guests_reap(void);
+
 /* Bytes typed for the console of guest `index`; dropped if there is none. */
 void guests_console_input(u32 index, const u8 *bytes, size_t count);
 

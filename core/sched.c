@@ -10,6 +10,7 @@
 #include "arch/x86/vmx/vmx_cpu.h"
 #include "core/console.h"
 #include "core/guests.h"
+#include "core/loopback.h"
 #include "lib/check.h"
 #include "lib/spinlock.h"
 
@@ -78,7 +79,8 @@ static void interrupt_cpu(u32 index)
 
 static bool may_run_on(const struct vcpu *vcpu, u32 cpu)
 {
-	return vcpu->schedule.cpu == NO_CPU || vcpu->schedule.cpu == cpu;
+	return !vm_is_paused(vcpu->vm) &&
+	       (vcpu->schedule.cpu == NO_CPU || vcpu->schedule.cpu == cpu);
 }
 
 /* A CPU that idles and may run this vCPU, else NO_CPU. */
@@ -134,16 +136,22 @@ void vcpu_kick(struct vcpu *vcpu)
 	spin_lock(&lock);
 	switch ((enum schedule_state)vcpu->schedule.state) {
 	case SCHEDULE_BLOCKED:
+	case SCHEDULE_READY: /* its VM may have been resumed just now */
 		make_ready(vcpu);
 		break;
 	case SCHEDULE_RUNNING:
 		interrupt_cpu(vcpu->schedule.cpu);
 		break;
-	case SCHEDULE_READY:
 	case SCHEDULE_GONE:
 		break;
 	}
 	spin_unlock(&lock);
+}
+
+bool vcpu_is_running(const struct vcpu *vcpu)
+{
+	return __atomic_load_n(&vcpu->schedule.state, __ATOMIC_SEQ_CST) ==
+	       SCHEDULE_RUNNING;
 }
 
 void sched_add(struct vcpu *vcpu)
@@ -196,6 +204,8 @@ static u64 next_look(u32 cpu, u64 now)
 			due = v->schedule.wake_tsc;
 		until = due < until ? due : until;
 	}
+	if (cpu == 0 && loopback_next_tsc() < until)
+		until = loopback_next_tsc();
 	if (cpu == 0 && !console_has_interrupt() &&
 	    until > now + tsc_from_ns(INPUT_POLL_NS))
 		until = now + tsc_from_ns(INPUT_POLL_NS);
@@ -226,22 +236,27 @@ static struct vcpu *pick(struct worker *worker, u64 *until)
 	return vcpu;
 }
 
-/* Makes this vCPU the loaded one; the one before becomes anybody's. */
+/* The loaded vCPU becomes anybody's: whoever idles may take it now. */
+static void release(struct worker *worker)
+{
+	struct vcpu *vcpu = worker->loaded;
+
+	if (!vcpu)
+		return;
+	vcpu_unload(vcpu);
+	worker->loaded = NULL;
+	spin_lock(&lock);
+	vcpu->schedule.cpu = NO_CPU;
+	if (vcpu->schedule.state == SCHEDULE_READY)
+		make_ready(vcpu);
+	spin_unlock(&lock);
+}
+
 static void load(struct worker *worker, struct vcpu *vcpu)
 {
-	struct vcpu *old = worker->loaded;
-
-	if (old == vcpu)
+	if (worker->loaded == vcpu)
 		return;
-	if (old) {
-		vcpu_unload(old);
-		spin_lock(&lock);
-		old->schedule.cpu = NO_CPU;
-		/* Whoever idles may take it now. */
-		if (old->schedule.state == SCHEDULE_READY)
-			make_ready(old);
-		spin_unlock(&lock);
-	}
+	release(worker);
 	vcpu_load(vcpu);
 	worker->loaded = vcpu;
 }
@@ -268,6 +283,7 @@ static void put_back(struct worker *worker, struct vcpu *vcpu,
 	vcpu->schedule.used += ran;
 	switch (stop) {
 	case VCPU_STOP_PREEMPTED:
+	case VCPU_STOP_PAUSED:
 		vcpu->schedule.state = SCHEDULE_READY;
 		break;
 	case VCPU_STOP_IDLE:
@@ -295,6 +311,13 @@ static void idle(struct worker *worker, u64 until)
 		apic_timer_stop();
 }
 
+/* There is something for serve() to see. */
+static void poke_first_cpu(void)
+{
+	__atomic_store_n(&workers[0].poked, 1, __ATOMIC_RELEASE);
+	interrupt_cpu(0);
+}
+
 static void run(struct worker *worker, struct vcpu *vcpu, u64 until)
 {
 	u64 start;
@@ -304,8 +327,23 @@ static void run(struct worker *worker, struct vcpu *vcpu, u64 until)
 	start = insn_rdtsc();
 	stop = vcpu_run(vcpu, until);
 	put_back(worker, vcpu, stop, insn_rdtsc() - start);
-	if (stop == VCPU_STOP_ENDED)
+	if (stop == VCPU_STOP_ENDED) {
 		guests_vcpu_gone(vcpu);
+		poke_first_cpu();
+	}
+}
+
+/* The first CPU's work besides running guests, a piece at a time. */
+static void serve(struct worker *worker)
+{
+	console_poll_input();
+	guests_reap();
+	if (loopback_next_tsc() > insn_rdtsc())
+		return;
+	/* It may take a while: let another CPU run our guest meanwhile. */
+	if (cpu_count > 1)
+		release(worker);
+	loopback_step();
 }
 
 void sched_run(void)
@@ -321,7 +359,7 @@ void sched_run(void)
 		u64 until;
 
 		if (first)
-			console_poll_input();
+			serve(worker);
 		vcpu = pick(worker, &until);
 		if (vcpu)
 			run(worker, vcpu, until);

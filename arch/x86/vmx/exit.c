@@ -2,6 +2,7 @@
 /* Reading a VM exit and finding its handler. */
 #include "arch/x86/vmx/exit.h"
 #include "arch/x86/vmx/vcpu_events.h"
+#include "arch/x86/vmx/vcpu_sync.h"
 #include "arch/x86/vmx/vmx_insn.h"
 
 /* What else an exit reason leaves to be read. */
@@ -68,6 +69,8 @@ static const struct exit_entry entries[EXIT_REASON_COUNT] = {
     [EXIT_PREEMPTION_TIMER] = {on_preemption_timer, "preemption timer", 0},
     [EXIT_INVVPID] = {on_undefined, "INVVPID", 0},
     [EXIT_WBINVD] = {on_invd, "WBINVD", 0},
+    [EXIT_PML_FULL] = {on_pml_full, "page-modification log full",
+		       READS_QUALIFICATION},
     [EXIT_XSETBV] = {on_xsetbv, "XSETBV", 0},
 };
 

@@ -11,6 +11,7 @@
 #include "arch/x86/vmx/exit.h"
 #include "arch/x86/vmx/msr_bitmap.h"
 #include "arch/x86/vmx/vcpu_events.h"
+#include "arch/x86/vmx/vcpu_sync.h"
 #include "arch/x86/vmx/vmx_cpu.h"
 #include "arch/x86/vmx/vmx_insn.h"
 #include "lib/log.h"
@@ -18,6 +19,7 @@
 #include "lib/x86.h"
 #include "mm/frame_alloc.h"
 #include "mm/phys.h"
+#include "pml/pml.h"
 
 /* enter.asm */
 enum vmx_outcome vmx_enter(struct vcpu_registers *registers, u64 launched);
@@ -33,6 +35,7 @@ enum storage_page {
 	STORAGE_MSR_BITMAP,
 	STORAGE_VMCS,
 	STORAGE_FPU,
+	STORAGE_PML,
 	STORAGE_LAPIC, /* two pages */
 	STORAGE_END = STORAGE_LAPIC + 2,
 };
@@ -44,6 +47,13 @@ _Static_assert(STORAGE_END *PAGE_4K <= PAGE_4K << FRAME_32K, "the block");
 #define FPU_MXCSR_AT    24
 
 #define VMCS_LINK_NONE  UINT64_MAX
+
+/*
+ * The longest stay while another CPU may want this vCPU out (vm_sync). An IPI
+ * does that at once on a CPU; Bochs 2.7 does not exit for it while the guest's
+ * RFLAGS.IF is 0.
+ */
+#define STAY_TRACKED_NS 1000000
 
 /* The shortest stay in a guest; in ticks for where the TSC is slow. */
 #define STAY_NS         1000
@@ -107,6 +117,7 @@ enum err vcpu_create(struct vm *vm, u32 index, struct vcpu **result)
 	vcpu->vmcs = hpa_add(block, STORAGE_VMCS * PAGE_4K);
 	vcpu->fpu = phys_ptr(hpa_add(block, STORAGE_FPU * PAGE_4K));
 	vcpu->lapic = phys_ptr(hpa_add(block, STORAGE_LAPIC * PAGE_4K));
+	vcpu->pml_page = hpa_add(block, PAGE_4K * STORAGE_PML);
 	vcpu->activity = index ? VCPU_WAIT_FOR_SIPI : VCPU_ACTIVE;
 	vcpu->attention = 1;
 	vcpu->xcr0 = XCR0_X87;
@@ -135,6 +146,10 @@ static void write_controls(const struct vcpu *vcpu)
 	vmcs_write(VMCS_TSC_OFFSET, vcpu->vm->tsc_offset);
 	if (vmx_capability.has_vpid)
 		vmcs_write(VMCS_VPID, vcpu->vpid);
+	if (vmx_capability.has_pml) {
+		vmcs_write(VMCS_PML_ADDRESS, hpa_raw(vcpu->pml_page));
+		vmcs_write(VMCS_PML_INDEX, PML_INDEX_EMPTY);
+	}
 }
 
 /* Fields that are 0 for as long as the VMCS lives. */
@@ -280,6 +295,9 @@ static void arm_timer(const struct vcpu *vcpu, u64 until_tsc)
 	u64 soonest = now + tsc_from_ns(STAY_NS) + STAY_TICKS;
 	u64 ticks;
 
+	if (vcpu->vm->track.mode != TRACK_OFF && cpu_count > 1 &&
+	    deadline > now + tsc_from_ns(STAY_TRACKED_NS))
+		deadline = now + tsc_from_ns(STAY_TRACKED_NS);
 	if (deadline < soonest)
 		deadline = soonest;
 	if (!vmx_capability.has_preemption_timer) {
@@ -332,19 +350,14 @@ static void skip_instruction(u64 length)
 		vcpu_events_single_step();
 }
 
-enum vcpu_stop vcpu_run(struct vcpu *vcpu, u64 until_tsc)
+static enum vcpu_stop run_until_stopped(struct vcpu *vcpu, u64 until_tsc)
 {
-	for (;;) {
-		if (unlikely(vcpu->attention)) {
-			enum vcpu_look look = vcpu_events_look(vcpu, until_tsc);
+	enum vcpu_stop stop;
 
-			if (look == VCPU_LOOK_IDLE)
-				return VCPU_STOP_IDLE;
-			if (look == VCPU_LOOK_ENDED)
-				return VCPU_STOP_ENDED;
-			if (look == VCPU_LOOK_PREEMPTED)
-				return VCPU_STOP_PREEMPTED;
-		}
+	for (;;) {
+		if (unlikely(vcpu->attention) &&
+		    vcpu_events_look(vcpu, until_tsc, &stop) == VCPU_LOOK_STOP)
+			return stop;
 		switch (step(vcpu, until_tsc)) {
 		case ACTION_RESUME:
 			break;
@@ -359,6 +372,18 @@ enum vcpu_stop vcpu_run(struct vcpu *vcpu, u64 until_tsc)
 			return VCPU_STOP_ENDED;
 		}
 	}
+}
+
+enum vcpu_stop vcpu_run(struct vcpu *vcpu, u64 until_tsc)
+{
+	enum vcpu_stop stop;
+
+	/* Much may have happened since it ran last. */
+	vcpu->attention = 1;
+	stop = run_until_stopped(vcpu, until_tsc);
+	/* Whoever does not run has nothing in its PML page: see vm_sync. */
+	vcpu_sync_drain(vcpu);
+	return stop;
 }
 
 u64 vcpu_wake_tsc(const struct vcpu *vcpu)

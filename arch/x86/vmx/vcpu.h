@@ -42,6 +42,7 @@ enum vcpu_activity {
 enum vcpu_stop {
 	VCPU_STOP_PREEMPTED, /* its time is over, or somebody asked */
 	VCPU_STOP_IDLE,      /* halted; see vcpu_wake_tsc */
+	VCPU_STOP_PAUSED,    /* its VM is paused */
 	VCPU_STOP_ENDED,     /* the VM has ended */
 };
 
@@ -66,6 +67,9 @@ struct vcpu {
 	bool initialised; /* the VMCS has its first contents */
 	bool launched;    /* its launch state */
 	hpa_t vmcs;
+	hpa_t pml_page;
+	bool pml_on;         /* in the VMCS */
+	u64 sync_generation; /* of the VM when it last entered; see vm_sync */
 
 	/*
 	 * Somebody wants this vCPU to look before it enters the guest: set by
@@ -149,7 +153,10 @@ void vcpu_raise_with_code(struct vcpu *vcpu, u32 vector, u32 error_code);
  */
 COLD void vcpu_fail(struct vcpu *vcpu, const char *format, ...) PRINTF(2, 3);
 
-/* Seam, core/sched.c: the calling CPU should give up its vCPU soon. */
+/* Seam, core/sched.c: whether some CPU is in vcpu_run for it. */
+bool vcpu_is_running(const struct vcpu *vcpu);
+
+/* Seam, core/sched.c: the calling CPU shouldgive up its vCPU soon. */
 bool vcpu_should_stop(void);
 
 /* Seam, core/sched.c: wakes the vCPU, or interrupts the CPU it runs on. */

@@ -5,6 +5,7 @@
 #include "arch/x86/vmx/controls.h"
 #include "arch/x86/vmx/exit.h"
 #include "arch/x86/vmx/vcpu.h"
+#include "arch/x86/vmx/vcpu_sync.h"
 #include "arch/x86/vmx/vmx_insn.h"
 #include "lib/log.h"
 #include "lib/x86.h"
@@ -248,26 +249,38 @@ static void run_timers(struct vcpu *vcpu)
 	    vm_tsc_at(vm, platform_next_event_ns(&vm->platform, vcpu->index));
 }
 
-enum vcpu_look vcpu_events_look(struct vcpu *vcpu, u64 until_tsc)
+/* Whether the vCPU must not go into the guest now, whatever is pending. */
+static bool must_stop(const struct vcpu *vcpu, u64 until_tsc,
+		      enum vcpu_stop *stop)
 {
-	bool busy;
+	if (vm_has_ended(vcpu->vm))
+		*stop = VCPU_STOP_ENDED;
+	else if (vm_is_paused(vcpu->vm))
+		*stop = VCPU_STOP_PAUSED;
+	else if (vcpu->activity != VCPU_ACTIVE)
+		*stop = VCPU_STOP_IDLE;
+	else if (vcpu_should_stop() || insn_rdtsc() >= until_tsc)
+		*stop = VCPU_STOP_PREEMPTED;
+	else
+		return false;
+	return true;
+}
+
+enum vcpu_look vcpu_events_look(struct vcpu *vcpu, u64 until_tsc,
+				enum vcpu_stop *stop)
+{
+	bool busy = false;
 
 	__atomic_store_n(&vcpu->attention, 0, __ATOMIC_SEQ_CST);
+	vcpu_sync(vcpu);
 	take_init_and_sipi(vcpu);
 	run_timers(vcpu);
-	if (vm_has_ended(vcpu->vm))
-		return VCPU_LOOK_ENDED;
-	if (vcpu->activity == VCPU_WAIT_FOR_SIPI)
-		return VCPU_LOOK_IDLE;
-	busy = choose_event(vcpu);
+	if (vcpu->activity != VCPU_WAIT_FOR_SIPI)
+		busy = choose_event(vcpu);
 	if (busy)
 		vcpu->activity = VCPU_ACTIVE;
-	if (vcpu->activity == VCPU_HALTED)
-		return VCPU_LOOK_IDLE;
-	if (vcpu_should_stop() || insn_rdtsc() >= until_tsc) {
-		vcpu->attention = 1;
-		return VCPU_LOOK_PREEMPTED;
-	}
+	if (must_stop(vcpu, until_tsc, stop))
+		return VCPU_LOOK_STOP;
 	if (busy)
 		inject(vcpu);
 	return VCPU_LOOK_ENTER;

@@ -6,22 +6,20 @@
 #ifndef ARCH_X86_VMX_VCPU_EVENTS_H
 #define ARCH_X86_VMX_VCPU_EVENTS_H
 
+#include "arch/x86/vmx/vcpu.h"
 #include "lib/types.h"
-
-struct vcpu;
 
 enum vcpu_look {
 	VCPU_LOOK_ENTER, /* go into the guest */
-	VCPU_LOOK_IDLE,
-	VCPU_LOOK_ENDED,
-	VCPU_LOOK_PREEMPTED,
+	VCPU_LOOK_STOP,  /* do not, for the reason in *stop */
 };
 
 /*
  * Looks at everything that may have changed for this vCPU, prepares the next
  * entry, and clears `attention`.
  */
-enum vcpu_look vcpu_events_look(struct vcpu *vcpu, u64 until_tsc);
+enum vcpu_look vcpu_events_look(struct vcpu *vcpu, u64 until_tsc,
+				enum vcpu_stop *stop);
 
 /*
  * The exit that has just happened interrupted the delivery of an event, as

@@ -8,6 +8,7 @@
 #ifndef ARCH_X86_VMX_VM_H
 #define ARCH_X86_VMX_VM_H
 
+#include "arch/x86/cpu/cpu.h"
 #include "arch/x86/ept/ept.h"
 #include "arch/x86/vmx/guest_cpuid.h"
 #include "devices/platform.h"
@@ -43,11 +44,20 @@ struct vm {
 	struct track track;
 	struct platform platform;
 	struct guest_cpuid cpuid;
-	u64 tsc_offset;   /* guest TSC = TSC + this; starts near 0 */
-	u64 xcr0_allowed; /* what XSETBV may switch on */
+	u64 tsc_offset; /* guest TSC = TSC + this; starts near 0 */
+
+	/*
+	 * Counts vm_sync() calls. A vCPU does not enter the guest, and a CPU
+	 * does not keep translations of it, with an older number than this.
+	 */
+	u64 sync_generation;
+	u64 flushed_generation[CPU_MAX]; /* each written by its CPU only */
+	u32 paused;                      /* atomic: no vCPU enters the guest */
+	u64 xcr0_allowed;                /* what XSETBV may switch on */
 	struct vcpu *vcpus[PLATFORM_VCPU_MAX];
 	u32 vcpu_count;
 	u32 live_vcpus;    /* that may still run; atomic */
+	bool reaped;       /* its end has been said */
 	u32 faulting_msrs; /* how many accesses have been logged */
 };
 
@@ -56,6 +66,26 @@ struct vm {
  * their next exit. Any CPU.
  */
 void vm_end(struct vm *vm, enum vm_end end, u32 value);
+
+/*
+ * Brings every vCPU of the VM out of the guest once, at once: each drains its
+ * PML page, drops cached EPT translations and takes over new settings before
+ * it enters again. When this returns, all that has happened, or will happen
+ * before the vCPU's next entry. Not from a handler: it waits for other CPUs.
+ */
+void vm_sync(struct vm *vm);
+
+/*
+ * Stops all vCPUs: when this returns, none is in the guest or in a handler,
+ * and what they have written is in the dirty log. Not from a handler.
+ */
+void vm_pause(struct vm *vm);
+void vm_resume(struct vm *vm);
+
+static inline bool vm_is_paused(const struct vm *vm)
+{
+	return __atomic_load_n(&vm->paused, __ATOMIC_ACQUIRE);
+}
 
 static inline bool vm_has_ended(const struct vm *vm)
 {

@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: MIT */
+/* PML pages, flushes and pauses: vCPUs keeping up with their VM. */
+#include "arch/x86/vmx/vcpu_sync.h"
+#include "arch/x86/cpu/cpu.h"
+#include "arch/x86/vmx/controls.h"
+#include "arch/x86/vmx/vm.h"
+#include "arch/x86/vmx/vmx_cpu.h"
+#include "arch/x86/vmx/vmx_insn.h"
+#include "mm/phys.h"
+#include "pml/pml.h"
+
+#define PML_NMI_UNBLOCKING BIT(12)
+
+void vcpu_sync_drain(struct vcpu *vcpu)
+{
+	u16 index;
+
+	if (!vcpu->pml_on)
+		return;
+	index = (u16)vmcs_read(VMCS_PML_INDEX);
+	if (index == PML_INDEX_EMPTY)
+		return;
+	pml_drain(phys_ptr(vcpu->pml_page), index, &vcpu->vm->memory.log);
+	vmcs_write(VMCS_PML_INDEX, PML_INDEX_EMPTY);
+}
+
+static void set_pml(struct vcpu *vcpu, bool on)
+{
+	u64 controls = vmcs_read(VMCS_SECONDARY_CONTROLS);
+
+	vmcs_write(VMCS_SECONDARY_CONTROLS,
+		   on ? controls | SECONDARY_PML : controls & ~SECONDARY_PML);
+	vcpu->pml_on = on;
+}
+
+void vcpu_sync(struct vcpu *vcpu)
+{
+	struct vm *vm = vcpu->vm;
+	u64 generation =
+	    __atomic_load_n(&vm->sync_generation, __ATOMIC_SEQ_CST);
+	u64 *flushed = &vm->flushed_generation[cpu_this()->index];
+
+	/* What this CPU cached of the VM may be from before the last change,
+	 * also when the vCPU itself has kept up on another CPU. */
+	if (unlikely(*flushed != generation)) {
+		vmx_flush_ept(ept_pointer(&vm->ept));
+		*flushed = generation;
+	}
+	if (likely(vcpu->sync_generation == generation))
+		return;
+	vcpu_sync_drain(vcpu);
+	if (vcpu->pml_on != track_wants_pml(&vm->track))
+		set_pml(vcpu, !vcpu->pml_on);
+	__atomic_store_n(&vcpu->sync_generation, generation, __ATOMIC_RELEASE);
+}
+
+enum exit_action on_pml_full(struct vcpu *vcpu, const struct vmx_exit *exit)
+{
+	/* The IRET that would have logged had already unblocked NMIs. */
+	if ((exit->qualification & PML_NMI_UNBLOCKING) &&
+	    !(exit->idt_vectoring & EVENT_VALID))
+		vmcs_write(VMCS_GUEST_INTERRUPTIBILITY,
+			   vmcs_read(VMCS_GUEST_INTERRUPTIBILITY) |
+			       BLOCKING_BY_NMI);
+	vcpu_sync_drain(vcpu);
+	return ACTION_RESUME;
+}
+
+/* Waits until this vCPU has kept up, or nobody runs it. */
+static void wait_for(const struct vcpu *vcpu, u64 generation)
+{
+	while (vcpu_is_running(vcpu) &&
+	       __atomic_load_n(&vcpu->sync_generation, __ATOMIC_ACQUIRE) <
+		   generation)
+		insn_pause();
+}
+
+void vm_sync(struct vm *vm)
+{
+	u64 generation =
+	    __atomic_add_fetch(&vm->sync_generation, 1, __ATOMIC_SEQ_CST);
+
+	for (u32 i = 0; i < vm->vcpu_count; i++)
+		if (vcpu_is_running(vm->vcpus[i]))
+			vcpu_kick(vm->vcpus[i]);
+	for (u32 i = 0; i < vm->vcpu_count; i++)
+		wait_for(vm->vcpus[i], generation);
+}
+
+void vm_pause(struct vm *vm)
+{
+	__atomic_store_n(&vm->paused, 1, __ATOMIC_SEQ_CST);
+	/* Kicking takes the scheduler's lock, so that it has seen `paused`:
+	 * what does not run now will not run. */
+	for (u32 i = 0; i < vm->vcpu_count; i++)
+		vcpu_kick(vm->vcpus[i]);
+	for (u32 i = 0; i < vm->vcpu_count; i++)
+		while (vcpu_is_running(vm->vcpus[i]))
+			insn_pause();
+}
+
+void vm_resume(struct vm *vm)
+{
+	__atomic_store_n(&vm->paused, 0, __ATOMIC_SEQ_CST);
+	for (u32 i = 0; i < vm->vcpu_count; i++)
+		vcpu_kick(vm->vcpus[i]);
+}
