@@ -29,6 +29,7 @@ enum schedule_state {
 struct worker {
 	struct vcpu *loaded;  /* its VMCS is current here */
 	struct vcpu *running; /* being run right now; under the lock */
+	u64 started;          /* when it began to; host TSC */
 	bool idle;            /* waits for an interrupt; under the lock */
 	bool can_run_guests;
 	u32 poked; /* atomic: leave the guest, go round the loop */
@@ -93,25 +94,32 @@ static u32 find_idle_cpu(const struct vcpu *vcpu)
 	return NO_CPU;
 }
 
-/* The CPU whose vCPU has had more time than this one and most of all. */
-static u32 find_cpu_to_preempt(const struct vcpu *vcpu)
+/* What the vCPU that this CPU runs has had by now. */
+static u64 used_by_now(const struct worker *worker, u64 now)
 {
+	return worker->running->schedule.used + (now - worker->started);
+}
+
+/* The CPU whose vCPU has had the most time, of those that may run this one. */
+static u32 find_busiest_cpu(const struct vcpu *vcpu)
+{
+	u64 now = insn_rdtsc(), most = 0;
 	u32 found = NO_CPU;
-	u64 most = vcpu->schedule.used;
 
 	for (u32 i = 0; i < cpu_count; i++) {
-		const struct vcpu *other = workers[i].running;
-
-		if (other && may_run_on(vcpu, i) &&
-		    other->schedule.used > most) {
-			most = other->schedule.used;
-			found = i;
-		}
+		if (!workers[i].running || !may_run_on(vcpu, i) ||
+		    used_by_now(&workers[i], now) < most)
+			continue;
+		most = used_by_now(&workers[i], now);
+		found = i;
 	}
 	return found;
 }
 
-/* The vCPU can run again. The lock is held. */
+/*
+ * The vCPU can run again: an idle CPU takes it, or a busy one must look at
+ * its queue, if only to limit the slice of what it runs. The lock is held.
+ */
 static void make_ready(struct vcpu *vcpu)
 {
 	u32 cpu = find_idle_cpu(vcpu);
@@ -121,12 +129,13 @@ static void make_ready(struct vcpu *vcpu)
 	/* Who slept long does not get all that time back at once. */
 	if (vcpu->schedule.used + credit < least_used)
 		vcpu->schedule.used = least_used - credit;
-	if (cpu == NO_CPU) {
-		cpu = find_cpu_to_preempt(vcpu);
-		if (cpu == NO_CPU)
-			return;
-		__atomic_store_n(&workers[cpu].poked, 1, __ATOMIC_RELEASE);
-	}
+	if (cpu == NO_CPU)
+		cpu = find_busiest_cpu(vcpu);
+	if (cpu == NO_CPU)
+		return;
+	/* Called once, it looks for itself; the next vCPU calls another. */
+	workers[cpu].idle = false;
+	__atomic_store_n(&workers[cpu].poked, 1, __ATOMIC_RELEASE);
 	interrupt_cpu(cpu);
 }
 
@@ -227,6 +236,7 @@ static struct vcpu *pick(struct worker *worker, u64 *until)
 		vcpu->schedule.state = SCHEDULE_RUNNING;
 		vcpu->schedule.cpu = cpu;
 		worker->running = vcpu;
+		worker->started = now;
 		if (vcpu->schedule.used > least_used)
 			least_used = vcpu->schedule.used;
 	}
