@@ -49,6 +49,7 @@ static void read_boot_info(u32 magic, u32 info)
 		      err_text(err));
 	options_parse(&options, boot.command_line);
 	log_set_level(options.loglevel);
+	boot_info_log(&boot);
 	machine_set_exit(options.exit);
 	console_set_mode(options.console);
 }

@@ -142,3 +142,35 @@ enum err boot_info_from_multiboot(struct boot_info *boot, u32 magic, hpa_t info,
 	}
 	return OK;
 }
+
+static const char *efi_text(enum boot_efi efi)
+{
+	switch (efi) {
+	case BOOT_EFI_32:
+		return ", 32-bit EFI";
+	case BOOT_EFI_64:
+		return ", 64-bit EFI";
+	case BOOT_EFI_NONE:
+		break;
+	}
+	return "";
+}
+
+void boot_info_log(const struct boot_info *boot)
+{
+	log_debug("boot: loader \"%s\"%s, command line \"%s\"",
+		  boot->loader_name, efi_text(boot->efi), boot->command_line);
+	for (u32 i = 0; i < boot->memory.region_count; i++) {
+		const struct region *region = &boot->memory.regions[i];
+
+		log_debug("boot: memory %#lx, %#lx bytes: %s",
+			  hpa_raw(region->base), region->bytes,
+			  region_kind_text(region->kind));
+	}
+	for (u32 i = 0; i < boot->module_count; i++) {
+		const struct boot_module *module = &boot->modules[i];
+
+		log_debug("boot: module %u at %#lx, %#lx bytes: \"%s\"", i,
+			  hpa_raw(module->base), module->bytes, module->text);
+	}
+}

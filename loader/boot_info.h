@@ -75,4 +75,7 @@ struct boot_info {
 MUST_CHECK enum err boot_info_from_multiboot(struct boot_info *boot, u32 magic,
 					     hpa_t info, hpa_t limit);
 
+/* Lists all of it, line by line, at LOG_DEBUG. */
+void boot_info_log(const struct boot_info *boot);
+
 #endif

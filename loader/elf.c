@@ -197,50 +197,60 @@ static enum err add_segment(const struct image_file *file,
 /*
  * The entry point is linear in the file, but the guest starts without paging.
  * Kernels that are linked high mean the physical place of that byte; some
- * give it themselves.
+ * give it themselves. The better match of all segments counts.
  */
-static bool find_entry(const struct elf64_program_header *program, u64 entry,
-		       u64 *physical)
-{
-	u64 linear_offset = entry - program->p_vaddr;
-	u64 physical_offset = entry - program->p_paddr;
+enum entry_match { ENTRY_NOWHERE, ENTRY_PHYSICAL, ENTRY_LINEAR };
 
-	if (linear_offset >= program->p_memsz &&
-	    physical_offset >= program->p_memsz)
-		return false;
-	*physical = linear_offset < program->p_memsz
-			? program->p_paddr + linear_offset
-			: entry;
-	return true;
+static enum entry_match match_entry(const struct elf64_program_header *program,
+				    u64 entry, u64 *physical)
+{
+	u64 offset = entry - program->p_vaddr;
+
+	if (offset < program->p_memsz) {
+		*physical = program->p_paddr + offset;
+		return ENTRY_LINEAR;
+	}
+	*physical = entry;
+	return entry - program->p_paddr < program->p_memsz ? ENTRY_PHYSICAL
+							   : ENTRY_NOWHERE;
+}
+
+/* Takes program header `i` in, if it is something to load. */
+static enum err read_segment(const struct image_file *file,
+			     const struct header *header, u32 i,
+			     struct elf_image *elf, enum entry_match *best)
+{
+	struct elf64_program_header program;
+	u64 entry;
+
+	if (!read_program_header(file, header, i, &program))
+		return damaged(file, "its program headers are cut off");
+	if (program.p_type != PT_LOAD || program.p_memsz == 0)
+		return OK;
+	enum entry_match match = match_entry(&program, header->entry, &entry);
+
+	if (match > *best) {
+		*best = match;
+		elf->entry = entry;
+	}
+	return add_segment(file, &program, elf);
 }
 
 enum err elf_parse(const struct image_file *file, struct elf_image *elf)
 {
 	struct header header = {0};
-	bool has_entry = false;
+	enum entry_match match = ENTRY_NOWHERE;
 	enum err err = read_header(file, &header);
 
-	if (err)
-		return err;
 	elf->class = header.class;
 	elf->segment_count = 0;
-	for (u32 i = 0; i < header.entry_count; i++) {
-		struct elf64_program_header program;
-
-		if (!read_program_header(file, &header, i, &program))
-			return damaged(file, "its program headers are cut off");
-		if (program.p_type != PT_LOAD || program.p_memsz == 0)
-			continue;
-		err = add_segment(file, &program, elf);
-		if (err)
-			return err;
-		if (!has_entry)
-			has_entry =
-			    find_entry(&program, header.entry, &elf->entry);
-	}
+	for (u32 i = 0; err == OK && i < header.entry_count; i++)
+		err = read_segment(file, &header, i, elf, &match);
+	if (err)
+		return err;
 	if (!elf->segment_count)
 		return damaged(file, "it has nothing to load");
-	if (!has_entry)
+	if (match == ENTRY_NOWHERE)
 		return damaged(file, "its entry point is in no segment");
 	return OK;
 }

@@ -35,7 +35,7 @@ bool elf_is(const struct image_file *file);
 /*
  * ERR_BAD_FORMAT   damaged
  * ERR_UNSUPPORTED  not an executable for x86, or too many segments
- * Each after one line in the log.
+ * Each after one line in the log; `elf` is then of no use.
  */
 MUST_CHECK enum err elf_parse(const struct image_file *file,
 			      struct elf_image *elf);

@@ -73,6 +73,12 @@ static enum err read_multiboot(struct guest_image *image,
 			  image->file.name, image->entry);
 		return ERR_BAD_FORMAT;
 	}
+	if (image->entry >= 4 * GIB) {
+		log_error("guest %s: its kernel's entry point %#lx lies above "
+			  "4G, where no multiboot kernel can start",
+			  image->file.name, image->entry);
+		return ERR_BAD_FORMAT;
+	}
 	if (header->wants_screen)
 		log_warn("guest %s: its kernel asks for a screen; it has only "
 			 "a serial console",

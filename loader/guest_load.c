@@ -71,6 +71,18 @@ static enum err explain_misfit(struct guest_load *load,
 	return ERR_NO_MEMORY;
 }
 
+static void log_plan(const struct guest_load *load)
+{
+	log_debug("guest %s: a %s kernel that begins at %#lx", load->name,
+		  guest_image_kind_text(load->image.kind), load->entry.rip);
+	for (u32 i = 0; i < load->piece_count; i++) {
+		const struct guest_piece *piece = &load->pieces[i];
+
+		log_debug("guest %s: %s at %#lx, %#lx bytes", load->name,
+			  piece->what, gpa_raw(piece->at), piece->total_bytes);
+	}
+}
+
 enum err guest_load_plan(struct guest_load *load, const struct guest_plan *plan,
 			 const struct boot_info *boot)
 {
@@ -84,7 +96,11 @@ enum err guest_load_plan(struct guest_load *load, const struct guest_plan *plan,
 	if (err)
 		return err;
 	err = plan_with(load, plan, boot, plan->memory_bytes);
-	return err == ERR_NO_MEMORY ? explain_misfit(load, plan, boot) : err;
+	if (err == ERR_NO_MEMORY)
+		return explain_misfit(load, plan, boot);
+	if (err == OK)
+		log_plan(load);
+	return err;
 }
 
 enum err guest_load_commit(const struct guest_load *load, struct guest_mem *mem)

@@ -37,6 +37,7 @@
 #define RELOCATABLE        0x234
 #define XLOADFLAGS         0x236
 #define CMDLINE_SIZE       0x238
+#define SETUP_DATA         0x250
 #define PREF_ADDRESS       0x258
 #define INIT_SIZE          0x260
 #define HEADER_END_LEAST   0x264 /* with all of the above */
@@ -296,6 +297,7 @@ static void build_boot_params(struct guest_load *load, gpa_t kernel,
 	poke(load, CODE32_START, gpa_raw(kernel), 4);
 	poke(load, RAMDISK_IMAGE, gpa_raw(initrd->at), 4);
 	poke(load, RAMDISK_SIZE, initrd->bytes, 4);
+	poke(load, SETUP_DATA, 0, 8);
 	poke(load, CMD_LINE_PTR, gpa_raw(block) + BLOCK_COMMAND_LINE, 4);
 	build_e820(load);
 }

@@ -13,8 +13,8 @@
 #include "loader/boot_reader.h"
 #include "loader/multiboot.h"
 
-/* No loader comes near; a foreign size must not keep us busy. */
-#define INFO_BYTES_MAX   (16 * MIB)
+/* No loader comes near; foreign counts must not keep us busy. */
+#define TAGS_MAX         1024
 #define MMAP_ENTRIES_MAX 1024
 
 /* A tag that has been found: bytes behind its head; `at` 0: there is none. */
@@ -139,10 +139,11 @@ static void on_tag(struct boot_reader *reader, struct tags *tags, u32 type,
 static void walk_tags(struct boot_reader *reader, struct tags *tags, u64 at,
 		      u64 end)
 {
-	while (at < end) {
+	for (u32 i = 0; at < end; i++) {
 		struct mb2_tag tag;
 
-		if (!boot_reader_copy(reader, at, &tag, sizeof(tag)) ||
+		if (i == TAGS_MAX ||
+		    !boot_reader_copy(reader, at, &tag, sizeof(tag)) ||
 		    tag.size < sizeof(tag) || tag.size > end - at) {
 			log_warn("the multiboot information makes no sense "
 				 "from %#lx on; the rest is left out",
@@ -247,8 +248,7 @@ enum err multiboot2_read(struct boot_reader *reader, u64 info_address)
 			  info_address);
 		return ERR_RANGE;
 	}
-	if (info.total_size < sizeof(info) ||
-	    info.total_size > INFO_BYTES_MAX) {
+	if (info.total_size < sizeof(info)) {
 		log_error("the multiboot information at %#lx has a size of "
 			  "%u bytes",
 			  info_address, info.total_size);

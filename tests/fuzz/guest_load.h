@@ -62,6 +62,8 @@ static void fuzz_guest_load(const uint8_t *data, size_t size)
 		    GUEST_MODULE, 1, "text of a module"};
 	if (guest_load_plan(&load, &plan, &boot) == OK) {
 		REQUIRE(load.piece_count <= GUEST_PIECES_MAX);
+		REQUIRE(load.entry.rip < 4 * GIB && load.entry.rbx < 4 * GIB &&
+			load.entry.rsi < 4 * GIB && load.entry.cr3 < 4 * GIB);
 		for (u32 i = 0; i < load.piece_count; i++)
 			check_piece(&load, i);
 	}

@@ -20,8 +20,8 @@ void log_line(enum log_level level, const char *format, ...)
 {
 	va_list args;
 
-	(void)level;
-	host_log_count++;
+	if (level != LOG_DEBUG)
+		host_log_count++;
 	va_start(args, format);
 	vsnprintf(host_last_log, sizeof(host_last_log), format, args);
 	va_end(args);

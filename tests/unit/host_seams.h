@@ -11,7 +11,7 @@
 /* The last line that was logged, without a newline. */
 extern char host_last_log[512];
 
-/* How many lines were logged; a test sets it to 0 when it wants to know. */
+/* How many lines were logged, LOG_DEBUG not counted; a test may set it. */
 extern unsigned host_log_count;
 
 #endif

@@ -78,6 +78,19 @@ static void entry_may_be_given_as_a_physical_address(void **state)
 	assert_int_equal(elf.entry, 0x201ffc);
 }
 
+static void linear_match_counts_more_than_a_physical_one(void **state)
+{
+	(void)state;
+	elf64_begin(0x100004, 2);
+	elf64_segment(0, (struct made_segment){0x100, 0xffffffff80000000,
+					       0x100000, 16, 16});
+	elf64_segment(1,
+		      (struct made_segment){0x110, 0x100000, 0x500000, 16, 16});
+	file_put(0x11f, "x", 1);
+	assert_int_equal(parse(), OK);
+	assert_int_equal(elf.entry, 0x500004);
+}
+
 static void empty_and_other_segments_are_passed_over(void **state)
 {
 	(void)state;
@@ -200,6 +213,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    TEST(both_classes_give_segments_and_entry),
 	    TEST(entry_may_be_given_as_a_physical_address),
+	    TEST(linear_match_counts_more_than_a_physical_one),
 	    TEST(empty_and_other_segments_are_passed_over),
 	    TEST(every_damage_has_its_words),
 	    TEST(more_segments_than_we_take_are_refused),

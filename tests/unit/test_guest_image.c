@@ -63,6 +63,20 @@ static void mb1_elf_is_taken_from_its_program_headers(void **state)
 	assert_int_equal(image.entry, 0x100010);
 }
 
+static void entry_above_4g_is_refused(void **state)
+{
+	(void)state;
+	make_mb1_kernel();
+	elf64_begin(4 * GIB, 1);
+	elf64_segment(0,
+		      (struct made_segment){0, 4 * GIB, 4 * GIB, 4096, 8192});
+	assert_fails(ERR_BAD_FORMAT, "above 4G");
+	elf64_begin(4 * GIB - 1, 1);
+	elf64_segment(0, (struct made_segment){0, 4 * GIB - 4096,
+					       4 * GIB - 4096, 4096, 8192});
+	assert_int_equal(read_file(), OK);
+}
+
 static void header_counts_only_where_it_may_be(void **state)
 {
 	static const struct {
@@ -380,6 +394,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup(name, reset)
 	const struct CMUnitTest tests[] = {
 	    TEST(mb1_elf_is_taken_from_its_program_headers),
+	    TEST(entry_above_4g_is_refused),
 	    TEST(header_counts_only_where_it_may_be),
 	    TEST(wrong_checksum_is_no_header),
 	    TEST(unknown_requirements_are_refused),

@@ -268,6 +268,14 @@ static void damaged_headers_have_their_words(void **state)
 	assert_said("cut off");
 }
 
+static void setup_data_of_the_file_is_not_passed_on(void **state)
+{
+	(void)state;
+	assert_int_equal(plan_changed(0x250, 0x1234, 8), OK);
+	assert_int_equal(commit_guest(), OK);
+	assert_int_equal(peek_u64(ZERO_PAGE + 0x250, 8), 0);
+}
+
 static void header_longer_than_its_place_is_cut(void **state)
 {
 	(void)state;
@@ -311,6 +319,7 @@ int main(void)
 	    cmocka_unit_test(overlong_command_line_is_refused),
 	    cmocka_unit_test(old_kernels_are_named),
 	    cmocka_unit_test(damaged_headers_have_their_words),
+	    cmocka_unit_test(setup_data_of_the_file_is_not_passed_on),
 	    cmocka_unit_test(header_longer_than_its_place_is_cut),
 	    cmocka_unit_test(zero_setup_sectors_mean_four),
 	};

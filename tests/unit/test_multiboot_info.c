@@ -541,7 +541,6 @@ static void mb2_total_size_is_checked(void **state)
 		     {7, ERR_BAD_FORMAT},
 		     {0xffffffff, ERR_RANGE},
 		     {(u32)LIMIT - INFO_AT + 1, ERR_RANGE}};
-	struct mb2_info info = {17 << 20, 0};
 
 	(void)state;
 	for (u32 i = 0; i < ARRAY_COUNT(cases); i++) {
@@ -551,10 +550,31 @@ static void mb2_total_size_is_checked(void **state)
 							  hpa(LIMIT)),
 				 cases[i].err);
 	}
-	poke(INFO_AT, &info, sizeof(info));
-	assert_int_equal(boot_info_from_multiboot(&boot, MB2_BOOT_MAGIC,
-						  hpa(INFO_AT), hpa(32 * MIB)),
-			 ERR_BAD_FORMAT);
+}
+
+static void mb2_endless_tags_are_cut(void **state)
+{
+	(void)state;
+	mmap_tag();
+	for (u32 i = 0; i < 2000; i++)
+		tag(99, "", 0);
+	tag(MB2_TAG_COMMAND_LINE, "lost", 5);
+	assert_int_equal(read_mb2(), OK);
+	assert_int_equal(host_log_count, 1);
+	assert_said("makes no sense");
+	assert_string_equal(boot.command_line, "");
+}
+
+static void everything_is_listed_for_the_developer(void **state)
+{
+	(void)state;
+	mmap_tag();
+	module_tag(MODULE_AT, MODULE_AT + 9, "guest name=a");
+	assert_int_equal(read_mb2(), OK);
+	boot_info_log(&boot);
+	assert_int_equal(host_log_count, 0);
+	assert_said("0x400000");
+	assert_said("\"guest name=a\"");
 }
 
 int main(void)
@@ -584,6 +604,8 @@ int main(void)
 	    TEST(mb2_damaged_tag_ends_the_list),
 	    TEST(mb2_texts_end_with_their_tag),
 	    TEST(mb2_total_size_is_checked),
+	    TEST(mb2_endless_tags_are_cut),
+	    TEST(everything_is_listed_for_the_developer),
 	};
 
 	return cmocka_run_group_tests_name("multiboot_info", tests, NULL, NULL);
