@@ -17,6 +17,7 @@ import time
 
 import check_c
 import check_docs
+import check_guest_writes
 import check_layers
 import check_purity
 import check_python
@@ -28,8 +29,8 @@ import tree
 #: What `make check` runs, and what is run only when it is named.
 CHECKS = {}
 ON_REQUEST = dict(check_c.ON_REQUEST)
-for module in (check_c, check_purity, check_layers, check_style, check_text,
-               check_python, check_docs, check_sdm):
+for module in (check_c, check_purity, check_layers, check_guest_writes,
+               check_style, check_text, check_python, check_docs, check_sdm):
     CHECKS.update(module.CHECKS)
 
 

@@ -126,6 +126,15 @@ FAULTS = {
          {"mm/page.c": c("#define TO_HOST(x) hpa(gpa_raw(x))\n")},
          r"turns gpa_t into hpa_t"),
     ],
+    "guest-writes": [
+        ("a pointer to any memory",
+         {"arch/x86/vmx/run.c": function("*(int *)phys_ptr(hpa(page)) = 1;\n"
+                                         "return 0;\n")},
+         r"vmx/run\.c:6: makes a pointer of an address"),
+        ("a frame of a guest",
+         {"arch/x86/vmx/run.c": function("return (int)guest_mem_frame(0);\n")},
+         r"vmx/run\.c:6: asks for a guest's frames"),
+    ],
     "guards": [
         ("a guard of another name",
          {"mm/page.h": header("PAGE_H")}, r"must be MM_PAGE_H"),
