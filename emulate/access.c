@@ -128,6 +128,13 @@ static bool is_misaligned(const struct emulation *e, u64 linear, u32 bytes)
 
 /* --- Paging and bytes ----------------------------------------------------- */
 
+static enum emulate_result bus_result(enum err err)
+{
+	if (err == OK)
+		return EMULATE_DONE;
+	return err == ERR_BUSY ? EMULATE_AGAIN : EMULATE_STOPPED;
+}
+
 static enum emulate_result translate(struct emulation *e, u64 linear,
 				     enum emulate_access access, gpa_t *result)
 {
@@ -135,10 +142,8 @@ static enum emulate_result translate(struct emulation *e, u64 linear,
 	enum err err = e->bus->translate(e->context, gva(linear), access,
 					 result, &error_code);
 
-	if (err == OK)
-		return EMULATE_DONE;
 	if (err != ERR_RANGE)
-		return EMULATE_STOPPED;
+		return bus_result(err);
 	access_fault(e, VECTOR_PF, error_code);
 	e->fault.address = linear;
 	return EMULATE_FAULT;
@@ -165,13 +170,6 @@ enum emulate_result access_map(struct emulation *e, const struct reference *r,
 	if (emulate_code_size(&e->cpu) != CODE_64)
 		linear &= ADDRESS_MASK_32;
 	return translate(e, linear, r->access, &span->parts[1]);
-}
-
-static enum emulate_result bus_result(enum err err)
-{
-	if (err == OK)
-		return EMULATE_DONE;
-	return err == ERR_BUSY ? EMULATE_AGAIN : EMULATE_STOPPED;
 }
 
 enum emulate_result access_read(struct emulation *e, const struct span *span,

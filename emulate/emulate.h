@@ -78,12 +78,13 @@ enum emulate_result {
 /*
  * What the instruction reaches of the machine. Bytes given to or taken from
  * one call lie in one page; a device sees one call per access unless its
- * register crosses a page. Everything but OK ends the step as noted.
+ * register crosses a page. ERR_BUSY ends the step with EMULATE_AGAIN, other
+ * trouble with EMULATE_STOPPED.
  */
 struct emulate_bus {
 	/*
-	 * The guest's paging, with accessed and dirty flags as `access` asks.
-	 * ERR_RANGE: #PF, with its error code in *error_code. Others: STOPPED.
+	 * The guest's paging (mm/guest_walk.h), with accessed and dirty flags
+	 * as `access` asks. ERR_RANGE: #PF, with its error code.
 	 */
 	enum err (*translate)(void *context, gva_t address,
 			      enum emulate_access access, gpa_t *result,

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A guest's own paging: from linear to guest-physical addresses, with the
+ * rights of every access and the accessed and dirty flags, as the CPU does
+ * it. For instructions that Umbra executes or completes on a guest's behalf.
+ *
+ *	none       CR0.PG=0           linear is physical
+ *	32-bit     CR4.PAE=0          2 levels, 4K and 4M (CR4.PSE) pages
+ *	PAE        CR4.PAE=1          4 pointers in registers, 2 levels
+ *	4-level    EFER.LMA=1         4K, 2M and 1G pages
+ *
+ * 5-level paging and protection keys are not offered to guests.
+ *
+ * Tables are read from guest memory anew each time: nothing is cached, and
+ * what another vCPU changes meanwhile is noticed when the flags are set. Any
+ * contents of any memory are safe to walk.
+ */
+#ifndef MM_GUEST_WALK_H
+#define MM_GUEST_WALK_H
+
+#include "lib/err.h"
+#include "mm/addr.h"
+#include "mm/guest_mem.h"
+
+/* The vCPU's registers that paging depends on. */
+struct guest_paging {
+	u64 cr0, cr3, cr4, efer, rflags;
+	u64 pdptes[4]; /* PAE: as the CPU loaded them, not as in memory */
+	u32 phys_bits; /* the guest's MAXPHYADDR, 32 to 52 */
+	u8 cpl;
+	bool has_1g_pages; /* CPUID 80000001H:EDX[26] */
+};
+
+enum guest_access {
+	GUEST_LOOK, /* no rights are checked and no flags set: for a debugger */
+	GUEST_READ,
+	GUEST_WRITE,
+	GUEST_FETCH,
+	/* By the CPU itself, as supervisor whatever the CPL: descriptors. */
+	GUEST_SYSTEM_READ,
+	GUEST_SYSTEM_WRITE,
+};
+
+/* The bits of a #PF's error code. */
+#define PF_PRESENT  BIT(0) /* a right was missing, not the page */
+#define PF_WRITE    BIT(1)
+#define PF_USER     BIT(2)
+#define PF_RESERVED BIT(3)
+#define PF_FETCH    BIT(4)
+
+struct guest_page {
+	gpa_t address;  /* what the linear address means */
+	u64 page_bytes; /* of the page that it is in; 4K with paging off */
+	u32 error_code; /* with ERR_RANGE */
+};
+
+/*
+ * Writes all of `page` on OK, only error_code on ERR_RANGE:
+ * ERR_RANGE      the CPU would raise #PF with page->error_code
+ * ERR_BUSY       other vCPUs keep changing the tables: try again later
+ * ERR_NOT_FOUND  a table lies where there is no memory, or only ROM
+ */
+MUST_CHECK enum err guest_walk(struct guest_mem *mem,
+			       const struct guest_paging *paging, gva_t address,
+			       enum guest_access access,
+			       struct guest_page *page);
+
+#endif
