@@ -229,14 +229,13 @@ static void set_long_mode(struct vcpu_state *state,
 	state->cr3 = entry->cr3;
 	state->cr4 = CR4_PAE;
 	state->efer = EFER_LME | EFER_LMA;
-	state->segments[SEGMENT_CS].rights =
+	state->segments[SREG_CS].rights =
 	    RIGHTS_CODE | RIGHTS_LONG | RIGHTS_4K_LIMIT;
 }
 
 static void set_entry(struct vcpu_state *state, const struct guest_entry *entry)
 {
-	static const enum segment_register data[] = {SEGMENT_SS, SEGMENT_DS,
-						     SEGMENT_ES};
+	static const enum segment_register data[] = {SREG_SS, SREG_DS, SREG_ES};
 
 	vcpu_state_flat_protected(state);
 	if (entry->mode == GUEST_ENTRY_LONG)
@@ -245,7 +244,7 @@ static void set_entry(struct vcpu_state *state, const struct guest_entry *entry)
 	state->gpr[REG_RAX] = entry->rax;
 	state->gpr[REG_RBX] = entry->rbx;
 	state->gpr[REG_RSI] = entry->rsi;
-	state->segments[SEGMENT_CS].selector = entry->cs;
+	state->segments[SREG_CS].selector = entry->cs;
 	for (u32 i = 0; i < ARRAY_COUNT(data); i++)
 		state->segments[data[i]].selector = entry->ss_ds_es;
 	if (entry->gdt_bytes) {

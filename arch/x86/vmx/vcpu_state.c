@@ -19,10 +19,10 @@
 #define SEGMENT_FIELD_STEP 2
 
 static void set_data_segments(struct vcpu_state *state,
-			      const struct segment *segment)
+			      const struct segment_state *segment)
 {
-	static const enum segment_register data[] = {
-	    SEGMENT_ES, SEGMENT_SS, SEGMENT_DS, SEGMENT_FS, SEGMENT_GS};
+	static const enum segment_register data[] = {SREG_ES, SREG_SS, SREG_DS,
+						     SREG_FS, SREG_GS};
 
 	for (u32 i = 0; i < ARRAY_COUNT(data); i++)
 		state->segments[data[i]] = *segment;
@@ -30,7 +30,7 @@ static void set_data_segments(struct vcpu_state *state,
 
 void vcpu_state_reset(struct vcpu_state *state)
 {
-	const struct segment data = {0, REAL_LIMIT, RIGHTS_DATA, 0};
+	const struct segment_state data = {0, REAL_LIMIT, RIGHTS_DATA, 0};
 
 	memset(state, 0, sizeof(*state));
 	state->rip = RESET_RIP;
@@ -39,12 +39,12 @@ void vcpu_state_reset(struct vcpu_state *state)
 	state->pat = PAT_RESET;
 	state->dr7 = DR7_RESET;
 	set_data_segments(state, &data);
-	state->segments[SEGMENT_CS] =
-	    (struct segment){RESET_CS, REAL_LIMIT, RIGHTS_CODE, RESET_BASE};
-	state->segments[SEGMENT_LDTR] =
-	    (struct segment){0, REAL_LIMIT, RIGHTS_LDT, 0};
-	state->segments[SEGMENT_TR] =
-	    (struct segment){0, REAL_LIMIT, RIGHTS_TSS_BUSY, 0};
+	state->segments[SREG_CS] = (struct segment_state){
+	    RESET_CS, REAL_LIMIT, RIGHTS_CODE, RESET_BASE};
+	state->segments[SREG_LDTR] =
+	    (struct segment_state){0, REAL_LIMIT, RIGHTS_LDT, 0};
+	state->segments[SREG_TR] =
+	    (struct segment_state){0, REAL_LIMIT, RIGHTS_TSS_BUSY, 0};
 	state->gdtr.limit = REAL_LIMIT;
 	state->idtr.limit = REAL_LIMIT;
 }
@@ -53,27 +53,27 @@ void vcpu_state_start_up(struct vcpu_state *state, u8 page)
 {
 	vcpu_state_reset(state);
 	state->rip = 0;
-	state->segments[SEGMENT_CS].selector = (u16)(page << 8);
-	state->segments[SEGMENT_CS].base = (u64)page << PAGE_SHIFT;
+	state->segments[SREG_CS].selector = (u16)(page << 8);
+	state->segments[SREG_CS].base = (u64)page << PAGE_SHIFT;
 }
 
 void vcpu_state_flat_protected(struct vcpu_state *state)
 {
 	const u32 flat = RIGHTS_32 | RIGHTS_4K_LIMIT;
-	const struct segment data = {SELECTOR_DATA, LIMIT_4G,
-				     RIGHTS_DATA | flat, 0};
+	const struct segment_state data = {SELECTOR_DATA, LIMIT_4G,
+					   RIGHTS_DATA | flat, 0};
 
 	vcpu_state_reset(state);
 	state->cr0 = CR0_PE | CR0_ET;
 	set_data_segments(state, &data);
-	state->segments[SEGMENT_CS] =
-	    (struct segment){SELECTOR_CODE, LIMIT_4G, RIGHTS_CODE | flat, 0};
+	state->segments[SREG_CS] = (struct segment_state){
+	    SELECTOR_CODE, LIMIT_4G, RIGHTS_CODE | flat, 0};
 }
 
 static void write_segments(const struct vcpu_state *state)
 {
-	for (u32 i = 0; i < SEGMENT_COUNT; i++) {
-		const struct segment *segment = &state->segments[i];
+	for (u32 i = 0; i < SREG_COUNT; i++) {
+		const struct segment_state *segment = &state->segments[i];
 		u32 step = i * SEGMENT_FIELD_STEP;
 
 		vmcs_write(VMCS_GUEST_ES_SELECTOR + step, segment->selector);
@@ -89,10 +89,10 @@ static void write_segments(const struct vcpu_state *state)
 
 static void read_segments(struct vcpu_state *state)
 {
-	for (u32 i = 0; i < SEGMENT_COUNT; i++) {
+	for (u32 i = 0; i < SREG_COUNT; i++) {
 		u32 step = i * SEGMENT_FIELD_STEP;
 
-		state->segments[i] = (struct segment){
+		state->segments[i] = (struct segment_state){
 		    (u16)vmcs_read(VMCS_GUEST_ES_SELECTOR + step),
 		    (u32)vmcs_read(VMCS_GUEST_ES_LIMIT + step),
 		    (u32)vmcs_read(VMCS_GUEST_ES_ACCESS_RIGHTS + step),

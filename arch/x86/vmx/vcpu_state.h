@@ -14,15 +14,15 @@
 struct vcpu;
 
 enum segment_register {
-	SEGMENT_ES,
-	SEGMENT_CS,
-	SEGMENT_SS,
-	SEGMENT_DS,
-	SEGMENT_FS,
-	SEGMENT_GS,
-	SEGMENT_LDTR,
-	SEGMENT_TR,
-	SEGMENT_COUNT,
+	SREG_ES,
+	SREG_CS,
+	SREG_SS,
+	SREG_DS,
+	SREG_FS,
+	SREG_GS,
+	SREG_LDTR,
+	SREG_TR,
+	SREG_COUNT,
 };
 
 /* SDM vol. 3, "Format of Access Rights". */
@@ -35,7 +35,7 @@ enum segment_register {
 #define RIGHTS_4K_LIMIT BIT(15)
 #define RIGHTS_UNUSABLE BIT(16)
 
-struct segment {
+struct segment_state {
 	u16 selector;
 	u32 limit;
 	u32 rights;
@@ -52,7 +52,7 @@ struct vcpu_state {
 	u64 rip, rflags;
 	u64 cr0, cr2, cr3, cr4; /* as the guest reads them */
 	u64 efer, pat;
-	struct segment segments[SEGMENT_COUNT];
+	struct segment_state segments[SREG_COUNT];
 	struct descriptor_table gdtr, idtr;
 	u64 dr7, debugctl;
 	u64 sysenter_cs, sysenter_esp, sysenter_eip;

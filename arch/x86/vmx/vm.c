@@ -36,11 +36,11 @@ u64 vm_tsc_at(const struct vm *vm, u64 ns)
 
 static void print_segments(const struct vcpu_state *state)
 {
-	static const char *const names[SEGMENT_COUNT] = {
-	    "ES", "CS", "SS", "DS", "FS", "GS", "LDTR", "TR"};
+	static const char *const names[SREG_COUNT] = {"ES", "CS", "SS",   "DS",
+						      "FS", "GS", "LDTR", "TR"};
 
-	for (u32 i = 0; i < SEGMENT_COUNT; i++) {
-		const struct segment *s = &state->segments[i];
+	for (u32 i = 0; i < SREG_COUNT; i++) {
+		const struct segment_state *s = &state->segments[i];
 
 		log_error("  %-4s %04x base %016lx limit %08x rights %05x",
 			  names[i], s->selector, s->base, s->limit, s->rights);
