@@ -57,9 +57,9 @@ arch/x86/vmx.pure	:= controls guest_cpuid msr_bitmap
 
 arch/x86/cpu.hard	:= apic cpu descriptors paging smp traps tsc
 arch/x86/vmx.hard	:= capability control_registers exit exit_cpuid \
-			   exit_cr exit_ept exit_event exit_io exit_misc \
-			   exit_msr vcpu vcpu_events vcpu_state vcpu_sync vm \
-			   vmx_cpu
+			   exit_cr exit_emulate exit_ept exit_event exit_io \
+			   exit_misc exit_msr vcpu vcpu_events vcpu_state \
+			   vcpu_sync vm vmx_cpu
 drivers.hard		:= interrupts serial
 core.hard		:= console guests log loopback machine main memory \
 			   monitor panic sched symbols

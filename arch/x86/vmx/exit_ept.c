@@ -1,24 +1,45 @@
 /* SPDX-License-Identifier: MIT */
 /* Accesses that EPT does not allow: dirty logging, devices, and mistakes. */
 #include "arch/x86/vmx/exit.h"
+#include "arch/x86/vmx/exit_emulate.h"
 #include "arch/x86/vmx/vmx_insn.h"
 
 /* SDM vol. 3, "Exit Qualification for EPT Violations". */
-#define EPT_READ           BIT(0)
 #define EPT_WRITE          BIT(1)
 #define EPT_FETCH          BIT(2)
+#define EPT_LINEAR_VALID   BIT(7)
+#define EPT_TRANSLATED     BIT(8) /* not an access to a paging structure */
 #define EPT_NMI_UNBLOCKING BIT(12)
 
-static const char *access_text(u64 qualification)
+/*
+ * What cannot be emulated as an instruction's access to a device: the guest
+ * has its code, its page tables, or what an exception needs (descriptors, a
+ * stack) where it has no memory.
+ */
+static const char *lost_reason(const struct vmx_exit *exit)
 {
-	if (qualification & EPT_WRITE)
-		return "writes";
-	return qualification & EPT_FETCH ? "runs code" : "reads";
+	if (exit->qualification & EPT_FETCH)
+		return "it runs code";
+	if (!(exit->qualification & EPT_LINEAR_VALID) ||
+	    !(exit->qualification & EPT_TRANSLATED))
+		return "its page tables are";
+	if (exit->idt_vectoring & EVENT_VALID)
+		return "an exception or interrupt needs its stack or tables";
+	return NULL;
+}
+
+static bool is_ram(const struct vm *vm, gpa_t address)
+{
+	hpa_t frame;
+
+	return guest_mem_frame(&vm->memory, address, &frame) == OK;
 }
 
 enum exit_action on_ept_violation(struct vcpu *vcpu,
 				  const struct vmx_exit *exit)
 {
+	const char *lost;
+
 	/* An IRET had unblocked NMIs before it faulted: block them again. */
 	if ((exit->qualification & EPT_NMI_UNBLOCKING) &&
 	    !(exit->idt_vectoring & EVENT_VALID))
@@ -29,11 +50,15 @@ enum exit_action on_ept_violation(struct vcpu *vcpu,
 	    track_write_fault(&vcpu->vm->track, exit->physical) ==
 		TRACK_FAULT_FIXED)
 		return ACTION_RESUME;
-	vcpu_fail(vcpu,
-		  "it %s at %#lx, where it has no memory and no device "
-		  "that Umbra emulates",
-		  access_text(exit->qualification), gpa_raw(exit->physical));
-	return ACTION_STOP;
+	lost = lost_reason(exit);
+	if (lost) {
+		vcpu_fail(vcpu, "%s at %#lx, where it has no %s", lost,
+			  gpa_raw(exit->physical),
+			  is_ram(vcpu->vm, exit->physical) ? "right to"
+							   : "memory");
+		return ACTION_STOP;
+	}
+	return exit_emulate(vcpu);
 }
 
 enum exit_action on_ept_misconfiguration(struct vcpu *vcpu,

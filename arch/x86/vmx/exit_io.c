@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* IN and OUT (SDM vol. 3, "Exit Qualification for I/O Instructions"). */
 #include "arch/x86/vmx/exit.h"
+#include "arch/x86/vmx/exit_emulate.h"
 
 #define IO_SIZE   BITS(2, 0) /* bytes - 1 */
 #define IO_IN     BIT(3)
@@ -19,13 +20,8 @@ enum exit_action on_io(struct vcpu *vcpu, const struct vmx_exit *exit)
 	u16 port = (u16)bits_get(exit->qualification, IO_PORT);
 	u64 mask = BITS(8 * access.bytes - 1, 0);
 
-	if (exit->qualification & IO_STRING) {
-		vcpu_fail(vcpu,
-			  "string I/O (INS, OUTS) at port %#x, which Umbra "
-			  "does not emulate yet",
-			  port);
-		return ACTION_STOP;
-	}
+	if (exit->qualification & IO_STRING)
+		return exit_emulate(vcpu);
 	if (exit->qualification & IO_IN) {
 		u64 value = platform_port_read(platform, &access, port);
 

@@ -336,11 +336,9 @@ static enum exit_action step(struct vcpu *vcpu, u64 until_tsc)
 	return exit_handle(vcpu);
 }
 
-static void skip_instruction(u64 length)
+void vcpu_instruction_done(void)
 {
 	u64 blocking = vmcs_read(VMCS_GUEST_INTERRUPTIBILITY);
-
-	vmcs_write(VMCS_GUEST_RIP, vmcs_read(VMCS_GUEST_RIP) + length);
 	/* STI and MOV SS hold interrupts for one instruction: this one. */
 	if (unlikely(blocking & (BLOCKING_BY_STI | BLOCKING_BY_MOV_SS)))
 		vmcs_write(VMCS_GUEST_INTERRUPTIBILITY,
@@ -348,6 +346,12 @@ static void skip_instruction(u64 length)
 	/* A single step ends here too. */
 	if (unlikely(vmcs_read(VMCS_GUEST_RFLAGS) & RFLAGS_TF))
 		vcpu_events_single_step();
+}
+
+static void skip_instruction(u64 length)
+{
+	vmcs_write(VMCS_GUEST_RIP, vmcs_read(VMCS_GUEST_RIP) + length);
+	vcpu_instruction_done();
 }
 
 static enum vcpu_stop run_until_stopped(struct vcpu *vcpu, u64 until_tsc)

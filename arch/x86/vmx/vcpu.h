@@ -148,7 +148,14 @@ void vcpu_raise(struct vcpu *vcpu, u32 vector);
 void vcpu_raise_with_code(struct vcpu *vcpu, u32 vector, u32 error_code);
 
 /*
- * The guest has done what cannot go on: says why with the vCPU's whole state,
+ * RIP of the loaded vCPU has just been moved behind an instruction that was
+ * carried out for it: what a CPU does then (the end of the STI and MOV-SS
+ * shadow, single step) is done.
+ */
+void vcpu_instruction_done(void);
+
+/*
+ * The guest has done what cannot go on:says why with the vCPU's whole state,
  * and ends its VM.
  */
 COLD void vcpu_fail(struct vcpu *vcpu, const char *format, ...) PRINTF(2, 3);

@@ -1,0 +1,276 @@
+/* SPDX-License-Identifier: MIT */
+/* Between emulate/ and a vCPU: registers, paging, memory and devices. */
+#include "arch/x86/vmx/exit_emulate.h"
+#include "arch/x86/vmx/control_registers.h"
+#include "arch/x86/vmx/vmx_insn.h"
+#include "emulate/emulate.h"
+#include "lib/fmt.h"
+#include "lib/string.h"
+#include "lib/x86.h"
+#include "mm/guest_walk.h"
+
+#define RIGHTS_DPL BITS(6, 5)
+
+/* What the bus's functions are given as their context. */
+struct emulation_of_vcpu {
+	struct vcpu *vcpu;
+	struct guest_paging paging;
+	u64 now_ns;
+	bool try_again; /* other vCPUs were changing the page tables */
+};
+
+/* The VMCS's fields of a segment register stand in the SDM's order. */
+static void read_segments(struct emulate_cpu *cpu)
+{
+	for (u32 i = 0; i < SEGMENT_COUNT; i++) {
+		u32 step = 2 * i;
+
+		cpu->segments[i] = (struct emulate_segment){
+		    .base = vmcs_read(VMCS_GUEST_ES_BASE + step),
+		    .limit = (u32)vmcs_read(VMCS_GUEST_ES_LIMIT + step),
+		    .access_rights =
+			(u32)vmcs_read(VMCS_GUEST_ES_ACCESS_RIGHTS + step),
+		    .selector = (u16)vmcs_read(VMCS_GUEST_ES_SELECTOR + step),
+		};
+	}
+}
+
+static void read_cpu(const struct vcpu *vcpu, struct emulate_cpu *cpu)
+{
+	memcpy(cpu->gpr, vcpu->registers.gpr, sizeof(cpu->gpr));
+	cpu->gpr[GPR_RSP] = vmcs_read(VMCS_GUEST_RSP);
+	cpu->rip = vmcs_read(VMCS_GUEST_RIP);
+	cpu->rflags = vmcs_read(VMCS_GUEST_RFLAGS);
+	cpu->cr0 = control_registers_read_cr0();
+	cpu->efer = vmcs_read(VMCS_GUEST_EFER);
+	read_segments(cpu);
+	/* SDM vol. 3, "Guest Register State": CPL is SS's DPL. */
+	cpu->cpl =
+	    (u8)bits_get(cpu->segments[SEGMENT_SS].access_rights, RIGHTS_DPL);
+}
+
+static void read_paging(const struct vcpu *vcpu, const struct emulate_cpu *cpu,
+			struct guest_paging *paging)
+{
+	*paging = (struct guest_paging){
+	    .cr0 = cpu->cr0,
+	    .cr3 = vmcs_read(VMCS_GUEST_CR3),
+	    .cr4 = control_registers_read_cr4(),
+	    .efer = cpu->efer,
+	    .rflags = cpu->rflags,
+	    .phys_bits = vcpu->vm->platform.config.phys_bits,
+	    .cpl = cpu->cpl,
+	    .has_1g_pages = vcpu->vm->cpuid.extended[1].edx & BIT(26),
+	};
+	for (u32 i = 0; i < 4; i++)
+		paging->pdptes[i] = vmcs_read(VMCS_GUEST_PDPTE0 + 2 * i);
+}
+
+static void write_cpu(struct vcpu *vcpu, const struct emulate_cpu *cpu)
+{
+	memcpy(vcpu->registers.gpr, cpu->gpr, sizeof(cpu->gpr));
+	vmcs_write(VMCS_GUEST_RSP, cpu->gpr[GPR_RSP]);
+	vmcs_write(VMCS_GUEST_RIP, cpu->rip);
+	vmcs_write(VMCS_GUEST_RFLAGS, cpu->rflags);
+}
+
+/* --- The bus -------------------------------------------------------------- */
+
+static enum err bus_translate(void *context, gva_t address,
+			      enum emulate_access access, gpa_t *result,
+			      u32 *error_code)
+{
+	static const enum guest_access accesses[] = {
+	    [EMULATE_READ] = GUEST_READ,
+	    [EMULATE_WRITE] = GUEST_WRITE,
+	    [EMULATE_FETCH] = GUEST_FETCH,
+	};
+	struct emulation_of_vcpu *e = context;
+	struct guest_page page;
+	enum err err = guest_walk(&e->vcpu->vm->memory, &e->paging, address,
+				  accesses[access], &page);
+
+	if (err == OK)
+		*result = page.address;
+	else if (err == ERR_RANGE)
+		*error_code = page.error_code;
+	else if (err == ERR_BUSY)
+		e->try_again = true;
+	else
+		vcpu_fail(e->vcpu,
+			  "an instruction cannot be emulated: the guest's "
+			  "page tables for %#lx are %s",
+			  gva_raw(address), err_text(err));
+	return err;
+}
+
+static struct platform_access access_of(const struct emulation_of_vcpu *e,
+					u32 bytes)
+{
+	return (struct platform_access){
+	    .vcpu = e->vcpu->index,
+	    .bytes = bytes,
+	    .now_ns = e->now_ns,
+	};
+}
+
+static enum err bus_read(void *context, gpa_t address, void *to, u32 bytes)
+{
+	struct emulation_of_vcpu *e = context;
+	struct vm *vm = e->vcpu->vm;
+	const struct platform_access access = access_of(e, bytes);
+	u64 value;
+
+	if (guest_mem_read(&vm->memory, address, to, bytes) == OK)
+		return OK;
+	/* Where nothing is, all ones are read, as on a bus. */
+	(void)platform_mmio_read(&vm->platform, &access, address, &value);
+	memcpy(to, &value, bytes);
+	return OK;
+}
+
+static enum err bus_write(void *context, gpa_t address, const void *from,
+			  u32 bytes)
+{
+	struct emulation_of_vcpu *e = context;
+	struct vm *vm = e->vcpu->vm;
+	const struct platform_access access = access_of(e, bytes);
+	enum err err = guest_mem_write(&vm->memory, address, from, bytes);
+	u64 value = 0;
+
+	/* ROM takes no writes and says nothing. */
+	if (err == OK || err == ERR_STATE)
+		return OK;
+	memcpy(&value, from, bytes);
+	(void)platform_mmio_write(&vm->platform, &access, address, value);
+	return OK;
+}
+
+/* Compare and swap of one or two bytes inside their aligned 32 bits. */
+static enum err swap_part(struct guest_mem *memory, gpa_t address, u64 expected,
+			  u64 value, u32 bytes)
+{
+	gpa_t word = gpa(align_down(gpa_raw(address), 4));
+	u32 shift = 8 * (u32)(gpa_raw(address) % 4);
+	u32 mask = (u32)(BITS(8 * bytes - 1, 0) << shift);
+	u32 seen, wanted;
+	enum err err = guest_mem_read_u32(memory, word, &seen);
+
+	if (err != OK)
+		return err;
+	if ((seen & mask) != ((u32)(expected << shift) & mask))
+		return ERR_BUSY;
+	wanted = (seen & ~mask) | ((u32)(value << shift) & mask);
+	return guest_mem_swap_u32(memory, word, &seen, wanted);
+}
+
+static enum err bus_swap(void *context, gpa_t address, u64 expected, u64 value,
+			 u32 bytes)
+{
+	struct emulation_of_vcpu *e = context;
+	struct guest_mem *memory = &e->vcpu->vm->memory;
+	u32 expected32 = (u32)expected;
+	enum err err;
+
+	if (bytes == 8)
+		err = guest_mem_swap_u64(memory, address, &expected, value);
+	else if (bytes == 4)
+		err = guest_mem_swap_u32(memory, address, &expected32,
+					 (u32)value);
+	else
+		err = swap_part(memory, address, expected, value, bytes);
+	if (err == OK || err == ERR_BUSY)
+		return err;
+	return bus_write(context, address, &value, bytes);
+}
+
+static enum err bus_port_in(void *context, u16 port, u32 *value, u32 bytes)
+{
+	struct emulation_of_vcpu *e = context;
+	const struct platform_access access = access_of(e, bytes);
+
+	*value = platform_port_read(&e->vcpu->vm->platform, &access, port);
+	return OK;
+}
+
+static enum err bus_port_out(void *context, u16 port, u32 value, u32 bytes)
+{
+	struct emulation_of_vcpu *e = context;
+	const struct platform_access access = access_of(e, bytes);
+
+	platform_port_write(&e->vcpu->vm->platform, &access, port, value);
+	return OK;
+}
+
+static const struct emulate_bus bus = {
+    .translate = bus_translate,
+    .read = bus_read,
+    .write = bus_write,
+    .swap = bus_swap,
+    .port_in = bus_port_in,
+    .port_out = bus_port_out,
+};
+
+/* --- Results -------------------------------------------------------------- */
+
+static void fail_unsupported(struct vcpu *vcpu, const struct emulation *e)
+{
+	char bytes[3 * INSTRUCTION_BYTES_MAX + 1] = "";
+	size_t length = 0;
+
+	for (u32 i = 0; i < e->instruction.length; i++)
+		length += fmt(bytes + length, sizeof(bytes) - length, " %02x",
+			      e->instruction.bytes[i]);
+	vcpu_fail(vcpu,
+		  "it accesses a device by an instruction that Umbra does not "
+		  "emulate; its bytes are%s",
+		  bytes);
+}
+
+static void raise_fault(struct vcpu *vcpu, const struct emulate_fault *fault)
+{
+	if (fault->vector == EXCEPTION_PF)
+		vcpu->registers.cr2 = fault->address;
+	if (fault->has_error_code)
+		vcpu_raise_with_code(vcpu, fault->vector, fault->error_code);
+	else
+		vcpu_raise(vcpu, fault->vector);
+}
+
+enum exit_action exit_emulate(struct vcpu *vcpu)
+{
+	struct emulation_of_vcpu context = {
+	    .vcpu = vcpu,
+	    .now_ns = vm_now_ns(vcpu->vm),
+	};
+	struct emulation e = {.bus = &bus, .context = &context};
+	enum emulate_result result;
+
+	read_cpu(vcpu, &e.cpu);
+	read_paging(vcpu, &e.cpu, &context.paging);
+	result = emulate_step(&e, EMULATE_ITERATIONS);
+	/* A device may have something for us, or a new deadline. */
+	vcpu->attention = 1;
+	switch (result) {
+	case EMULATE_DONE:
+		write_cpu(vcpu, &e.cpu);
+		vcpu_instruction_done();
+		return ACTION_RESUME;
+	case EMULATE_CONTINUE:
+		/* The guest's own RIP brings us back for the rest. */
+		write_cpu(vcpu, &e.cpu);
+		return ACTION_RESUME;
+	case EMULATE_FAULT:
+		write_cpu(vcpu, &e.cpu);
+		raise_fault(vcpu, &e.fault);
+		return ACTION_RESUME;
+	case EMULATE_AGAIN:
+		return ACTION_RESUME;
+	case EMULATE_UNSUPPORTED:
+		fail_unsupported(vcpu, &e);
+		return ACTION_STOP;
+	case EMULATE_STOPPED:
+		break;
+	}
+	return context.try_again ? ACTION_RESUME : ACTION_STOP;
+}

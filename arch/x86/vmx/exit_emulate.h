@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Carrying out the instruction at which a vCPU has exited: accesses to device
+ * registers in memory, and string I/O.
+ */
+#ifndef ARCH_X86_VMX_EXIT_EMULATE_H
+#define ARCH_X86_VMX_EXIT_EMULATE_H
+
+#include "arch/x86/vmx/exit.h"
+
+/*
+ * Does the work of the instruction at RIP, or some iterations of it if it is
+ * repeated; RIP has been moved when it is done. A fault has been raised. What
+ * is not known how to do stops the guest, with the bytes shown.
+ */
+enum exit_action exit_emulate(struct vcpu *vcpu);
+
+#endif
