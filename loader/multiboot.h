@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The multiboot specifications, versions 1 (0.6.96) and 2: what a kernel's
- * header says to the loader, and what the loader says to the kernel.
+ * header says to the loader, and what the loader says to the kernel; as much
+ * of it as Umbra uses.
  *
  * Terms and field names are those of the specifications. Both directions use
  * these: Umbra is a multiboot kernel, and loads multiboot kernels. All
@@ -48,7 +49,6 @@ _Static_assert(sizeof(struct mb1_header_addresses) == 20, "specification");
 #define MB1_BOOT_MAGIC            0x2badb002u
 
 #define MB1_INFO_MEMORY           BIT(0)
-#define MB1_INFO_BOOT_DEVICE      BIT(1)
 #define MB1_INFO_COMMAND_LINE     BIT(2)
 #define MB1_INFO_MODULES          BIT(3)
 #define MB1_INFO_MMAP             BIT(6)
@@ -125,7 +125,6 @@ _Static_assert(sizeof(struct mb1_mmap_entry) == 24, "specification");
 #define MB2_HEADER_TAG_RELOCATABLE   10u
 
 #define MB2_HEADER_TAG_FLAG_OPTIONAL BIT(0)
-#define MB2_CONSOLE_FLAG_REQUIRED    BIT(0)
 
 struct mb2_header {
 	u32 magic;
@@ -141,32 +140,8 @@ struct mb2_header_tag {
 	u32 size;
 };
 
-struct mb2_header_tag_address {
-	struct mb2_header_tag tag;
-	u32 header_addr;
-	u32 load_addr; /* all ones: the file is loaded from its beginning */
-	u32 load_end_addr;
-	u32 bss_end_addr;
-};
-
-struct mb2_header_tag_entry {
-	struct mb2_header_tag tag;
-	u32 entry_addr;
-};
-
-struct mb2_header_tag_relocatable {
-	struct mb2_header_tag tag;
-	u32 min_addr;
-	u32 max_addr;
-	u32 align;
-	u32 preference;
-};
-
 _Static_assert(sizeof(struct mb2_header) == 16, "specification");
 _Static_assert(sizeof(struct mb2_header_tag) == 8, "specification");
-_Static_assert(sizeof(struct mb2_header_tag_address) == 24, "specification");
-_Static_assert(sizeof(struct mb2_header_tag_relocatable) == 24,
-	       "specification");
 
 /* --- Version 2: the information for the kernel -------------------------- */
 
@@ -178,23 +153,13 @@ _Static_assert(sizeof(struct mb2_header_tag_relocatable) == 24,
 #define MB2_TAG_BOOT_LOADER_NAME 2u
 #define MB2_TAG_MODULE           3u
 #define MB2_TAG_BASIC_MEMORY     4u
-#define MB2_TAG_BOOT_DEVICE      5u
 #define MB2_TAG_MMAP             6u
-#define MB2_TAG_VBE              7u
-#define MB2_TAG_FRAMEBUFFER      8u
-#define MB2_TAG_ELF_SECTIONS     9u
-#define MB2_TAG_APM              10u
 #define MB2_TAG_EFI32            11u
 #define MB2_TAG_EFI64            12u
-#define MB2_TAG_SMBIOS           13u
 #define MB2_TAG_ACPI_OLD         14u
 #define MB2_TAG_ACPI_NEW         15u
-#define MB2_TAG_NETWORK          16u
 #define MB2_TAG_EFI_MMAP         17u
 #define MB2_TAG_EFI_BS           18u /* boot services still run */
-#define MB2_TAG_EFI32_IMAGE      19u
-#define MB2_TAG_EFI64_IMAGE      20u
-#define MB2_TAG_LOAD_BASE_ADDR   21u
 
 struct mb2_info {
 	u32 total_size; /* with this head and all tags */
@@ -231,13 +196,6 @@ struct mb2_mmap_entry {
 	u64 length;
 	u32 type;
 	u32 reserved;
-};
-
-struct mb2_tag_efi_mmap {
-	struct mb2_tag tag;
-	u32 descr_size;
-	u32 descr_vers;
-	/* the EFI memory descriptors */
 };
 
 _Static_assert(sizeof(struct mb2_tag_module) == 16, "specification");
