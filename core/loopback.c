@@ -10,7 +10,6 @@
 #include "lib/log.h"
 #include "lib/string.h"
 #include "loader/cmdline.h"
-#include "mm/phys.h"
 
 #define BATCH_WORDS      4 /* up to 256 pages in one step */
 #define WAIT_NS_MAX      100000000
@@ -157,12 +156,10 @@ static void maybe_switch(struct loopback *l)
 
 static void copy_page(struct loopback *l, gpa_t page)
 {
-	hpa_t from, to;
+	const void *from = guest_mem_ptr(&l->vm->memory, page, PAGE_4K);
 
 	/* The log names guest memory only, and both have the same slots. */
-	CHECK(guest_mem_frame(&l->vm->memory, page, &from) == OK);
-	CHECK(guest_mem_frame(&l->copy, page, &to) == OK);
-	memcpy(phys_ptr(to), phys_ptr(from), PAGE_4K);
+	CHECK(from && guest_mem_load(&l->copy, page, from, PAGE_4K) == OK);
 	l->pages_copied++;
 	l->pages_last_round++;
 }
@@ -207,17 +204,17 @@ static void begin_round(struct loopback *l)
 	vm_sync(l->vm);
 }
 
-static u64 compare_slot(struct loopback *l, const struct guest_slot *slot)
+static u64 compare_slot(const struct loopback *l, const struct guest_slot *slot)
 {
 	u64 differences = 0;
 
 	for (u64 offset = 0; offset < slot->bytes; offset += PAGE_4K) {
 		gpa_t page = gpa_add(slot->base, offset);
-		hpa_t a, b;
+		const void *a = guest_mem_ptr(&l->vm->memory, page, PAGE_4K);
+		const void *b = guest_mem_ptr(&l->copy, page, PAGE_4K);
 
-		CHECK(guest_mem_frame(&l->vm->memory, page, &a) == OK);
-		CHECK(guest_mem_frame(&l->copy, page, &b) == OK);
-		if (!memcmp(phys_ptr(a), phys_ptr(b), PAGE_4K))
+		CHECK(a && b);
+		if (!memcmp(a, b, PAGE_4K))
 			continue;
 		if (differences++ < DIFFERENCES_SAID)
 			log_error("loopback: page %#lx differs", gpa_raw(page));
@@ -231,7 +228,7 @@ static void compare(struct loopback *l)
 	u64 differences = 0;
 
 	for (u32 i = 0; i < memory->slot_count; i++)
-		differences += compare_slot(l, &memory->slots[i]);
+		differences += compare_slot(l, memory->slots + i);
 	if (!differences) {
 		log_info("loopback: %u rounds, %lu pages copied, %lu of them "
 			 "while stopped: memory is identical",

@@ -17,7 +17,7 @@ FRAME_USERS = {
     "mm/guest_mem.c": "owns them",
     "arch/x86/ept/ept.c": "maps them for the guest",
 }
-FRAMES = re.compile(r"\b(guest_mem_frame|guest_mem_block)\s*\(|->slots\b")
+FRAMES = re.compile(r"\b(guest_mem_frame|guest_mem_block)\s*\(|->blocks\b")
 
 #: May turn host-physical addresses into pointers, and what lies there.
 POINTER_USERS = {
@@ -30,6 +30,7 @@ POINTER_USERS = {
     "arch/x86/cpu/smp.c": "stacks, the trampoline",
     "arch/x86/cpu/apic.c": "registers",
     "arch/x86/vmx/vcpu.c": "a vCPU's own pages",
+    "arch/x86/vmx/vcpu_sync.c": "a vCPU's PML page",
     "arch/x86/vmx/vmx_cpu.c": "VMXON regions, VMCSs",
     "acpi/acpi.c": "the host's tables",
     "acpi/acpi_table.c": "the host's tables",

@@ -44,7 +44,7 @@ static void read_cpu(const struct vcpu *vcpu, struct emulate_cpu *cpu)
 	cpu->cr0 = control_registers_read_cr0();
 	cpu->efer = vmcs_read(VMCS_GUEST_EFER);
 	read_segments(cpu);
-	/* SDM vol. 3, "Guest Register State": CPL is SS's DPL. */
+	/* In a VMCS the CPL is the DPL of SS. */
 	cpu->cpl =
 	    (u8)bits_get(cpu->segments[SEGMENT_SS].access_rights, RIGHTS_DPL);
 }

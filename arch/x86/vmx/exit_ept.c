@@ -28,11 +28,9 @@ static const char *lost_reason(const struct vmx_exit *exit)
 	return NULL;
 }
 
-static bool is_ram(const struct vm *vm, gpa_t address)
+static bool is_memory(const struct vm *vm, gpa_t address)
 {
-	hpa_t frame;
-
-	return guest_mem_frame(&vm->memory, address, &frame) == OK;
+	return guest_mem_ptr(&vm->memory, address, 1) != NULL;
 }
 
 enum exit_action on_ept_violation(struct vcpu *vcpu,
@@ -54,8 +52,8 @@ enum exit_action on_ept_violation(struct vcpu *vcpu,
 	if (lost) {
 		vcpu_fail(vcpu, "%s at %#lx, where it has no %s", lost,
 			  gpa_raw(exit->physical),
-			  is_ram(vcpu->vm, exit->physical) ? "right to"
-							   : "memory");
+			  is_memory(vcpu->vm, exit->physical) ? "right to"
+							      : "memory");
 		return ACTION_STOP;
 	}
 	return exit_emulate(vcpu);
