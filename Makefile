@@ -43,7 +43,8 @@ arch/x86/ept.pure	:= ept_entry ept_walk ept ept_track
 pml.pure		:= pml track
 shadow.pure		:=
 nested.pure		:=
-devices.pure		:= acpi_pm i8042 ioapic lapic lapic_deliver lapic_timer msix pci \
+devices.pure		:= acpi_pm aml guest_acpi i8042 ioapic lapic lapic_deliver \
+			   lapic_timer msix pci \
 			   pic pit platform platform_irq platform_pci platform_ports \
 			   rtc uart virtio_console virtio_pci virtqueue
 emulate.pure		:= access alu decode emulate operation string_operation
