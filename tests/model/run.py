@@ -84,7 +84,9 @@ class Variant:
         return None
 
     def show(self):
-        """The steps to the error that the last search found."""
+        """The fewest steps to an error: breadth first finds those."""
+        self.command(*COMPILE, "-DBFS")
+        self.command("./pan")
         if not list(self.folder.glob("*.trail")):
             return "no error was found"
         return self.command("spin", "-t", "-p", *self.definitions,

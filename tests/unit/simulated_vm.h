@@ -276,7 +276,7 @@ static void vm_stay_out(struct vm_cpu *cpu)
 	__atomic_store_n(&cpu->in_guest, 1, __ATOMIC_SEQ_CST);
 }
 
-static void vm_cpu_main(void *argument)
+UNUSED static void vm_cpu_main(void *argument)
 {
 	struct vm_cpu *cpu = argument;
 	u64 value = 1;
@@ -331,7 +331,7 @@ static void vm_write_for_guest(struct vm *vm, u64 page, u64 value)
 		vm_fail(vm, "guest memory cannot be written");
 }
 
-static void vm_writer_main(void *argument)
+UNUSED static void vm_writer_main(void *argument)
 {
 	struct vm *vm = argument;
 	struct random random = random_from(77);
@@ -563,7 +563,7 @@ static void vm_migrate(struct vm *vm, u64 rounds)
  * Two migrations: the first one is called off after its last harvest, as if
  * the link had failed, and the guest goes on; the second must be complete.
  */
-static void vm_source_main(void *argument)
+UNUSED static void vm_source_main(void *argument)
 {
 	struct vm *vm = argument;
 
