@@ -16,6 +16,7 @@ import check_layers
 FRAME_USERS = {
     "mm/guest_mem.c": "owns them",
     "arch/x86/ept/ept.c": "maps them for the guest",
+    "core/loopback.c": "reads them, writes those of its own copy",
 }
 FRAMES = re.compile(r"\b(guest_mem_frame|guest_mem_block)\s*\(|->blocks\b")
 
@@ -36,6 +37,7 @@ POINTER_USERS = {
     "acpi/acpi_table.c": "the host's tables",
     "drivers/interrupts.c": "registers",
     "core/guests.c": "VM records",
+    "core/loopback.c": "its copy of a guest's memory",
     "core/machine.c": "registers",
     "loader/boot_info.c": "the loader's records",
     "loader/guest_load.c": "boot modules, for reading",

@@ -34,6 +34,11 @@ SCENES = [
           ["build/guests/faults.elf", "--append", "triple",
            "--guest", "build/guests/hello.elf"],
           "RESULT PASS", 126),
+    Scene("While a guest writes, its memory is copied by its dirty log, as a"
+          " migration would;\n    at its end both are compared, byte by byte.",
+          ["build/guests/ring.elf", "--append", "mb=4 laps=6", "--mem", "32M",
+           "--set", "loopback=60", "--set", "host.mem=256M"],
+          "memory is identical", 1),
 ]
 
 
