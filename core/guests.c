@@ -4,7 +4,7 @@
 #include "arch/x86/cpu/cpu.h"
 #include "arch/x86/cpu/tsc.h"
 #include "arch/x86/vmx/capability.h"
-#include "arch/x86/vmx/control_registers.h"
+#include "arch/x86/vmx/exit.h"
 #include "arch/x86/vmx/vcpu.h"
 #include "arch/x86/vmx/vmx_cpu.h"
 #include "core/console.h"
@@ -378,6 +378,21 @@ void guests_vcpu_gone(struct vcpu *vcpu)
 	__atomic_sub_fetch(&vcpu->vm->live_vcpus, 1, __ATOMIC_SEQ_CST);
 }
 
+static void log_vcpu_exits(const struct vcpu *vcpu, enum log_level level)
+{
+	log_line(level, "  vCPU %u: %lu exits", vcpu->index, vcpu->exit_count);
+	for (u32 i = 0; i < EXIT_REASON_COUNT; i++)
+		if (vcpu->exits_by_reason[i])
+			log_line(level, "    %8lu %s", vcpu->exits_by_reason[i],
+				 exit_reason_text(i));
+}
+
+void guests_log_exits(const struct vm *vm, enum log_level level)
+{
+	for (u32 i = 0; i < vm->vcpu_count; i++)
+		log_vcpu_exits(vm->vcpus[i], level);
+}
+
 static void reap(struct vm *vm)
 {
 	u32 status;
@@ -386,6 +401,7 @@ static void reap(struct vm *vm)
 	status = status_of(vm);
 	log_info("guest %s has ended: it %s; status %u", vm->name, end_text(vm),
 		 status);
+	guests_log_exits(vm, LOG_DEBUG);
 	if (status && !first_failure)
 		first_failure = status;
 	vm->reaped = true;

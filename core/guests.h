@@ -3,6 +3,7 @@
 #ifndef CORE_GUESTS_H
 #define CORE_GUESTS_H
 
+#include "lib/log.h"
 #include "lib/types.h"
 #include "loader/boot_info.h"
 
@@ -29,6 +30,9 @@ void guests_reap(void);
 
 /* Bytes typed for the console of guest `index`; dropped if there is none. */
 void guests_console_input(u32 index, const u8 *bytes, size_t count);
+
+/* How often the guest has exited, and why. */
+void guests_log_exits(const struct vm *vm, enum log_level level);
 
 /* For the monitor: guest `index`, or NULL. */
 struct vm *guests_find(u32 index);

@@ -3,7 +3,7 @@
 #include "core/monitor.h"
 #include "arch/x86/cpu/apic.h"
 #include "arch/x86/cpu/cpu.h"
-#include "arch/x86/vmx/exit.h"
+#include "arch/x86/vmx/vm.h"
 #include "core/console.h"
 #include "core/guests.h"
 #include "core/machine.h"
@@ -41,15 +41,6 @@ static void on_memory(void)
 		 stats.largest_bytes / MIB);
 }
 
-static void print_vcpu_exits(const struct vcpu *vcpu)
-{
-	log_info("  vCPU %u: %lu exits", vcpu->index, vcpu->exit_count);
-	for (u32 i = 0; i < EXIT_REASON_COUNT; i++)
-		if (vcpu->exits_by_reason[i])
-			log_info("    %8lu %s", vcpu->exits_by_reason[i],
-				 exit_reason_text(i));
-}
-
 static void on_guests(void)
 {
 	const struct vm *vm;
@@ -58,8 +49,7 @@ static void on_guests(void)
 		log_info("guest %u, %s: %lu MiB, %s", i, vm->name,
 			 vm->memory.bytes / MIB,
 			 vm_has_ended(vm) ? "ended" : "running");
-		for (u32 j = 0; j < vm->vcpu_count; j++)
-			print_vcpu_exits(vm->vcpus[j]);
+		guests_log_exits(vm, LOG_INFO);
 	}
 	if (!guests_find(0))
 		log_info("no guest has been started");
