@@ -2,12 +2,36 @@
 /* HLT, timers, instructions that a guest does not have, and dead ends. */
 #include "arch/x86/cpu/insn.h"
 #include "arch/x86/vmx/exit.h"
+#include "arch/x86/vmx/vmx_insn.h"
+#include "lib/log.h"
 #include "lib/x86.h"
+
+/* Only an NMI or INIT, which only another vCPU could send, would wake it. */
+static bool is_dead(const struct vcpu *vcpu)
+{
+	return vcpu->activity == VCPU_WAIT_FOR_SIPI || vcpu->halted_for_good;
+}
+
+/* A user waits for such a guest in vain: say so, once. */
+static void say_if_all_dead(struct vm *vm)
+{
+	for (u32 i = 0; i < vm->vcpu_count; i++)
+		if (!is_dead(vm->vcpus[i]))
+			return;
+	if (__atomic_exchange_n(&vm->said_dead, true, __ATOMIC_RELAXED))
+		return;
+	log_info("guest %s: every vCPU has halted with interrupts off; it will "
+		 "not run on",
+		 vm->name);
+}
 
 enum exit_action on_hlt(struct vcpu *vcpu, const struct vmx_exit *exit)
 {
 	(void)exit;
 	vcpu->activity = VCPU_HALTED;
+	vcpu->halted_for_good = !(vmcs_read(VMCS_GUEST_RFLAGS) & RFLAGS_IF);
+	if (vcpu->halted_for_good)
+		say_if_all_dead(vcpu->vm);
 	return ACTION_IDLE;
 }
 

@@ -78,6 +78,7 @@ struct vcpu {
 	u32 attention;
 
 	enum vcpu_activity activity;
+	bool halted_for_good;        /* in HLT, with interrupts off */
 	struct vcpu_event injection; /* goes in with the next entry */
 	bool interrupt_window;       /* asked for in the VMCS */
 	bool nmi_window;

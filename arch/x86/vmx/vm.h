@@ -58,6 +58,7 @@ struct vm {
 	u32 vcpu_count;
 	u32 live_vcpus;    /* that may still run; atomic */
 	bool reaped;       /* its end has been said */
+	bool said_dead;    /* that no vCPU will run on */
 	u32 faulting_msrs; /* how many accesses have been logged */
 };
 
