@@ -120,6 +120,14 @@ class Runner(unittest.TestCase):
             self.assertLess(time.monotonic(), deadline, "still runs")
             time.sleep(0.05)
 
+    def test_program_that_is_not_there_has_failed(self):
+        item = task.Task("a", "kind", ["./no such program"], task.read_verdict)
+        with tempfile.TemporaryDirectory() as folder:
+            results = list(runner.run_all([item], 1, pathlib.Path(folder)))
+        [(_, finished, cases)] = results
+        self.assertIn("cannot be run", finished.trouble)
+        self.assertIn(task.FAIL, [case.outcome for case in cases])
+
     def test_file_left_behind_is_told(self):
         finished = self.run_script("touch \"$TMPDIR/socket\"")
         self.assertIn("left files behind: socket", finished.trouble)

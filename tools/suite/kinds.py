@@ -102,13 +102,18 @@ def machine(_options):
     sys.path.insert(0, str(library))
     import lib
     for file in sorted(library.glob("test_*.py")):
-        for test in lib.load(file):
-            name = f"machine/{file.stem.removeprefix('test_')}/{test.name}"
-            yield Task(name, "machine",
-                       [sys.executable, str(library / "lib.py"), str(file),
-                        test.name],
-                       task.read_verdict, limit=test.limit,
-                       seconds=test.seconds,
+        prefix = f"machine/{file.stem.removeprefix('test_')}"
+        program = [sys.executable, str(library / "lib.py"), str(file)]
+        try:
+            tests = lib.load(file)
+        except Exception:
+            # Run as a test it says what is wrong with the file, and fails.
+            yield Task(prefix, "machine", program + ["-"], task.read_verdict)
+            continue
+        for test in tests:
+            yield Task(f"{prefix}/{test.name}", "machine",
+                       program + [test.name], task.read_verdict,
+                       limit=test.limit, seconds=test.seconds,
                        skip=engines.why_not(test.engine))
 
 

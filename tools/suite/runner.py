@@ -35,7 +35,7 @@ def run_all(tasks, workers, folder):
     running = {pool.submit(run_one, task, folder): task for task in order}
     try:
         for done in concurrent.futures.as_completed(running):
-            task, finished = running[done], done.result()
+            task, finished = running[done], result_of(done)
             yield task, finished, suite_task.cases_of(task, finished)
     finally:
         # After Ctrl-C: nothing new is started, what runs is ended.
@@ -43,6 +43,14 @@ def run_all(tasks, workers, folder):
             waiting.cancel()
         kill_marked(SUITE_TOKEN, mark)
         pool.shutdown()
+
+
+def result_of(done):
+    """A task that could not even be started has failed like any other."""
+    try:
+        return done.result()
+    except OSError as error:
+        return suite_task.Finished(-1, "", 0, f"cannot be run: {error}")
 
 
 def run_one(task, folder):
