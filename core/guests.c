@@ -12,6 +12,7 @@
 #include "core/machine.h"
 #include "core/monitor.h"
 #include "core/sched.h"
+#include "devices/guest_acpi.h"
 #include "lib/log.h"
 #include "lib/string.h"
 #include "lib/x86.h"
@@ -206,6 +207,20 @@ static enum err make_platform(struct vm *vm, const struct guest_map *map,
 	return platform_init(&vm->platform, &config);
 }
 
+/* The tables that tell the guest about its platform, in its firmware area. */
+static enum err put_acpi_tables(struct vm *vm, u32 vcpu_count)
+{
+	static u8 tables[GUEST_ACPI_BYTES];
+	u32 bytes;
+	enum err err =
+	    guest_acpi_build(tables, sizeof(tables), vcpu_count, &bytes);
+
+	if (err != OK)
+		return err;
+	return guest_mem_load(&vm->memory, gpa(PLATFORM_ACPI_BASE), tables,
+			      bytes);
+}
+
 static enum err make_vcpus(struct vm *vm, u32 count)
 {
 	for (u32 i = 0; i < count; i++) {
@@ -275,6 +290,8 @@ static enum err fill_vm(struct vm *vm, const struct guest_plan *plan,
 		err = guest_load_commit(&load, &vm->memory);
 	if (err == OK)
 		err = make_platform(vm, &load.map, plan->cpus);
+	if (err == OK)
+		err = put_acpi_tables(vm, plan->cpus);
 	if (err == OK)
 		err = make_vcpus(vm, plan->cpus);
 	if (err == OK)
