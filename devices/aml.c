@@ -142,6 +142,7 @@ void aml_eisa_id(struct aml *out, const char *id)
 #define SMALL_IRQ       0x22 /* two bytes follow */
 #define SMALL_PORTS     0x47 /* seven bytes follow */
 #define SMALL_END       0x79 /* one byte follows: a checksum, or 0 */
+#define LARGE_MEMORY    0x86 /* "32-Bit Fixed Memory Range Descriptor" */
 #define LARGE_DWORD     0x87 /* "DWord Address Space Descriptor" */
 #define LARGE_WORD      0x88 /* "Word Address Space Descriptor" */
 
@@ -187,6 +188,15 @@ void aml_resource_irq(struct aml *out, u32 irq)
 {
 	aml_put(out, SMALL_IRQ, 1);
 	aml_put(out, BIT(irq % 16), 2);
+}
+
+void aml_resource_memory(struct aml *out, u32 first, u32 bytes)
+{
+	aml_put(out, LARGE_MEMORY, 1);
+	aml_put(out, 9, 2);
+	aml_put(out, MEMORY_WRITABLE, 1);
+	aml_put(out, first, 4);
+	aml_put(out, bytes, 4);
 }
 
 static void word_window(struct aml *out, u8 type, u8 flags, u16 first, u16 last)

@@ -57,6 +57,9 @@ void aml_end_resources(struct aml *out, u32 begun);
 void aml_resource_ports(struct aml *out, u16 first, u8 count);
 void aml_resource_irq(struct aml *out, u32 irq); /* edge, active high */
 
+/* Memory that a device takes up. */
+void aml_resource_memory(struct aml *out, u32 first, u32 bytes);
+
 /* What a bridge hands on: bus numbers, ports, memory below 4 GiB. */
 void aml_resource_buses(struct aml *out, u16 first, u16 last);
 void aml_resource_port_window(struct aml *out, u16 first, u16 last);

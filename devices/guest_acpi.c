@@ -2,7 +2,7 @@
 /*
  * See devices/guest_acpi.h. The tables' order in memory:
  *
- *	RSDP, RSDT, XSDT | FACS (64 aligned) | DSDT, FADT, MADT
+ *	RSDP, RSDT, XSDT | FACS (64 aligned) | DSDT, FADT, MADT, MCFG
  *
  * A table is begun, filled and ended; ending it fills in its length and its
  * checksum. Whoever points at a table is patched when that table's place is
@@ -82,7 +82,7 @@ static void end_table(struct aml *out, u32 start)
 #define RSDP_XSDT           24
 #define RSDP_CHECKSUM_WHOLE 32
 
-enum listed { LISTED_FADT, LISTED_MADT, LISTED_COUNT };
+enum listed { LISTED_FADT, LISTED_MADT, LISTED_MCFG, LISTED_COUNT };
 
 #define ROOT_ENTRIES 36 /* offset of the addresses in RSDT and XSDT */
 
@@ -105,12 +105,12 @@ static struct root put_root(struct aml *out)
 	aml_put(out, 0, 8);
 	aml_put(out, 0, 4);
 	root.rsdt = begin_table(out, "RSDT", 1);
-	aml_put(out, 0, 4);
-	aml_put(out, 0, 4);
+	for (u32 i = 0; i < LISTED_COUNT; i++)
+		aml_put(out, 0, 4);
 	end_table(out, root.rsdt);
 	root.xsdt = begin_table(out, "XSDT", 1);
-	aml_put(out, 0, 8);
-	aml_put(out, 0, 8);
+	for (u32 i = 0; i < LISTED_COUNT; i++)
+		aml_put(out, 0, 8);
 	end_table(out, root.xsdt);
 	aml_patch(out, rsdp + RSDP_RSDT, address_of(root.rsdt), 4);
 	aml_patch(out, rsdp + RSDP_XSDT, address_of(root.xsdt), 8);
@@ -218,6 +218,24 @@ static void put_pci(struct aml *out)
 	aml_end(out, device);
 }
 
+/* "Motherboard resources": what software may find mapped, and not take. */
+static void put_board(struct aml *out)
+{
+	u32 device = aml_begin_device(out, "BORD");
+	u32 resources;
+
+	aml_name(out, "_HID");
+	aml_eisa_id(out, "PNP0C02");
+	aml_name(out, "_UID");
+	aml_integer(out, 0);
+	aml_name(out, "_CRS");
+	resources = aml_begin_resources(out);
+	aml_resource_memory(out, (u32)PLATFORM_ECAM_BASE,
+			    (u32)PLATFORM_ECAM_BYTES);
+	aml_end_resources(out, resources);
+	aml_end(out, device);
+}
+
 /* A device on the ISA bus with some ports and an interrupt. */
 struct isa_device {
 	const char *name, *id;
@@ -256,6 +274,7 @@ static u32 put_dsdt(struct aml *out)
 	put_s5(out);
 	scope = aml_begin_scope(out, "\\_SB_");
 	put_pci(out);
+	put_board(out);
 	put_isa_device(out, &com1);
 	put_isa_device(out, &rtc);
 	aml_end(out, scope);
@@ -276,7 +295,6 @@ static u32 put_dsdt(struct aml *out)
 
 #define BOOT_LEGACY_DEVICES BIT(0)
 #define BOOT_NO_VGA         BIT(2)
-#define BOOT_NO_ASPM        BIT(4)
 
 #define RESET_PORT          0xcf9
 #define RESET_VALUE         6
@@ -351,8 +369,7 @@ static u32 put_fadt(struct aml *out, u32 facs, u32 dsdt)
 	aml_patch(out, start + FADT_X_DSDT, address_of(dsdt), 8);
 	patch_power(out, start);
 	aml_patch(out, start + FADT_CENTURY, RTC_CENTURY, 1);
-	aml_patch(out, start + FADT_BOOT,
-		  BOOT_LEGACY_DEVICES | BOOT_NO_VGA | BOOT_NO_ASPM, 2);
+	aml_patch(out, start + FADT_BOOT, BOOT_LEGACY_DEVICES | BOOT_NO_VGA, 2);
 	aml_patch(out, start + FADT_FLAGS,
 		  FLAG_WBINVD | FLAG_C1_SUPPORTED | FLAG_SLEEP_BUTTON |
 		      FLAG_FIX_RTC | FLAG_TIMER_32_BITS | FLAG_RESET_REGISTER,
@@ -424,6 +441,21 @@ static u32 put_madt(struct aml *out, u32 vcpu_count)
 	return start;
 }
 
+/* --- MCFG ----------------------------------------------------------------- */
+
+static u32 put_mcfg(struct aml *out)
+{
+	u32 start = begin_table(out, "MCFG", 1);
+
+	aml_put(out, 0, 8);
+	aml_put(out, PLATFORM_ECAM_BASE, 8);
+	aml_put(out, 0, 2); /* segment */
+	aml_put(out, 0, 2); /* first and last bus */
+	aml_put(out, 0, 4);
+	end_table(out, start);
+	return start;
+}
+
 enum err guest_acpi_build(u8 *buffer, u32 bytes, u32 vcpu_count, u32 *used)
 {
 	struct aml out = {.bytes = buffer, .limit = bytes};
@@ -433,6 +465,7 @@ enum err guest_acpi_build(u8 *buffer, u32 bytes, u32 vcpu_count, u32 *used)
 
 	list(&out, &root, LISTED_FADT, put_fadt(&out, facs, dsdt));
 	list(&out, &root, LISTED_MADT, put_madt(&out, vcpu_count));
+	list(&out, &root, LISTED_MCFG, put_mcfg(&out));
 	if (out.result != AML_FITS)
 		return ERR_NO_MEMORY;
 	*used = out.used;

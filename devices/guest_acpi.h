@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The ACPI tables that tell a guest about its platform (ACPI specification
- * 6.0, "ACPI Software Programming Model"): RSDP, RSDT, XSDT, FADT, FACS, MADT
- * and a DSDT with \_S5, the PCI root and its interrupt routing, the serial port
- * and the clock.
+ * 6.0, "ACPI Software Programming Model"): RSDP, RSDT, XSDT, FADT, FACS, MADT,
+ * MCFG and a DSDT with \_S5, the PCI root and its interrupt routing, the serial
+ * port and the clock.
  */
 #ifndef DEVICES_GUEST_ACPI_H
 #define DEVICES_GUEST_ACPI_H

@@ -48,6 +48,7 @@
  *	0xe0000		ACPI tables, RAM reserved in the memory map
  *	0x100000	RAM, up to 3 GiB
  *	0xc0000000	PCI memory window
+ *	0xe0000000	PCI configuration space of bus 0 (ECAM)
  *	0xfec00000	I/O APIC;  0xfee00000 local APIC
  *	4 GiB		the rest of the RAM
  */
@@ -56,6 +57,8 @@
 #define PLATFORM_RAM_LOW_MAX           0xc0000000ULL
 #define PLATFORM_PCI_BASE              0xc0000000ULL
 #define PLATFORM_PCI_BYTES             0x20000000ULL
+#define PLATFORM_ECAM_BASE             0xe0000000ULL
+#define PLATFORM_ECAM_BYTES            0x100000ULL
 #define PLATFORM_IOAPIC_BASE           0xfec00000ULL
 #define PLATFORM_RAM_HIGH              0x100000000ULL
 

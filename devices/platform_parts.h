@@ -58,7 +58,7 @@ void platform_pci_config_write(struct platform *platform, u32 offset, u32 bytes,
 bool platform_pci_claims_port(struct platform *platform, u16 port);
 void platform_pci_notify(struct platform *platform);
 
-/* Memory BARs. */
+/* Memory BARs and ECAM. */
 enum platform_mmio platform_pci_read(struct platform *platform, u64 address,
 				     u64 *value);
 enum platform_mmio platform_pci_write(struct platform *platform, u64 address,

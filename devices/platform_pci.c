@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Bus 0: the host bridge and the virtio console, behind configuration
- * mechanism #1 (PCI Local Bus Specification 3.0, "Software Generation of
- * Configuration Transactions") and their BARs.
+ * Bus 0: the host bridge and the virtio console, behind their BARs and
+ * configuration mechanism #1 (PCI Local Bus Specification 3.0, "Software
+ * Generation of Configuration Transactions") or ECAM (PCI Express Base
+ * Specification, "PCI Express Enhanced Configuration Access Mechanism").
  */
 #include "devices/platform_parts.h"
 
@@ -168,14 +169,13 @@ static void write_bar(struct platform *platform, enum virtio_bar bar,
 
 /* --- Configuration space -------------------------------------------------- */
 
-static struct pci_function *selected(struct platform *platform)
+/* Bus 0 has no function but the first of these devices. */
+static struct pci_function *function_at(struct platform *platform, u64 device,
+					u64 function)
 {
-	u32 address = platform->devices.pci_address;
-
-	if (!(address & ADDRESS_ENABLE) || (address & ADDRESS_BUS) ||
-	    (address & ADDRESS_FUNCTION))
+	if (function)
 		return NULL;
-	switch (bits_get(address, ADDRESS_DEVICE)) {
+	switch (device) {
 	case 0:
 		return &platform->devices.bridge;
 	case CONSOLE_DEVICE:
@@ -225,15 +225,10 @@ static bool find_window(struct platform *platform, enum virtio_bar *bar,
 	       piece->offset % piece->bytes == 0;
 }
 
-static u32 register_of(const struct platform *platform, u32 offset)
+/* Part of a function's configuration space; no function reads all ones. */
+static u32 read_config(struct platform *platform,
+		       const struct pci_function *function, u32 at, u32 bytes)
 {
-	return (platform->devices.pci_address & (u32)ADDRESS_REGISTER) + offset;
-}
-
-u32 platform_pci_config_read(struct platform *platform, u32 offset, u32 bytes)
-{
-	const struct pci_function *function = selected(platform);
-	u32 at = register_of(platform, offset);
 	struct platform_piece piece;
 	enum virtio_bar bar;
 
@@ -245,22 +240,57 @@ u32 platform_pci_config_read(struct platform *platform, u32 offset, u32 bytes)
 	return pci_config_read(function, at, bytes);
 }
 
-void platform_pci_config_write(struct platform *platform, u32 offset, u32 bytes,
-			       u32 value)
+static void write_config(struct platform *platform,
+			 struct pci_function *function,
+			 const struct platform_piece *written)
 {
-	struct pci_function *function = selected(platform);
-	u32 at = register_of(platform, offset);
 	struct platform_piece piece;
 	enum virtio_bar bar;
 
 	if (!function)
 		return;
-	pci_config_write(function, at, bytes, value);
-	if (!is_window(platform, function, at) ||
+	pci_config_write(function, written->offset, written->bytes,
+			 written->value);
+	if (!is_window(platform, function, written->offset) ||
 	    !find_window(platform, &bar, &piece))
 		return;
-	piece.value = value;
+	piece.value = written->value;
 	write_bar(platform, bar, &piece);
+}
+
+/* --- Mechanism #1 --------------------------------------------------------- */
+
+static struct pci_function *selected(struct platform *platform)
+{
+	u32 address = platform->devices.pci_address;
+
+	if (!(address & ADDRESS_ENABLE) || (address & ADDRESS_BUS))
+		return NULL;
+	return function_at(platform, bits_get(address, ADDRESS_DEVICE),
+			   bits_get(address, ADDRESS_FUNCTION));
+}
+
+static u32 register_of(const struct platform *platform, u32 offset)
+{
+	return (platform->devices.pci_address & (u32)ADDRESS_REGISTER) + offset;
+}
+
+u32 platform_pci_config_read(struct platform *platform, u32 offset, u32 bytes)
+{
+	return read_config(platform, selected(platform),
+			   register_of(platform, offset), bytes);
+}
+
+void platform_pci_config_write(struct platform *platform, u32 offset, u32 bytes,
+			       u32 value)
+{
+	const struct platform_piece piece = {
+	    .offset = register_of(platform, offset),
+	    .bytes = bytes,
+	    .value = value,
+	};
+
+	write_config(platform, selected(platform), &piece);
 }
 
 u32 platform_pci_address(const struct platform *platform)
@@ -271,6 +301,24 @@ u32 platform_pci_address(const struct platform *platform)
 void platform_pci_set_address(struct platform *platform, u32 value)
 {
 	platform->devices.pci_address = value & (u32)ADDRESS_BITS;
+}
+
+/* --- ECAM ----------------------------------------------------------------- */
+
+#define ECAM_DEVICE   BITS(19, 15)
+#define ECAM_FUNCTION BITS(14, 12)
+#define ECAM_REGISTER BITS(11, 0)
+
+static bool is_ecam(u64 address)
+{
+	return address - PLATFORM_ECAM_BASE < PLATFORM_ECAM_BYTES;
+}
+
+static struct pci_function *ecam_function(struct platform *platform,
+					  u64 address)
+{
+	return function_at(platform, bits_get(address, ECAM_DEVICE),
+			   bits_get(address, ECAM_FUNCTION));
 }
 
 /* --- BARs ----------------------------------------------------------------- */
@@ -306,6 +354,11 @@ enum platform_mmio platform_pci_read(struct platform *platform, u64 address,
 	enum virtio_bar bar;
 	u32 offset;
 
+	if (is_ecam(address)) {
+		*value = read_config(platform, ecam_function(platform, address),
+				     (u32)(address & ECAM_REGISTER), 4);
+		return PLATFORM_MMIO_DONE;
+	}
 	if (!find_bar(platform, address, &bar, &offset))
 		return PLATFORM_MMIO_ABSENT;
 	*value = read_bar(platform, bar, offset);
@@ -321,6 +374,12 @@ enum platform_mmio platform_pci_write(struct platform *platform, u64 address,
 	struct platform_piece piece = {.bytes = bytes, .value = low32(value)};
 	enum virtio_bar bar;
 
+	if (is_ecam(address)) {
+		piece.offset = (u32)(address & ECAM_REGISTER);
+		write_config(platform, ecam_function(platform, address),
+			     &piece);
+		return PLATFORM_MMIO_DONE;
+	}
 	if (!find_bar(platform, address, &bar, &piece.offset))
 		return PLATFORM_MMIO_ABSENT;
 	if (bytes == 8)

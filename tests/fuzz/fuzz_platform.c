@@ -25,7 +25,7 @@ static const u16 ports[] = {
 
 static const u64 pages[] = {
     0xfee00000, 0xfec00000, 0xfec00000, 0xc0000000,
-    0xc0001000, 0xc0002000, 0xc0003000, 0xc0004000,
+    0xc0001000, 0xc0002000, 0xe0008000, 0xc0004000,
 };
 
 static u16 port_of(const struct step *step)

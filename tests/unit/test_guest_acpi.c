@@ -61,6 +61,9 @@ static void umbra_itself_understands_them(void **state)
 	assert_int_equal(info.overrides[0].gsi, 2);
 	assert_int_equal(info.overrides[1].trigger, ACPI_LEVEL);
 	assert_int_equal(info.overrides[1].polarity, ACPI_ACTIVE_HIGH);
+	assert_int_equal(info.ecam_count, 1);
+	assert_int_equal(hpa_raw(info.ecams[0].base), 0xe0000000);
+	assert_int_equal(info.ecams[0].last_bus, 0);
 	assert_true(info.has_pic);
 	assert_int_equal(hpa_raw(info.local_apic), 0xfee00000);
 	assert_int_equal(info.pm_timer.address, 0x608);
@@ -196,6 +199,8 @@ static void iasl_reads_the_dsdt(void **state)
 	assert_says("EisaId (\"PNP0A03\")");
 	assert_says("EisaId (\"PNP0501\")");
 	assert_says("EisaId (\"PNP0B00\")");
+	assert_says("EisaId (\"PNP0C02\")");
+	assert_says("0xE0000000,         // Address Base");
 	assert_says("0x0001FFFF, \n                    Zero, \n"
 		    "                    Zero, \n                    0x0B");
 	assert_says("0xC0000000,         // Range Minimum");

@@ -88,6 +88,27 @@ static void address_register_is_32_bits_at_once(void **state)
 	assert_int_equal(in(0xcf8, 4), 0x80fffffc);
 }
 
+static void ecam_shows_the_same_space(void **state)
+{
+	u64 console = 0xe0000000 + (1 << 15);
+
+	(void)state;
+	assert_int_equal(mmio_read(0xe0000000, 4), 0x0d578086);
+	for (u32 at = 0; at < 256; at += 4)
+		assert_int_equal(mmio_read(console + at, 4),
+				 config_read(1, at, 4));
+	mmio_write(console + 0x3c, 1, 0x77);
+	assert_int_equal(config_read(1, 0x3c, 1), 0x77);
+	assert_int_equal(mmio_read(console + 2, 2), 0x1043);
+	assert_int_equal(mmio_read(console + 256, 4), 0xffffffff);
+	assert_int_equal(mmio_read(console + (1 << 12), 4), 0xffffffff);
+	assert_int_equal(mmio_read(0xe0010000, 4), 0xffffffff);
+	mmio_write(console + driver.window + 4, 1, 0);
+	mmio_write(console + driver.window + 8, 4, C_QUEUE_COUNT);
+	mmio_write(console + driver.window + 12, 4, 2);
+	assert_int_equal(mmio_read(console + driver.window + 16, 2), 6);
+}
+
 static void bars_size_and_move(void **state)
 {
 	static const u32 sizes[6] = {0x4000, 0x1000, 0x10, 0, 0, 0};
@@ -535,6 +556,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    FRESH(bus_has_a_bridge_and_a_console),
 	    FRESH(address_register_is_32_bits_at_once),
+	    FRESH(ecam_shows_the_same_space),
 	    FRESH(bars_size_and_move),
 	    FRESH(identity_cannot_be_written),
 	    FRESH(driver_finds_every_structure),
