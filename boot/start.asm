@@ -99,6 +99,18 @@ require_long_mode:
 	jne	.missing
 	ret
 .missing:
+	mov	dx, COM1 + 3		; no loader need have set the line up:
+	mov	al, LCR_DLAB
+	out	dx, al
+	mov	dx, COM1		; 115200 baud
+	mov	al, 1
+	out	dx, al
+	inc	dx
+	xor	eax, eax
+	out	dx, al
+	mov	dx, COM1 + 3
+	mov	al, LCR_8N1
+	out	dx, al
 	mov	ebx, no_long_mode
 .next:	mov	dx, COM1 + 5		; line status: wait until it can send
 	in	al, dx
