@@ -230,6 +230,12 @@ static inline void insn_sti_hlt_cli(void)
 	__asm__ volatile("sti; hlt; cli" : : : "memory");
 }
 
+/* Takes the interrupts that wait. */
+static inline void insn_sti_nop_cli(void)
+{
+	__asm__ volatile("sti; nop; cli" : : : "memory");
+}
+
 static inline void insn_pause(void)
 {
 	__asm__ volatile("pause" : : : "memory");

@@ -49,10 +49,11 @@ _Static_assert(STORAGE_END *PAGE_4K <= PAGE_4K << FRAME_32K, "the block");
 #define VMCS_LINK_NONE  UINT64_MAX
 
 /*
- * The longest stay while another CPU may want this vCPU out (vm_sync). An IPI
- * does that at once on a CPU; Bochs 2.7 does not exit for it while the guest's
- * RFLAGS.IF is 0.
+ * The longest stays. On a CPU every interrupt ends one at once; Bochs 2.7 does
+ * not exit for any while the guest's RFLAGS.IF is 0, so what is typed, and
+ * another CPU's call (vm_sync, more urgent), would wait for ever.
  */
+#define STAY_MAX_NS     50000000
 #define STAY_TRACKED_NS 1000000
 
 /* The shortest stay in a guest; in ticks for where the TSC is slow. */
@@ -293,11 +294,13 @@ static void arm_timer(const struct vcpu *vcpu, u64 until_tsc)
 	    until_tsc < vcpu->next_event_tsc ? until_tsc : vcpu->next_event_tsc;
 	u64 now = insn_rdtsc();
 	u64 soonest = now + tsc_from_ns(STAY_NS) + STAY_TICKS;
+	u64 latest = now + tsc_from_ns(STAY_MAX_NS);
 	u64 ticks;
 
-	if (vcpu->vm->track.mode != TRACK_OFF && cpu_count > 1 &&
-	    deadline > now + tsc_from_ns(STAY_TRACKED_NS))
-		deadline = now + tsc_from_ns(STAY_TRACKED_NS);
+	if (vcpu->vm->track.mode != TRACK_OFF && cpu_count > 1)
+		latest = now + tsc_from_ns(STAY_TRACKED_NS);
+	if (deadline > latest)
+		deadline = latest;
 	if (deadline < soonest)
 		deadline = soonest;
 	if (!vmx_capability.has_preemption_timer) {
