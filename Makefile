@@ -62,7 +62,7 @@ arch/x86/vmx.hard	:= capability control_registers exit exit_cpuid \
 			   exit_misc exit_msr vcpu vcpu_events vcpu_state \
 			   vcpu_sync vm vmx_cpu
 drivers.hard		:= interrupts serial
-core.hard		:= console guests log loopback machine main memory \
+core.hard		:= console crash guests log loopback machine main memory \
 			   monitor panic sched symbols
 boot.hard		:=
 

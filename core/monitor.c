@@ -5,6 +5,7 @@
 #include "arch/x86/cpu/cpu.h"
 #include "arch/x86/vmx/vm.h"
 #include "core/console.h"
+#include "core/crash.h"
 #include "core/guests.h"
 #include "core/machine.h"
 #include "lib/log.h"
@@ -16,6 +17,7 @@
 
 static char line[LINE_BYTES];
 static size_t line_length;
+static const char *argument; /* what follows the command's name */
 
 static void print(const char *text)
 {
@@ -67,6 +69,11 @@ static void on_reboot(void)
 	machine_reset();
 }
 
+static void on_crash(void)
+{
+	crash(argument);
+}
+
 struct command {
 	const char *name;
 	const char *help;
@@ -80,6 +87,7 @@ static const struct command commands[] = {
     {"guests", "the guests and their VM exits", on_guests},
     {"poweroff", "switch the machine off", on_power_off},
     {"reboot", "reset the machine", on_reboot},
+    {"crash", "fault on purpose, to see what that looks like", on_crash},
 };
 
 static void on_help(void)
@@ -88,14 +96,26 @@ static void on_help(void)
 		log_info("%-10s %s", commands[i].name, commands[i].help);
 }
 
+/* Cuts the line after its first word. */
+static void find_argument(void)
+{
+	char *end = line;
+
+	while (*end && *end != ' ')
+		end++;
+	argument = *end ? end + 1 : end;
+	*end = 0;
+}
+
 static void run_line(void)
 {
+	find_argument();
 	for (u32 i = 0; i < ARRAY_COUNT(commands); i++)
 		if (!strcmp(line, commands[i].name)) {
 			commands[i].run();
 			return;
 		}
-	if (line_length)
+	if (*line)
 		log_info("\"%s\" is no command; \"help\" lists them", line);
 }
 

@@ -26,7 +26,9 @@
  *
  * The first line tells observers where to look:
  *	RING base=0x.. pages=N cpus=N offset=0
- * CPU c has pages c*N/cpus up to (c+1)*N/cpus.
+ * CPU c has pages c*N/cpus up to (c+1)*N/cpus. The last line before the result,
+ *	RING ended after T us
+ * tells what the TSC, which is 0 when a guest of Umbra is made, says then.
  */
 #include "guests/lib/guest.h"
 
@@ -170,6 +172,7 @@ u8 guest_main(void)
 	run(0);
 	while (!smp_all_done())
 		cpu_pause();
+	print("RING ended after %lu us\n", time_tsc_to_us(rdtsc()));
 	check(!has_failed(), "ring", "see above");
 	return result_print();
 }

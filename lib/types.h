@@ -26,6 +26,7 @@ typedef unsigned __int128 u128;
 #define PACKED     __attribute__((packed))
 #define ALIGNED(n) __attribute__((aligned(n)))
 #define COLD       __attribute__((cold))
+#define NOINLINE   __attribute__((noinline))
 #define UNUSED     __attribute__((unused))
 #define PRINTF(fmt_index, first_arg) \
 	__attribute__((format(printf, fmt_index, first_arg)))

@@ -30,6 +30,8 @@ import tempfile
 import time
 import traceback
 
+import talk
+
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 
 #: What a test leaves for the front end to end a run and clean up.
@@ -101,6 +103,14 @@ class Machine:
         run.show()
         return run
 
+    def talk(self, guest, *options):
+        """./umbra run GUEST OPTIONS, for a `with` block; see talk.py."""
+        words = [str(word) for word in
+                 ("./umbra", "run", guest, "--engine", self.engine_name(),
+                  "--timeout", self.seconds_left(), *options)]
+        print("$", shlex.join(words), flush=True)
+        return talk.Talk(words, ROOT, self.seconds_left() + 5)
+
     def engine_name(self):
         """The front end's --engine; KVM is QEMU's accelerator."""
         return "qemu" if self.engine == "kvm" else self.engine
@@ -121,6 +131,13 @@ class Run:
     out: str
     err: str
     seconds: float
+
+    @staticmethod
+    def of(conversation):
+        """A conversation that comes to its end by itself."""
+        run = Run(conversation.words, *conversation.end())
+        run.show()
+        return run
 
     def show(self):
         for name, text in (("out", self.out), ("err", self.err)):
@@ -196,7 +213,7 @@ def verdict_of(test):
             return "PASS"
         except Skip as reason:
             return f"SKIP {reason}"
-        except Failure as reason:
+        except (Failure, talk.Silence) as reason:
             return f"FAIL {reason}".replace("\n", " ")
         except Exception:
             # A broken test is not a broken Umbra, but it has failed too.
