@@ -13,6 +13,7 @@
 #include "core/monitor.h"
 #include "core/sched.h"
 #include "devices/guest_acpi.h"
+#include "drivers/rtc.h"
 #include "lib/log.h"
 #include "lib/string.h"
 #include "lib/x86.h"
@@ -200,6 +201,7 @@ static enum err make_platform(struct vm *vm, const struct guest_map *map,
 	    .apic_timer_hz = apic_timer_hz(),
 	    .ram_low_bytes = ram_bytes(map, 0, PLATFORM_RAM_HIGH),
 	    .ram_high_bytes = ram_bytes(map, PLATFORM_RAM_HIGH, UINT64_MAX),
+	    .start_time_s = rtc_seconds(),
 	    .host = &platform_host,
 	    .host_context = vm,
 	};
