@@ -81,12 +81,14 @@
 #define MSR_VMX_CR0_FIXED1              0x487u
 #define MSR_VMX_CR4_FIXED0              0x488u
 #define MSR_VMX_CR4_FIXED1              0x489u
+#define MSR_VMX_VMCS_ENUM               0x48au
 #define MSR_VMX_SECONDARY               0x48bu
 #define MSR_VMX_EPT_VPID_CAP            0x48cu
 #define MSR_VMX_TRUE_PIN                0x48du
 #define MSR_VMX_TRUE_PRIMARY            0x48eu
 #define MSR_VMX_TRUE_EXIT               0x48fu
 #define MSR_VMX_TRUE_ENTRY              0x490u
+#define MSR_VMX_VMFUNC                  0x491u
 #define MSR_IA32_TSC_DEADLINE           0x6e0u
 #define MSR_X2APIC_FIRST                0x800u
 #define MSR_X2APIC_LAST                 0x8ffu

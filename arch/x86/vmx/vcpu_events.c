@@ -145,6 +145,7 @@ static void inject(struct vcpu *vcpu)
 	case EVENT_EXTERNAL_INTERRUPT:
 	case EVENT_NMI:
 	case EVENT_HARDWARE_EXCEPTION:
+	case EVENT_OTHER:
 		break;
 	}
 	vcpu->injection.info = 0;

@@ -10,6 +10,7 @@
 
 #include "lib/bits.h"
 #include "lib/types.h"
+#include "lib/vmx.h"
 
 struct vcpu;
 
@@ -24,16 +25,6 @@ enum segment_register {
 	SREG_TR,
 	SREG_COUNT,
 };
-
-/* SDM vol. 3, "Format of Access Rights". */
-#define RIGHTS_CODE     0x9b /* present, code, readable, accessed */
-#define RIGHTS_DATA     0x93 /* present, data, writable, accessed */
-#define RIGHTS_LDT      0x82
-#define RIGHTS_TSS_BUSY 0x8b
-#define RIGHTS_LONG     BIT(13)
-#define RIGHTS_32       BIT(14)
-#define RIGHTS_4K_LIMIT BIT(15)
-#define RIGHTS_UNUSABLE BIT(16)
 
 struct segment_state {
 	u16 selector;

@@ -10,9 +10,9 @@
 #ifndef ARCH_X86_VMX_VMX_INSN_H
 #define ARCH_X86_VMX_VMX_INSN_H
 
-#include "arch/x86/vmx/vmcs.h"
 #include "lib/check.h"
 #include "lib/types.h"
+#include "lib/vmcs.h"
 #include "mm/addr.h"
 
 /* SDM vol. 3, "Conventions": how a VMX instruction reports failure. */

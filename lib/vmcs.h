@@ -6,9 +6,10 @@
  * Bits 14:13 of an encoding are the width, 11:10 the kind, 9:1 the index, and
  * bit 0 selects the upper half of a 64-bit field.
  */
-#ifndef ARCH_X86_VMX_VMCS_H
-#define ARCH_X86_VMX_VMCS_H
+#ifndef LIB_VMCS_H
+#define LIB_VMCS_H
 
+#include "lib/bits.h"
 #include "lib/types.h"
 
 enum vmcs_field {
@@ -138,6 +139,9 @@ enum vmcs_field {
 	VMCS_CR0_SHADOW = 0x6004,
 	VMCS_CR4_SHADOW = 0x6006,
 	VMCS_CR3_TARGET_0 = 0x6008,
+	VMCS_CR3_TARGET_1 = 0x600a,
+	VMCS_CR3_TARGET_2 = 0x600c,
+	VMCS_CR3_TARGET_3 = 0x600e,
 	/* natural-width read-only data */
 	VMCS_EXIT_QUALIFICATION = 0x6400,
 	VMCS_IO_RCX = 0x6402,
@@ -179,6 +183,27 @@ enum vmcs_field {
 	VMCS_HOST_SYSENTER_EIP = 0x6c12,
 	VMCS_HOST_RSP = 0x6c14,
 	VMCS_HOST_RIP = 0x6c16,
+};
+
+/* The parts of an encoding. */
+#define VMCS_ENCODING_HIGH     BIT(0)
+#define VMCS_ENCODING_INDEX    BITS(9, 1)
+#define VMCS_ENCODING_KIND     BITS(11, 10)
+#define VMCS_ENCODING_WIDTH    BITS(14, 13)
+#define VMCS_ENCODING_RESERVED (BIT(12) | BITS(63, 15))
+
+enum vmcs_kind {
+	VMCS_KIND_CONTROL,
+	VMCS_KIND_READ_ONLY, /* exit information */
+	VMCS_KIND_GUEST,
+	VMCS_KIND_HOST,
+};
+
+enum vmcs_width {
+	VMCS_WIDTH_16,
+	VMCS_WIDTH_64,
+	VMCS_WIDTH_32,
+	VMCS_WIDTH_NATURAL,
 };
 
 #endif
