@@ -42,6 +42,7 @@ test /usr/lib/llvm-*/lib/clang/*/lib/linux/libclang_rt.fuzzer-x86_64.a libclang-
 test clang-format clang-format
 test clang-tidy clang-tidy
 test cppcheck cppcheck
+test iasl acpica-tools
 test spin spin
 test gdb gdb
 TABLE

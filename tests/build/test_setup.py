@@ -18,7 +18,7 @@ ITS_TOOLS = ("bash", "cat", "sort", "env", "mktemp", "tail", "rm", "sh",
 LOOKED_FOR = ("gcc", "ld", "make", "python3", "nasm", "grub-mkrescue",
               "xorriso", "mformat", "bochs-bin", "bxhub",
               "qemu-system-x86_64", "git", "clang", "clang-format",
-              "clang-tidy", "cppcheck", "spin", "gdb")
+              "clang-tidy", "cppcheck", "iasl", "spin", "gdb")
 
 #: Installs by making the missing command appear, once lists are there.
 APT_GET = """#!/bin/sh
