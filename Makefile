@@ -63,7 +63,7 @@ arch/x86/vmx.hard	:= capability control_registers exit exit_cpuid \
 			   vcpu_sync vm vmx_cpu
 drivers.hard		:= interrupts rtc serial
 core.hard		:= console crash guests log loopback machine main memory \
-			   monitor panic sched symbols
+			   monitor panic sched symbols vm_make
 boot.hard		:=
 
 boot.asm		:= headers start

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Making VMs, and what happens when they end. */
+/* The guests of a run: started, watched, reset, ended. */
 #include "core/guests.h"
-#include "arch/x86/cpu/cpu.h"
-#include "arch/x86/cpu/tsc.h"
 #include "arch/x86/vmx/capability.h"
 #include "arch/x86/vmx/exit.h"
 #include "arch/x86/vmx/vcpu.h"
@@ -12,15 +10,10 @@
 #include "core/machine.h"
 #include "core/monitor.h"
 #include "core/sched.h"
-#include "devices/guest_acpi.h"
-#include "drivers/rtc.h"
+#include "core/vm_make.h"
 #include "lib/log.h"
 #include "lib/string.h"
-#include "lib/x86.h"
-#include "loader/guest_load.h"
 #include "loader/guest_plan.h"
-#include "mm/frame_alloc.h"
-#include "mm/phys.h"
 
 /* Exit statuses of a run; docs/ARCHITECTURE.md lists them all. */
 #define STATUS_OK           0
@@ -28,14 +21,13 @@
 #define STATUS_GUEST_FAILED 126
 #define STATUS_NOT_STARTED  125
 
-#define APIC_TIMER_HZ_MAX   UINT32_MAX
-
 static struct vm *vms[GUESTS_MAX];
+static const struct guest_plan *vm_plans[GUESTS_MAX];
+static const struct boot_info *boot_info;
 static u32 vm_count;
 static u32 alive_count;   /* VMs that have not been reaped */
 static u32 first_failure; /* the status of the first guest that was not OK */
 static struct guest_plans plans;
-static struct guest_load load;
 
 void guests_init_vmx(void)
 {
@@ -58,277 +50,30 @@ void guests_console_input(u32 index, const u8 *bytes, size_t count)
 				     vm_now_ns(vm));
 }
 
-/* --- What the devices ask of us ------------------------------------------ */
-
-static u64 host_console_write(void *context, enum platform_console console,
-			      const u8 *bytes, u64 count)
+/* reset=restart: a reset begins anew; reset=stop, the default, ends the run. */
+static bool wants_restart(const struct guest_plan *plan)
 {
-	const struct vm *vm = context;
+	const char *text = guest_plan_setting(plan, "reset");
 
-	(void)console;
-	console_write(CONSOLE_GUEST(vm->index), bytes, count);
-	return count;
+	if (text && strcmp(text, "restart") && strcmp(text, "stop"))
+		log_warn("guest %s: reset=%s: it can be restart or stop; it "
+			 "stops",
+			 plan->name, text);
+	return text && !strcmp(text, "restart");
 }
 
-static void host_vcpu_kick(void *context, u32 vcpu)
+static void run_vcpus(struct vm *vm)
 {
-	struct vm *vm = context;
-
-	if (vcpu < vm->vcpu_count)
-		vcpu_kick(vm->vcpus[vcpu]);
+	vm->live_vcpus = vm->vcpu_count;
+	__atomic_store_n(&vm->state, VM_RUNNING, __ATOMIC_SEQ_CST);
+	for (u32 i = 0; i < vm->vcpu_count; i++)
+		sched_add(vm->vcpus[i]);
 }
 
-static void host_end(void *context, enum platform_end how, u32 value)
-{
-	struct vm *vm = context;
-
-	switch (how) {
-	case PLATFORM_EXIT_CODE:
-		vm_end(vm, VM_END_EXIT_CODE, value);
-		break;
-	case PLATFORM_POWER_OFF:
-		vm_end(vm, VM_END_POWER_OFF, 0);
-		break;
-	case PLATFORM_RESET:
-		vm_end(vm, VM_END_RESET, 0);
-		break;
-	}
-}
-
-static enum err host_memory_read(void *context, gpa_t from, void *to, u64 bytes)
-{
-	struct vm *vm = context;
-
-	return guest_mem_read(&vm->memory, from, to, bytes);
-}
-
-static enum err host_memory_write(void *context, gpa_t to, const void *from,
-				  u64 bytes)
-{
-	struct vm *vm = context;
-
-	return guest_mem_write(&vm->memory, to, from, bytes);
-}
-
-static const struct platform_host platform_host = {
-    .console_write = host_console_write,
-    .vcpu_kick = host_vcpu_kick,
-    .end = host_end,
-    .memory_read = host_memory_read,
-    .memory_write = host_memory_write,
-};
-
-/* --- Making a VM ---------------------------------------------------------- */
-
-static struct cpuid_leaf read_host_cpuid(u32 leaf, u32 subleaf)
-{
-	struct cpuid_result r = insn_cpuid(leaf, subleaf);
-
-	return (struct cpuid_leaf){r.eax, r.ebx, r.ecx, r.edx};
-}
-
-/* CPUID tells it in 32 bits, and the TSC must be a multiple of it. */
-static u64 apic_timer_hz(void)
-{
-	u64 hz = tsc_hz();
-
-	while (hz > APIC_TIMER_HZ_MAX)
-		hz /= 2;
-	return hz;
-}
-
-static void make_cpuid(struct vm *vm, u32 vcpu_count)
-{
-	const struct controls *controls = &vmx_capability.controls;
-	const struct guest_cpuid_config config = {
-	    .vcpu_count = vcpu_count,
-	    .tsc_hz = tsc_hz(),
-	    .apic_timer_hz = apic_timer_hz(),
-	    .physical_bits = cpu_features.physical_bits,
-	    .rdtscp =
-		controls_have(controls, CONTROLS_SECONDARY, SECONDARY_RDTSCP),
-	    .invpcid =
-		controls_have(controls, CONTROLS_SECONDARY, SECONDARY_INVPCID),
-	    .host = read_host_cpuid,
-	};
-
-	guest_cpuid_build(&vm->cpuid, &config);
-	vm->xcr0_allowed = vm->cpuid.xcr0_allowed;
-}
-
-static enum err make_memory(struct vm *vm, const struct guest_map *map)
-{
-	const struct guest_range *last = &map->ranges[map->range_count - 1];
-	gpa_t limit = gpa_add(last->base, last->bytes);
-	enum err err = guest_mem_create(&vm->memory, limit, vm->name);
-
-	for (u32 i = 0; err == OK && i < map->range_count; i++) {
-		const struct guest_range *range = &map->ranges[i];
-
-		err = guest_mem_add(&vm->memory, range->base, range->bytes);
-		if (err == OK && range->kind == GUEST_RANGE_ROM)
-			err = guest_mem_make_rom(&vm->memory, range->base);
-	}
-	if (err == OK)
-		err = ept_create(&vm->ept, &vmx_capability.ept);
-	if (err == OK)
-		err = ept_map_guest(&vm->ept, &vm->memory);
-	if (err == OK)
-		track_init(&vm->track, &vm->ept, &vm->memory.log);
-	return err;
-}
-
-static u64 ram_bytes(const struct guest_map *map, u64 from, u64 to)
-{
-	u64 end = 0;
-
-	for (u32 i = 0; i < map->range_count; i++) {
-		u64 base = gpa_raw(map->ranges[i].base);
-
-		if (base >= from && base < to)
-			end = base + map->ranges[i].bytes - from;
-	}
-	return end;
-}
-
-static enum err make_platform(struct vm *vm, const struct guest_map *map,
-			      u32 vcpu_count)
-{
-	const struct platform_config config = {
-	    .vcpu_count = vcpu_count,
-	    .phys_bits = cpu_features.physical_bits,
-	    .tsc_hz = tsc_hz(),
-	    .apic_timer_hz = apic_timer_hz(),
-	    .ram_low_bytes = ram_bytes(map, 0, PLATFORM_RAM_HIGH),
-	    .ram_high_bytes = ram_bytes(map, PLATFORM_RAM_HIGH, UINT64_MAX),
-	    .start_time_s = rtc_seconds(),
-	    .host = &platform_host,
-	    .host_context = vm,
-	};
-
-	return platform_init(&vm->platform, &config);
-}
-
-/* The tables that tell the guest about its platform, in its firmware area. */
-static enum err put_acpi_tables(struct vm *vm, u32 vcpu_count)
-{
-	static u8 tables[GUEST_ACPI_BYTES];
-	u32 bytes;
-	enum err err =
-	    guest_acpi_build(tables, sizeof(tables), vcpu_count, &bytes);
-
-	if (err != OK)
-		return err;
-	return guest_mem_load(&vm->memory, gpa(PLATFORM_ACPI_BASE), tables,
-			      bytes);
-}
-
-static enum err make_vcpus(struct vm *vm, u32 count)
-{
-	for (u32 i = 0; i < count; i++) {
-		enum err err = vcpu_create(vm, i, &vm->vcpus[i]);
-
-		if (err != OK)
-			return err;
-		vm->vcpu_count++;
-		err = platform_add_vcpu(&vm->platform, vm->vcpus[i]->lapic);
-		if (err != OK)
-			return err;
-	}
-	return OK;
-}
-
-/* Flat 64-bit code and data as the Linux boot protocol wants them. */
-static void set_long_mode(struct vcpu_state *state,
-			  const struct guest_entry *entry)
-{
-	state->cr0 = CR0_PE | CR0_ET | CR0_PG;
-	state->cr3 = entry->cr3;
-	state->cr4 = CR4_PAE;
-	state->efer = EFER_LME | EFER_LMA;
-	state->segments[SREG_CS].rights =
-	    RIGHTS_CODE | RIGHTS_LONG | RIGHTS_4K_LIMIT;
-}
-
-static void set_entry(struct vcpu_state *state, const struct guest_entry *entry)
-{
-	static const enum segment_register data[] = {SREG_SS, SREG_DS, SREG_ES};
-
-	vcpu_state_flat_protected(state);
-	if (entry->mode == GUEST_ENTRY_LONG)
-		set_long_mode(state, entry);
-	state->rip = entry->rip;
-	state->gpr[REG_RAX] = entry->rax;
-	state->gpr[REG_RBX] = entry->rbx;
-	state->gpr[REG_RSI] = entry->rsi;
-	state->segments[SREG_CS].selector = entry->cs;
-	for (u32 i = 0; i < ARRAY_COUNT(data); i++)
-		state->segments[data[i]].selector = entry->ss_ds_es;
-	if (entry->gdt_bytes) {
-		state->gdtr.base = gpa_raw(entry->gdt);
-		state->gdtr.limit = entry->gdt_bytes - 1;
-	}
-}
-
-/* Gives the first vCPU its registers; they live in its VMCS. */
-static void prepare_first_vcpu(struct vm *vm, const struct guest_entry *entry)
-{
-	struct vcpu_state state;
-
-	set_entry(&state, entry);
-	vcpu_load(vm->vcpus[0]);
-	vcpu_state_write(vm->vcpus[0], &state);
-	vcpu_unload(vm->vcpus[0]);
-}
-
-static enum err fill_vm(struct vm *vm, const struct guest_plan *plan,
-			const struct boot_info *boot)
-{
-	enum err err = guest_load_plan(&load, plan, boot);
-
-	if (err == OK)
-		err = make_memory(vm, &load.map);
-	if (err == OK)
-		err = guest_load_commit(&load, &vm->memory);
-	if (err == OK)
-		err = make_platform(vm, &load.map, plan->cpus);
-	if (err == OK)
-		err = put_acpi_tables(vm, plan->cpus);
-	if (err == OK)
-		err = make_vcpus(vm, plan->cpus);
-	if (err == OK)
-		err = loopback_start(vm, plan, &load.map);
-	return err;
-}
-
-static enum err make_vm(const struct guest_plan *plan,
-			const struct boot_info *boot, struct vm **result)
-{
-	hpa_t block;
-	struct vm *vm;
-	enum err err = frame_alloc_zeroed(frame_order_for(sizeof(struct vm)),
-					  plan->name, &block);
-
-	if (err != OK)
-		return err;
-	vm = phys_ptr(block);
-	vm->index = vm_count;
-	memcpy(vm->name, plan->name, sizeof(vm->name));
-	vm->tsc_offset = 0 - insn_rdtsc();
-	make_cpuid(vm, plan->cpus);
-	err = fill_vm(vm, plan, boot);
-	if (err != OK)
-		return err;
-	prepare_first_vcpu(vm, &load.entry);
-	*result = vm;
-	return OK;
-}
-
-static void start_guest(const struct guest_plan *plan,
-			const struct boot_info *boot)
+static void make_guest(const struct guest_plan *plan)
 {
 	struct vm *vm = NULL;
-	enum err err = make_vm(plan, boot, &vm);
+	enum err err = vm_make(plan, boot_info, vm_count, &vm);
 
 	if (err != OK || !vm) {
 		log_error("guest %s is not started: %s", plan->name,
@@ -337,15 +82,14 @@ static void start_guest(const struct guest_plan *plan,
 			first_failure = STATUS_NOT_STARTED;
 		return;
 	}
+	vm->restarts = wants_restart(plan);
+	vm_plans[vm_count] = plan;
 	vms[vm_count++] = vm;
+	alive_count++;
 	console_record("guest %u name=%s", vm->index, vm->name);
 	log_info("guest %s starts: %lu MiB, %u vCPU%s", vm->name,
 		 plan->memory_bytes / MIB, vm->vcpu_count,
 		 vm->vcpu_count == 1 ? "" : "s");
-	vm->live_vcpus = vm->vcpu_count;
-	vm->state = VM_RUNNING;
-	alive_count++;
-	console_set_plain_input(CONSOLE_GUEST(0));
 }
 
 /* --- The end -------------------------------------------------------------- */
@@ -412,11 +156,32 @@ void guests_log_exits(const struct vm *vm, enum log_level level)
 		log_vcpu_exits(vm->vcpus[i], level);
 }
 
+/* Whether the guest has begun anew. */
+static bool restart(struct vm *vm)
+{
+	enum err err;
+
+	if (vm->end != VM_END_RESET || !vm->restarts)
+		return false;
+	log_info("guest %s resets", vm->name);
+	err = vm_reset(vm, vm_plans[vm->index], boot_info);
+	if (err != OK) {
+		log_error("guest %s cannot start again: %s", vm->name,
+			  err_text(err));
+		vm->end = VM_END_FAILED;
+		return false;
+	}
+	run_vcpus(vm);
+	return true;
+}
+
 static void reap(struct vm *vm)
 {
 	u32 status;
 
 	loopback_vm_ended(vm);
+	if (restart(vm))
+		return;
 	status = status_of(vm);
 	log_info("guest %s has ended: it %s; status %u", vm->name, end_text(vm),
 		 status);
@@ -441,19 +206,20 @@ void guests_reap(void)
 
 void guests_start(const struct boot_info *boot)
 {
+	boot_info = boot;
 	guest_plan_all(&plans, boot);
 	if (plans.refused_count)
 		first_failure = STATUS_NOT_STARTED;
 	if (vmx_capability.usable && vmx_cpu_enable() == OK)
 		for (u32 i = 0; i < plans.guest_count; i++)
-			start_guest(&plans.guests[i], boot);
+			make_guest(&plans.guests[i]);
 	else if (plans.guest_count)
 		first_failure = STATUS_NOT_STARTED;
 	if (!vm_count) {
 		all_have_ended();
 		return;
 	}
+	console_set_plain_input(CONSOLE_GUEST(0));
 	for (u32 i = 0; i < vm_count; i++)
-		for (u32 j = 0; j < vms[i]->vcpu_count; j++)
-			sched_add(vms[i]->vcpus[j]);
+		run_vcpus(vms[i]);
 }

@@ -36,7 +36,7 @@ POINTER_USERS = {
     "acpi/acpi.c": "the host's tables",
     "acpi/acpi_table.c": "the host's tables",
     "drivers/interrupts.c": "registers",
-    "core/guests.c": "VM records",
+    "core/vm_make.c": "VM records",
     "core/loopback.c": "its copy of a guest's memory",
     "core/machine.c": "registers",
     "loader/boot_info.c": "the loader's records",

@@ -85,7 +85,7 @@ enum exit_action on_rdpmc(struct vcpu *vcpu, const struct vmx_exit *exit)
 enum exit_action on_triple_fault(struct vcpu *vcpu, const struct vmx_exit *exit)
 {
 	(void)exit;
-	vcpu_fail(vcpu, "triple fault");
+	vcpu_triple_fault(vcpu);
 	return ACTION_STOP;
 }
 

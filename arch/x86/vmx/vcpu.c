@@ -131,6 +131,11 @@ enum err vcpu_create(struct vm *vm, u32 index, struct vcpu **result)
 	return OK;
 }
 
+void vcpu_destroy(struct vcpu *vcpu)
+{
+	frame_free(vcpu->storage, FRAME_32K);
+}
+
 static void write_controls(const struct vcpu *vcpu)
 {
 	const struct controls *controls = &vmx_capability.controls;

@@ -113,6 +113,9 @@ struct vcpu {
 /* Power-on state: not loaded anywhere. Needs vmx_capability.usable. */
 MUST_CHECK enum err vcpu_create(struct vm *vm, u32 index, struct vcpu **vcpu);
 
+/* Frees it; it is loaded nowhere and in no schedule. */
+void vcpu_destroy(struct vcpu *vcpu);
+
 void vcpu_load(struct vcpu *vcpu);
 void vcpu_unload(struct vcpu *vcpu);
 
@@ -161,7 +164,10 @@ void vcpu_instruction_done(void);
  */
 COLD void vcpu_fail(struct vcpu *vcpu, const char *format, ...) PRINTF(2, 3);
 
-/* Seam, core/sched.c: whether some CPU is in vcpu_run for it. */
+/* To a machine a reset; to whoever debugs the guest, by default, its end. */
+void vcpu_triple_fault(struct vcpu *vcpu);
+
+/* Seam, core/sched.c: whether some CPUis in vcpu_run for it. */
 bool vcpu_is_running(const struct vcpu *vcpu);
 
 /* Seam, core/sched.c: the calling CPU shouldgive up its vCPU soon. */

@@ -58,7 +58,7 @@ static void raise(struct vcpu *vcpu, u32 vector, u32 error_flag, u32 error_code)
 		u32 first_vector = first & (u32)EVENT_VECTOR;
 
 		if (first_vector == EXCEPTION_DF) {
-			vcpu_fail(vcpu, "triple fault");
+			vcpu_triple_fault(vcpu);
 			return;
 		}
 		if (makes_double_fault(first_vector, vector)) {

@@ -101,3 +101,11 @@ void vcpu_fail(struct vcpu *vcpu, const char *format, ...)
 	print_exit(vcpu);
 	vm_end(vcpu->vm, VM_END_FAILED, 0);
 }
+
+void vcpu_triple_fault(struct vcpu *vcpu)
+{
+	if (vcpu->vm->restarts)
+		vm_end(vcpu->vm, VM_END_RESET, 0);
+	else
+		vcpu_fail(vcpu, "triple fault");
+}

@@ -59,6 +59,7 @@ struct vm {
 	u32 live_vcpus;    /* that may still run; atomic */
 	bool reaped;       /* its end has been said */
 	bool said_dead;    /* that no vCPU will run on */
+	bool restarts;     /* a reset begins anew instead of ending it */
 	u32 faulting_msrs; /* how many accesses have been logged */
 };
 
