@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* The guests of a run: started, watched, reset, ended. */
 #include "core/guests.h"
+#include "arch/x86/cpu/insn.h"
+#include "arch/x86/cpu/tsc.h"
 #include "arch/x86/vmx/capability.h"
 #include "arch/x86/vmx/exit.h"
 #include "arch/x86/vmx/vcpu.h"
@@ -20,6 +22,8 @@
 #define STATUS_RESET        0
 #define STATUS_GUEST_FAILED 126
 #define STATUS_NOT_STARTED  125
+
+#define RESTART_PERIOD_NS   100000000 /* at the most one reset in this */
 
 static struct vm *vms[GUESTS_MAX];
 static const struct guest_plan *vm_plans[GUESTS_MAX];
@@ -55,16 +59,17 @@ static bool wants_restart(const struct guest_plan *plan)
 {
 	const char *text = guest_plan_setting(plan, "reset");
 
-	if (text && strcmp(text, "restart") && strcmp(text, "stop"))
+	if (text && strcmp(text, "restart") != 0 && strcmp(text, "stop") != 0)
 		log_warn("guest %s: reset=%s: it can be restart or stop; it "
 			 "stops",
 			 plan->name, text);
-	return text && !strcmp(text, "restart");
+	return text && strcmp(text, "restart") == 0;
 }
 
 static void run_vcpus(struct vm *vm)
 {
 	vm->live_vcpus = vm->vcpu_count;
+	vm->restart_tsc = insn_rdtsc() + tsc_from_ns(RESTART_PERIOD_NS);
 	__atomic_store_n(&vm->state, VM_RUNNING, __ATOMIC_SEQ_CST);
 	for (u32 i = 0; i < vm->vcpu_count; i++)
 		sched_add(vm->vcpus[i]);
@@ -156,12 +161,24 @@ void guests_log_exits(const struct vm *vm, enum log_level level)
 		log_vcpu_exits(vm->vcpus[i], level);
 }
 
+static bool will_restart(const struct vm *vm)
+{
+	return vm->end == VM_END_RESET && vm->restarts;
+}
+
+/* All its vCPUs are gone and nothing has been done about it yet. */
+static bool has_stopped(const struct vm *vm)
+{
+	return !vm->reaped &&
+	       !__atomic_load_n(&vm->live_vcpus, __ATOMIC_SEQ_CST);
+}
+
 /* Whether the guest has begun anew. */
 static bool restart(struct vm *vm)
 {
 	enum err err;
 
-	if (vm->end != VM_END_RESET || !vm->restarts)
+	if (!will_restart(vm))
 		return false;
 	log_info("guest %s resets", vm->name);
 	err = vm_reset(vm, vm_plans[vm->index], boot_info);
@@ -198,10 +215,22 @@ void guests_reap(void)
 	for (u32 i = 0; i < vm_count; i++) {
 		struct vm *vm = vms[i];
 
-		if (!vm->reaped &&
-		    !__atomic_load_n(&vm->live_vcpus, __ATOMIC_SEQ_CST))
+		if (!has_stopped(vm))
+			continue;
+		/* Who resets again and again must not keep this CPU busy. */
+		if (!will_restart(vm) || insn_rdtsc() >= vm->restart_tsc)
 			reap(vm);
 	}
+}
+
+u64 guests_next_tsc(void)
+{
+	u64 next = UINT64_MAX;
+
+	for (u32 i = 0; i < vm_count; i++)
+		if (has_stopped(vms[i]) && vms[i]->restart_tsc < next)
+			next = vms[i]->restart_tsc;
+	return next;
 }
 
 void guests_start(const struct boot_info *boot)

@@ -28,6 +28,9 @@ void guests_vcpu_gone(struct vcpu *vcpu);
  */
 void guests_reap(void);
 
+/* When guests_reap() has something to do that waits; host TSC. */
+u64 guests_next_tsc(void);
+
 /* Bytes typed for the console of guest `index`; dropped if there is none. */
 void guests_console_input(u32 index, const u8 *bytes, size_t count);
 

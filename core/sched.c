@@ -197,6 +197,15 @@ static struct vcpu *least_used_ready(u32 cpu)
 	return best;
 }
 
+/* The first CPU's other work, if it comes earlier than `until`. */
+static u64 serve_next(u64 until)
+{
+	u64 loopback = loopback_next_tsc(), guests = guests_next_tsc();
+
+	until = loopback < until ? loopback : until;
+	return guests < until ? guests : until;
+}
+
 /* Until when may this CPU run or sleep without looking again? */
 static u64 next_look(u32 cpu, u64 now)
 {
@@ -213,8 +222,8 @@ static u64 next_look(u32 cpu, u64 now)
 			due = v->schedule.wake_tsc;
 		until = due < until ? due : until;
 	}
-	if (cpu == 0 && loopback_next_tsc() < until)
-		until = loopback_next_tsc();
+	if (cpu == 0)
+		until = serve_next(until);
 	if (cpu == 0 && !console_has_interrupt() &&
 	    until > now + tsc_from_ns(INPUT_POLL_NS))
 		until = now + tsc_from_ns(INPUT_POLL_NS);

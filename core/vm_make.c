@@ -308,25 +308,11 @@ enum err vm_make(const struct guest_plan *plan, const struct boot_info *boot,
 	return err;
 }
 
-/* What was in memory before a reset is gone, as on a machine with firmware. */
-static enum err clear_memory(struct vm *vm, const struct guest_map *map)
-{
-	enum err err = OK;
-
-	for (u32 i = 0; err == OK && i < map->range_count; i++)
-		if (map->ranges[i].kind != GUEST_RANGE_ROM)
-			err = guest_mem_zero(&vm->memory, map->ranges[i].base,
-					     map->ranges[i].bytes);
-	return err;
-}
-
 enum err vm_reset(struct vm *vm, const struct guest_plan *plan,
 		  const struct boot_info *boot)
 {
 	enum err err = guest_load_plan(&load, plan, boot);
 
-	if (err == OK)
-		err = clear_memory(vm, &load.map);
 	destroy_vcpus(vm);
 	vm->end = VM_END_NONE;
 	vm->said_dead = false;

@@ -20,9 +20,9 @@ MUST_CHECK enum err vm_make(const struct guest_plan *plan,
 			    struct vm **result);
 
 /*
- * The same VM as after switching it on: memory cleared, kernel loaded again
- * from its boot module, new vCPUs. None of the old ones may run any more. On
- * an error the VM cannot be used again.
+ * The same VM after a reset: its kernel loaded again from the boot module, new
+ * devices and vCPUs; other memory keeps what is in it, as on a machine. None of
+ * the old vCPUs may run any more. On an error the VM cannot be used again.
  */
 MUST_CHECK enum err vm_reset(struct vm *vm, const struct guest_plan *plan,
 			     const struct boot_info *boot);

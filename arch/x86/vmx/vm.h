@@ -60,6 +60,7 @@ struct vm {
 	bool reaped;       /* its end has been said */
 	bool said_dead;    /* that no vCPU will run on */
 	bool restarts;     /* a reset begins anew instead of ending it */
+	u64 restart_tsc;   /* not again before; host TSC */
 	u32 faulting_msrs; /* how many accesses have been logged */
 };
 
