@@ -101,10 +101,12 @@ enum msix_next msix_take(struct msix_state *msix,
 			 const struct pci_function *function, u32 capability,
 			 struct msix_message *message)
 {
-	u16 control = control_of(function, capability);
+	u16 control;
 
-	if (!msix->pending || (control & CONTROL_MASK_ALL) ||
-	    !(control & CONTROL_ENABLE) ||
+	if (likely(!msix->pending))
+		return MSIX_NOTHING;
+	control = control_of(function, capability);
+	if ((control & CONTROL_MASK_ALL) || !(control & CONTROL_ENABLE) ||
 	    !(pci_config_word(function, PCI_COMMAND) & PCI_COMMAND_MASTER))
 		return MSIX_NOTHING;
 	for (u32 i = 0; i < MSIX_VECTOR_COUNT; i++) {

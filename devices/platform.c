@@ -87,11 +87,16 @@ enum err platform_add_vcpu(struct platform *platform, struct lapic *lapic)
 
 /* --- MSRs ----------------------------------------------------------------- */
 
+static bool is_lapic_msr(u32 msr)
+{
+	return msr == MSR_IA32_APIC_BASE || msr == MSR_IA32_TSC_DEADLINE ||
+	       (msr >= MSR_X2APIC_FIRST && msr <= MSR_X2APIC_LAST);
+}
+
 enum platform_msr platform_msr_read(struct platform *platform, u32 vcpu,
 				    u32 msr, u64 *value, u64 now_ns)
 {
-	if (msr != MSR_IA32_APIC_BASE && msr != MSR_IA32_TSC_DEADLINE &&
-	    (msr < MSR_X2APIC_FIRST || msr > MSR_X2APIC_LAST))
+	if (!is_lapic_msr(msr))
 		return PLATFORM_MSR_ABSENT;
 	return lapic_msr_read(platform->lapics[vcpu], msr, now_ns, value) ==
 		       LAPIC_EFFECT_NONE
@@ -104,8 +109,7 @@ enum platform_msr platform_msr_write(struct platform *platform, u32 vcpu,
 {
 	struct lapic_outcome outcome;
 
-	if (msr != MSR_IA32_APIC_BASE && msr != MSR_IA32_TSC_DEADLINE &&
-	    (msr < MSR_X2APIC_FIRST || msr > MSR_X2APIC_LAST))
+	if (!is_lapic_msr(msr))
 		return PLATFORM_MSR_ABSENT;
 	outcome = lapic_msr_write(platform->lapics[vcpu], msr, value, now_ns);
 	if (outcome.effect == LAPIC_EFFECT_FAULT)

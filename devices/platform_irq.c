@@ -40,6 +40,31 @@ struct message {
 	int excluded; /* a vCPU that the message does not reach, or -1 */
 };
 
+/* ICR, MSI data and I/O APIC entries have the same bits 15:0. */
+static struct message message_of(u64 bits, enum lapic_destination mode,
+				 u32 destination)
+{
+	return (struct message){
+	    .mode = (enum lapic_delivery_mode)bits_get(bits, ICR_DELIVERY_MODE),
+	    .trigger =
+		bits & ICR_LEVEL ? LAPIC_LEVEL_TRIGGERED : LAPIC_EDGE_TRIGGERED,
+	    .destination_mode = mode,
+	    .destination = destination,
+	    .vector = (u8)bits_get(bits, ICR_VECTOR),
+	    .excluded = -1,
+	};
+}
+
+/* From where destinations have eight bits: 0xff is every APIC. */
+static struct message message_of_8(u64 bits, enum lapic_destination mode,
+				   u64 destination)
+{
+	return message_of(bits, mode,
+			  mode == LAPIC_PHYSICAL && destination == 0xff
+			      ? LAPIC_EVERYBODY
+			      : (u32)destination);
+}
+
 static bool is_addressed(const struct platform *platform,
 			 const struct message *message, u32 vcpu)
 {
@@ -99,22 +124,12 @@ static void deliver(struct platform *platform, const struct message *message)
 /* With the redirection hint a fixed message goes to one of the addressed. */
 void platform_msi(struct platform *platform, u64 address, u32 data)
 {
-	u32 destination = (u32)bits_get(address, MSI_DESTINATION);
-	struct message message = {
-	    .mode = (enum lapic_delivery_mode)bits_get(data, ICR_DELIVERY_MODE),
-	    .trigger =
-		data & ICR_LEVEL ? LAPIC_LEVEL_TRIGGERED : LAPIC_EDGE_TRIGGERED,
-	    .destination_mode =
-		address & MSI_LOGICAL ? LAPIC_LOGICAL : LAPIC_PHYSICAL,
-	    .destination = destination,
-	    .vector = (u8)bits_get(data, ICR_VECTOR),
-	    .excluded = -1,
-	};
+	struct message message = message_of_8(
+	    data, address & MSI_LOGICAL ? LAPIC_LOGICAL : LAPIC_PHYSICAL,
+	    bits_get(address, MSI_DESTINATION));
 
 	if ((address & MSI_ADDRESS_RANGE) != MSI_ADDRESS)
 		return;
-	if (message.destination_mode == LAPIC_PHYSICAL && destination == 0xff)
-		message.destination = LAPIC_EVERYBODY;
 	if (message.mode == LAPIC_FIXED && (address & MSI_REDIRECTION))
 		message.mode = LAPIC_LOWEST_PRIORITY;
 	deliver(platform, &message);
@@ -130,15 +145,10 @@ enum shorthand { TO_DESTINATION, TO_SELF, TO_ALL, TO_OTHERS };
 static void send_ipi(struct platform *platform, u32 vcpu, u64 icr)
 {
 	enum shorthand shorthand = (enum shorthand)bits_get(icr, ICR_SHORTHAND);
-	struct message message = {
-	    .mode = (enum lapic_delivery_mode)bits_get(icr, ICR_DELIVERY_MODE),
-	    .trigger = LAPIC_EDGE_TRIGGERED,
-	    .destination_mode =
-		icr & ICR_LOGICAL ? LAPIC_LOGICAL : LAPIC_PHYSICAL,
-	    .destination = (u32)bits_get(icr, ICR_DESTINATION),
-	    .vector = (u8)bits_get(icr, ICR_VECTOR),
-	    .excluded = -1,
-	};
+	struct message message =
+	    message_of(icr & ~ICR_LEVEL,
+		       icr & ICR_LOGICAL ? LAPIC_LOGICAL : LAPIC_PHYSICAL,
+		       (u32)bits_get(icr, ICR_DESTINATION));
 
 	if ((shorthand == TO_SELF || shorthand == TO_ALL) &&
 	    message.mode != LAPIC_FIXED)
@@ -157,24 +167,12 @@ static void send_ipi(struct platform *platform, u32 vcpu, u64 icr)
 
 /* --- I/O APIC ------------------------------------------------------------- */
 
-/* Entry bits 10:0 are those of MSI data; 11 is the destination mode. */
 static void send_entry(struct platform *platform, u64 entry)
 {
-	u32 destination = (u32)bits_get(entry, IOAPIC_DESTINATION);
-	struct message message = {
-	    .mode =
-		(enum lapic_delivery_mode)bits_get(entry, ICR_DELIVERY_MODE),
-	    .trigger = entry & IOAPIC_LEVEL ? LAPIC_LEVEL_TRIGGERED
-					    : LAPIC_EDGE_TRIGGERED,
-	    .destination_mode =
-		entry & ICR_LOGICAL ? LAPIC_LOGICAL : LAPIC_PHYSICAL,
-	    .destination = destination,
-	    .vector = (u8)bits_get(entry, ICR_VECTOR),
-	    .excluded = -1,
-	};
+	struct message message = message_of_8(
+	    entry, entry & ICR_LOGICAL ? LAPIC_LOGICAL : LAPIC_PHYSICAL,
+	    bits_get(entry, IOAPIC_DESTINATION));
 
-	if (message.destination_mode == LAPIC_PHYSICAL && destination == 0xff)
-		message.destination = LAPIC_EVERYBODY;
 	deliver(platform, &message);
 }
 

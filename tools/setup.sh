@@ -44,6 +44,7 @@ test clang-tidy clang-tidy
 test cppcheck cppcheck
 test iasl acpica-tools
 test spin spin
+test iasl acpica-tools
 test gdb gdb
 TABLE
 }
