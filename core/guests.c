@@ -148,7 +148,8 @@ void guests_vcpu_gone(struct vcpu *vcpu)
 
 static void log_vcpu_exits(const struct vcpu *vcpu, enum log_level level)
 {
-	log_line(level, "  vCPU %u: %lu exits", vcpu->index, vcpu->exit_count);
+	log_line(level, "  vCPU %u: %lu exits", vcpu->index,
+		 vcpu_exit_count(vcpu));
 	for (u32 i = 0; i < EXIT_REASON_COUNT; i++)
 		if (vcpu->exits_by_reason[i])
 			log_line(level, "    %8lu %s", vcpu->exits_by_reason[i],

@@ -62,9 +62,20 @@ void sched_init(void)
 	interrupt_set_handler(VECTOR_TIMER, on_timer);
 }
 
+/* The CPU goes round its loop, and its vCPU looks whether it should stop. */
+static void poke(struct worker *worker)
+{
+	struct vcpu *running =
+	    __atomic_load_n(&worker->running, __ATOMIC_RELAXED);
+
+	__atomic_store_n(&worker->poked, 1, __ATOMIC_RELEASE);
+	if (running)
+		vcpu_call_attention(running);
+}
+
 void sched_poke_this_cpu(void)
 {
-	__atomic_store_n(&this_worker()->poked, 1, __ATOMIC_RELEASE);
+	poke(this_worker());
 }
 
 bool vcpu_should_stop(void)
@@ -135,7 +146,7 @@ static void make_ready(struct vcpu *vcpu)
 		return;
 	/* Called once, it looks for itself; the next vCPU calls another. */
 	workers[cpu].idle = false;
-	__atomic_store_n(&workers[cpu].poked, 1, __ATOMIC_RELEASE);
+	poke(&workers[cpu]);
 	interrupt_cpu(cpu);
 }
 
@@ -333,7 +344,7 @@ static void idle(struct worker *worker, u64 until)
 /* There is something for serve() to see. */
 static void poke_first_cpu(void)
 {
-	__atomic_store_n(&workers[0].poked, 1, __ATOMIC_RELEASE);
+	poke(&workers[0]);
 	interrupt_cpu(0);
 }
 

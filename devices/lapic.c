@@ -117,7 +117,8 @@ static void reset_registers(struct lapic *lapic)
 	set_identity(lapic);
 	drop_posted(lapic);
 	__atomic_store_n(&lapic->errors, 0, __ATOMIC_RELAXED);
-	lapic->irr_maybe = 0;
+	lapic->irr_words = 0;
+	lapic->isr_words = 0;
 	lapic->isr_top = 0;
 	lapic_timer_reset(lapic);
 }

@@ -108,7 +108,8 @@ struct lapic {
 	u32 errors;          /* gathered for ESR until it is written */
 
 	/* Written by the own vCPU only. */
-	u32 irr_maybe;    /* 0: IRR is empty */
+	u8 irr_words;     /* bit n: register n of IRR may hold a vector */
+	u8 isr_words;     /* the same for ISR */
 	u32 isr_top;      /* highest vector in service, or 0: none */
 	u64 base;         /* IA32_APIC_BASE */
 	u64 timer_start;  /* tick of the timer clock when counting began */
@@ -177,6 +178,14 @@ void lapic_set_tsc_offset(struct lapic *lapic, u64 offset, u64 now_ns);
 
 /* Moves what was posted into IRR and TMR. Cheap when nothing was. */
 void lapic_sync(struct lapic *lapic);
+
+/* False: nothing is posted and IRR is empty. */
+static inline bool lapic_may_have_vector(const struct lapic *lapic)
+{
+	return lapic->irr_words ||
+	       (__atomic_load_n(&lapic->posted.control, __ATOMIC_RELAXED) &
+		LAPIC_POSTED_ON);
+}
 
 /* Highest vector above the processor priority, after a sync, or none. */
 int lapic_pending_vector(struct lapic *lapic);

@@ -10,13 +10,19 @@
  */
 #include "devices/lapic_page.h"
 
-int lapic_highest(const struct lapic *lapic, u32 base)
+/*
+ * The highest set vector of IRR or ISR, or LAPIC_NO_VECTOR. Registers that
+ * turn out to be empty are struck off `words`.
+ */
+static int highest(const struct lapic *lapic, u32 base, u8 *words)
 {
-	for (int i = 7; i >= 0; i--) {
-		u32 bits = lapic_get(lapic, base + (u32)i * 16);
+	while (*words) {
+		u32 index = 31 - (u32)__builtin_clz(*words);
+		u32 bits = lapic_get(lapic, base + index * 16);
 
 		if (bits)
-			return i * 32 + 31 - __builtin_clz(bits);
+			return (int)(index * 32) + 31 - __builtin_clz(bits);
+		*words &= (u8) ~(1U << index);
 	}
 	return LAPIC_NO_VECTOR;
 }
@@ -218,6 +224,7 @@ static void merge(struct lapic *lapic, u32 index, u32 bits, u32 level)
 	if (!bits)
 		return;
 	lapic_set(lapic, irr, lapic_get(lapic, irr) | bits);
+	lapic->irr_words |= (u8)(1U << index);
 	lapic_set(lapic, tmr, (lapic_get(lapic, tmr) & ~bits) | (level & bits));
 }
 
@@ -238,7 +245,6 @@ static void sync_posted(struct lapic *lapic)
 		merge(lapic, i * 2, low32(bits), low32(level));
 		merge(lapic, i * 2 + 1, high32(bits), high32(level));
 	}
-	lapic->irr_maybe = 1;
 }
 
 void lapic_sync(struct lapic *lapic)
@@ -250,13 +256,7 @@ void lapic_sync(struct lapic *lapic)
 
 static int highest_request(struct lapic *lapic)
 {
-	int vector;
-
-	if (likely(!lapic->irr_maybe))
-		return LAPIC_NO_VECTOR;
-	vector = lapic_highest(lapic, LAPIC_IRR);
-	lapic->irr_maybe = vector != LAPIC_NO_VECTOR;
-	return vector;
+	return highest(lapic, LAPIC_IRR, &lapic->irr_words);
 }
 
 int lapic_pending_vector(struct lapic *lapic)
@@ -288,20 +288,22 @@ void lapic_accept(struct lapic *lapic, u8 vector)
 
 	lapic_set(lapic, irr, lapic_get(lapic, irr) & ~bit);
 	lapic_set(lapic, isr, lapic_get(lapic, isr) | bit);
+	lapic->isr_words |= (u8)(1U << vector / 32);
 	if (vector > lapic->isr_top)
 		lapic->isr_top = vector;
 }
 
 static void find_isr_top(struct lapic *lapic)
 {
-	int vector = lapic_highest(lapic, LAPIC_ISR);
+	int vector = highest(lapic, LAPIC_ISR, &lapic->isr_words);
 
 	lapic->isr_top = vector == LAPIC_NO_VECTOR ? 0 : (u32)vector;
 }
 
 void lapic_page_changed(struct lapic *lapic)
 {
-	lapic->irr_maybe = 1;
+	lapic->irr_words = 0xff;
+	lapic->isr_words = 0xff;
 	find_isr_top(lapic);
 }
 

@@ -70,9 +70,6 @@ static inline bool lapic_is_x2apic(const struct lapic *lapic)
 	return lapic_base(lapic) & APIC_BASE_X2APIC;
 }
 
-/* The highest set vector of ISR, TMR or IRR, or LAPIC_NO_VECTOR. */
-int lapic_highest(const struct lapic *lapic, u32 base);
-
 /* Processor priority: from TPR and what is in service. */
 u32 lapic_priority(const struct lapic *lapic);
 

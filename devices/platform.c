@@ -249,14 +249,6 @@ enum platform_mmio platform_mmio_write(struct platform *platform,
 
 /* --- Time ----------------------------------------------------------------- */
 
-u64 platform_next_event_ns(const struct platform *platform, u32 vcpu)
-{
-	u64 due = platform->lapics[vcpu]->timer_due_ns;
-	u64 shared = __atomic_load_n(&platform->due_ns, __ATOMIC_RELAXED);
-
-	return vcpu == 0 && shared < due ? shared : due;
-}
-
 void platform_tick(struct platform *platform, u32 vcpu, u64 now_ns)
 {
 	struct platform_devices *devices = &platform->devices;

@@ -202,6 +202,17 @@ enum platform_interrupt {
 
 enum platform_interrupt platform_interrupt_pending(struct platform *platform,
 						   u32 vcpu);
+
+/*
+ * False: platform_interrupt_pending() would find none now, whatever the task
+ * priority; what comes later is announced by a kick. Cheap.
+ */
+static inline bool platform_interrupt_possible(const struct platform *platform,
+					       u32 vcpu)
+{
+	return lapic_may_have_vector(platform->lapics[vcpu]) ||
+	       __atomic_load_n(&platform->pic_interrupt, __ATOMIC_RELAXED);
+}
 u8 platform_interrupt_take(struct platform *platform, u32 vcpu,
 			   enum platform_interrupt from);
 
@@ -217,7 +228,15 @@ static inline struct lapic *platform_lapic(struct platform *platform, u32 vcpu)
  * after every access, tick and kick. A guest can set timers that are always
  * due: after a tick the vCPU runs, whatever this says then.
  */
-u64 platform_next_event_ns(const struct platform *platform, u32 vcpu);
+static inline u64 platform_next_event_ns(const struct platform *platform,
+					 u32 vcpu)
+{
+	u64 due = platform->lapics[vcpu]->timer_due_ns;
+	u64 shared = __atomic_load_n(&platform->due_ns, __ATOMIC_RELAXED);
+
+	return vcpu == 0 && shared < due ? shared : due;
+}
+
 void platform_tick(struct platform *platform, u32 vcpu, u64 now_ns);
 
 /* --- The world outside ----------------------------------------------------

@@ -482,6 +482,33 @@ static void hypervisor_is_named_and_has_no_more_to_say(void **state)
 		assert_empty(ask(i, 0));
 }
 
+/* For as many who ask as there are ways to ask. */
+static void fixed_leaves_say_what_the_full_answer_says(void **state)
+{
+	struct random random = random_from(1);
+
+	(void)state;
+	for (u32 leaf = 0; leaf < 0x40; leaf++) {
+		const struct cpuid_leaf *fixed =
+		    guest_cpuid_fixed_leaf(&cpuid, leaf);
+
+		assert_true(fixed || leaf > 0x16 || leaf == 1 || leaf == 4 ||
+			    leaf == 7 || leaf == 0xb || leaf == 0xd);
+		for (u32 i = 0; fixed && i < 100; i++) {
+			asker = (struct guest_cpuid_asker){
+			    .apic_id = (u32)random_below(&random, 64),
+			    .cr4 = random_next(&random),
+			    .xcr0 = random_next(&random),
+			    .apic_enabled = random_below(&random, 2)};
+			assert_leaf(ask(leaf, (u32)random_below(&random, 70)),
+				    *fixed);
+		}
+	}
+	assert_null(guest_cpuid_fixed_leaf(&cpuid, 0x40000000));
+	assert_null(guest_cpuid_fixed_leaf(&cpuid, 0x80000000));
+	assert_null(guest_cpuid_fixed_leaf(&cpuid, ~0u));
+}
+
 static void every_leaf_and_subleaf_can_be_asked(void **state)
 {
 	static const u32 starts[] = {0, 0x40000000, 0x80000000, 0xfffffe00};
@@ -554,6 +581,7 @@ int main(void)
 	    TEST(highest_leaves_are_announced),
 	    TEST(leaf_above_the_highest_reads_as_the_highest_basic),
 	    TEST(hypervisor_is_named_and_has_no_more_to_say),
+	    TEST(fixed_leaves_say_what_the_full_answer_says),
 	    TEST(every_leaf_and_subleaf_can_be_asked),
 	    TEST(cr4_allows_what_cpuid_offers),
 	};

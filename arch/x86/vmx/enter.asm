@@ -2,16 +2,22 @@
 ; Entering the guest and coming back, as one function that is called and
 ; returns:
 ;
-;	enum vmx_outcome vmx_enter(struct vcpu_registers *registers,
-;				   u64 launched);
+;	in	RDI	struct vcpu_registers *
+;	out	EAX	enum vmx_outcome
+;	kept	RSP, RBP, RBX; every other register is lost
 ;
 ; VM entry loads RIP, RSP, RFLAGS, segments and control registers from the
-; VMCS; the other general registers and CR2 are ours to switch. The VM exit
-; continues at vmx_exit_point with the stack as it was at the entry, so that
-; after saving the guest's registers a plain `ret` goes back to C.
+; VMCS; the other general registers are ours to switch. The VM exit continues
+; at vmx_exit_point with the stack as it was at the entry, so that after saving
+; the guest's registers a plain `ret` goes back to C. C is told what it loses
+; (enter() in vcpu.c) and keeps nothing there: that costs less than saving it.
+;
+; The first entry after VMCLEAR must be VMLAUNCH, all others VMRESUME. Since
+; they are many, VMRESUME is what is tried; it fails, with the guest's registers
+; as they were, when VMLAUNCH is due.
 ;
 ; Returns VMX_SUCCEED after a VM exit. If the entry instruction itself fails,
-; the guest has not run and the registers are as before.
+; the guest has not run and struct vcpu_registers is as before.
 
 
 VMCS_HOST_RSP	equ 0x6c14
@@ -25,8 +31,8 @@ VMCS_HOST_RSP	equ 0x6c14
 %define RBP_	5
 %define RSI_	6
 %define RDI_	7
-CR2_OFFSET	equ 8 * 16
-HOST_RSP_OFFSET	equ 8 * 17
+HOST_RSP_OFFSET	equ 8 * 16
+LAUNCHED_OFFSET	equ 8 * 17
 
 section .text
 global vmx_enter, vmx_exit_point
@@ -34,10 +40,6 @@ global vmx_enter, vmx_exit_point
 vmx_enter:
 	push	rbp
 	push	rbx
-	push	r12
-	push	r13
-	push	r14
-	push	r15
 	push	rdi
 
 	; The stack is nearly always where it was at the last entry.
@@ -47,14 +49,6 @@ vmx_enter:
 	mov	eax, VMCS_HOST_RSP
 	vmwrite	rax, rsp
 .stack_known:
-	; Writing CR2 is slow on real CPUs, comparing is not.
-	mov	rax, [rdi + CR2_OFFSET]
-	mov	rcx, cr2
-	cmp	rax, rcx
-	je	.cr2_known
-	mov	cr2, rax
-.cr2_known:
-	test	rsi, rsi		; MOV below leaves the flags alone
 	mov	rax, [gpr(RAX_)]
 	mov	rcx, [gpr(RCX_)]
 	mov	rdx, [gpr(RDX_)]
@@ -70,31 +64,35 @@ vmx_enter:
 	mov	r14, [gpr(14)]
 	mov	r15, [gpr(15)]
 	mov	rdi, [gpr(RDI_)]
-	jz	.launch
 	vmresume
-	jmp	.failed
-.launch:
+
+	; SDM vol. 3, "Conventions": CF is VMfailInvalid, ZF is VMfailValid.
+	jc	.fail_invalid
+	mov	rdi, [rsp]
+	cmp	qword [rdi + LAUNCHED_OFFSET], 0
+	jne	.fail_valid
+	mov	qword [rdi + LAUNCHED_OFFSET], 1
+	mov	rdi, [gpr(RDI_)]
 	vmlaunch
-.failed:
-	; SDM vol. 3, "Conventions": CF is VMfailInvalid (1), ZF is
-	; VMfailValid (2).
-	mov	eax, 1
-	jc	vmx_enter_return
+	jc	.fail_invalid
+.fail_valid:
 	mov	eax, 2
+	jmp	vmx_enter_return
+.fail_invalid:
+	mov	eax, 1
 	jmp	vmx_enter_return
 
 	align 16
 vmx_exit_point:
 	push	rdi
 	mov	rdi, [rsp + 8]
+	pop	qword [gpr(RDI_)]
 	mov	[gpr(RAX_)], rax
-	pop	rax			; the guest's RDI
 	mov	[gpr(RCX_)], rcx
 	mov	[gpr(RDX_)], rdx
 	mov	[gpr(RBX_)], rbx
 	mov	[gpr(RBP_)], rbp
 	mov	[gpr(RSI_)], rsi
-	mov	[gpr(RDI_)], rax
 	mov	[gpr(8)], r8
 	mov	[gpr(9)], r9
 	mov	[gpr(10)], r10
@@ -103,8 +101,6 @@ vmx_exit_point:
 	mov	[gpr(13)], r13
 	mov	[gpr(14)], r14
 	mov	[gpr(15)], r15
-	mov	rax, cr2
-	mov	[rdi + CR2_OFFSET], rax
 	; Values of the guest's choice must not steer what we speculate.
 	xor	eax, eax
 	xor	ecx, ecx
@@ -114,13 +110,12 @@ vmx_exit_point:
 	xor	r9d, r9d
 	xor	r10d, r10d
 	xor	r11d, r11d
+	xor	r12d, r12d
+	xor	r13d, r13d
+	xor	r14d, r14d
+	xor	r15d, r15d
 vmx_enter_return:
-
 	pop	rdi
-	pop	r15
-	pop	r14
-	pop	r13
-	pop	r12
 	pop	rbx
 	pop	rbp
 	ret

@@ -8,9 +8,9 @@
 /* What else an exit reason leaves to be read. */
 enum exit_reads {
 	READS_QUALIFICATION = 1,
-	READS_LENGTH = 2,
-	READS_INTERRUPTION = 4,
-	READS_PHYSICAL = 8,
+	READS_INTERRUPTION = 2,
+	READS_PHYSICAL = 4,
+	READS_DELIVERY = 8, /* it may have cut the delivery of an event short */
 };
 
 struct exit_entry {
@@ -23,13 +23,15 @@ struct exit_entry {
  * guest, with the number. */
 static const struct exit_entry entries[EXIT_REASON_COUNT] = {
     [EXIT_EXCEPTION_OR_NMI] = {on_exception_or_nmi, "exception or NMI",
-			       READS_QUALIFICATION | READS_INTERRUPTION},
+			       READS_QUALIFICATION | READS_INTERRUPTION |
+				   READS_DELIVERY},
     [EXIT_EXTERNAL_INTERRUPT] = {on_external_interrupt, "external interrupt",
 				 READS_INTERRUPTION},
     [EXIT_TRIPLE_FAULT] = {on_triple_fault, "triple fault", 0},
     [EXIT_INTERRUPT_WINDOW] = {on_interrupt_window, "interrupt window", 0},
     [EXIT_NMI_WINDOW] = {on_nmi_window, "NMI window", 0},
-    [EXIT_TASK_SWITCH] = {on_task_switch, "task switch", READS_QUALIFICATION},
+    [EXIT_TASK_SWITCH] = {on_task_switch, "task switch",
+			  READS_QUALIFICATION | READS_DELIVERY},
     [EXIT_CPUID] = {on_cpuid, "CPUID", 0},
     [EXIT_GETSEC] = {on_undefined, "GETSEC", 0},
     [EXIT_HLT] = {on_hlt, "HLT", 0},
@@ -47,7 +49,7 @@ static const struct exit_entry entries[EXIT_REASON_COUNT] = {
     [EXIT_VMXON] = {on_undefined, "VMXON", 0},
     [EXIT_CONTROL_REGISTER] = {on_control_register, "control-register access",
 			       READS_QUALIFICATION},
-    [EXIT_IO] = {on_io, "I/O instruction", READS_QUALIFICATION | READS_LENGTH},
+    [EXIT_IO] = {on_io, "I/O instruction", READS_QUALIFICATION},
     [EXIT_RDMSR] = {on_rdmsr, "RDMSR", 0},
     [EXIT_WRMSR] = {on_wrmsr, "WRMSR", 0},
     [EXIT_ENTRY_GUEST_STATE] = {on_entry_failure,
@@ -62,26 +64,26 @@ static const struct exit_entry entries[EXIT_REASON_COUNT] = {
 				  "VM-entry failure, machine check",
 				  READS_QUALIFICATION},
     [EXIT_EPT_VIOLATION] = {on_ept_violation, "EPT violation",
-			    READS_QUALIFICATION | READS_PHYSICAL},
+			    READS_QUALIFICATION | READS_PHYSICAL |
+				READS_DELIVERY},
     [EXIT_EPT_MISCONFIGURATION] = {on_ept_misconfiguration,
-				   "EPT misconfiguration", READS_PHYSICAL},
+				   "EPT misconfiguration",
+				   READS_PHYSICAL | READS_DELIVERY},
     [EXIT_INVEPT] = {on_undefined, "INVEPT", 0},
     [EXIT_PREEMPTION_TIMER] = {on_preemption_timer, "preemption timer", 0},
     [EXIT_INVVPID] = {on_undefined, "INVVPID", 0},
     [EXIT_WBINVD] = {on_invd, "WBINVD", 0},
     [EXIT_PML_FULL] = {on_pml_full, "page-modification log full",
-		       READS_QUALIFICATION},
+		       READS_QUALIFICATION | READS_DELIVERY},
     [EXIT_XSETBV] = {on_xsetbv, "XSETBV", 0},
 };
 
 static void read_exit(struct vmx_exit *exit, u32 reads)
 {
-	exit->idt_vectoring = (u32)vmcs_read(VMCS_IDT_VECTORING_INFO);
 	if (reads & READS_QUALIFICATION)
 		exit->qualification = vmcs_read(VMCS_EXIT_QUALIFICATION);
-	if (reads & READS_LENGTH)
-		exit->instruction_length =
-		    (u32)vmcs_read(VMCS_EXIT_INSTRUCTION_LENGTH);
+	if (reads & READS_DELIVERY)
+		exit->idt_vectoring = (u32)vmcs_read(VMCS_IDT_VECTORING_INFO);
 	if (reads & READS_INTERRUPTION) {
 		exit->interruption =
 		    (u32)vmcs_read(VMCS_EXIT_INTERRUPTION_INFO);
@@ -103,21 +105,35 @@ const char *exit_reason_text(u32 reason)
 	return "exit that Umbra does not know";
 }
 
+/* Apart, so that an exit that leaves nothing to read needs no frame. */
+static NOINLINE enum exit_action read_and_handle(struct vcpu *vcpu,
+						 const struct exit_entry *entry)
+{
+	read_exit(&vcpu->exit, entry->reads);
+	if ((entry->reads & READS_DELIVERY) &&
+	    unlikely(vcpu->exit.idt_vectoring & EVENT_VALID))
+		vcpu_events_redeliver(vcpu, vcpu->exit.idt_vectoring);
+	return entry->handler(vcpu, &vcpu->exit);
+}
+
+static COLD enum exit_action fail_unknown(struct vcpu *vcpu)
+{
+	vcpu_fail(vcpu, "%s (exit reason %#x)",
+		  exit_reason_text(vcpu->exit.reason), vcpu->exit.reason);
+	return ACTION_STOP;
+}
+
 enum exit_action exit_handle(struct vcpu *vcpu)
 {
-	struct vmx_exit exit = {.reason = (u32)vmcs_read(VMCS_EXIT_REASON)};
-	u32 basic = exit.reason & (u32)EXIT_REASON_BASIC;
-	const struct exit_entry *entry;
+	u32 reason = (u32)vmcs_read(VMCS_EXIT_REASON);
+	u32 basic = reason & (u32)EXIT_REASON_BASIC;
+	const struct exit_entry *entry = &entries[basic];
 
-	if (basic >= EXIT_REASON_COUNT || !entries[basic].handler) {
-		vcpu_fail(vcpu, "%s (exit reason %#x)",
-			  exit_reason_text(exit.reason), exit.reason);
-		return ACTION_STOP;
-	}
-	entry = &entries[basic];
+	vcpu->exit.reason = reason;
+	if (unlikely(basic >= EXIT_REASON_COUNT || !entry->handler))
+		return fail_unknown(vcpu);
 	vcpu->exits_by_reason[basic]++;
-	read_exit(&exit, entry->reads);
-	if (unlikely(exit.idt_vectoring & EVENT_VALID))
-		vcpu_events_redeliver(vcpu, exit.idt_vectoring);
-	return entry->handler(vcpu, &exit);
+	if (entry->reads)
+		return read_and_handle(vcpu, entry);
+	return entry->handler(vcpu, &vcpu->exit);
 }

@@ -15,22 +15,10 @@
 
 _Static_assert(EXIT_REASON_COUNT <= EXIT_REASONS_MAX, "room to count each");
 
-struct vmx_exit {
-	u32 reason;             /* with its flags */
-	u32 instruction_length; /* where the exit is due to an instruction */
-	u64 qualification;
-	u32 interruption; /* exceptions, NMIs and interrupts */
-	u32 error_code;
-	u32 idt_vectoring; /* the event whose delivery was cut short, or 0 */
-	gpa_t physical;    /* EPT violations and misconfigurations */
-	gva_t linear;      /* EPT violations, if the qualification says so */
-};
-
 enum exit_action {
 	ACTION_RESUME, /* the guest goes on where it is */
 	ACTION_SKIP,   /* the instruction has been carried out */
 	ACTION_STOP,   /* this vCPU does not go on; its VM has been ended */
-	ACTION_IDLE,   /* skip the instruction; vcpu->activity has changed */
 };
 
 typedef enum exit_action exit_handler(struct vcpu *vcpu,

@@ -6,7 +6,15 @@
 #include "arch/x86/vmx/vmx_insn.h"
 #include "lib/x86.h"
 
-enum exit_action on_cpuid(struct vcpu *vcpu, const struct vmx_exit *exit)
+static inline void answer(u64 *gpr, const struct cpuid_leaf *leaf)
+{
+	gpr[REG_RAX] = leaf->eax;
+	gpr[REG_RBX] = leaf->ebx;
+	gpr[REG_RCX] = leaf->ecx;
+	gpr[REG_RDX] = leaf->edx;
+}
+
+static NOINLINE void answer_to_asker(struct vcpu *vcpu)
 {
 	u64 *gpr = vcpu->registers.gpr;
 	const struct guest_cpuid_asker asker = {
@@ -19,11 +27,21 @@ enum exit_action on_cpuid(struct vcpu *vcpu, const struct vmx_exit *exit)
 	struct cpuid_leaf leaf = guest_cpuid_read(
 	    &vcpu->vm->cpuid, low32(gpr[REG_RAX]), low32(gpr[REG_RCX]), &asker);
 
+	answer(gpr, &leaf);
+}
+
+enum exit_action on_cpuid(struct vcpu *vcpu, const struct vmx_exit *exit)
+{
+	u64 *gpr = vcpu->registers.gpr;
+	const struct guest_cpuid *cpuid = &vcpu->vm->cpuid;
+	const struct cpuid_leaf *leaf =
+	    guest_cpuid_fixed_leaf(cpuid, low32(gpr[REG_RAX]));
+
 	(void)exit;
-	gpr[REG_RAX] = leaf.eax;
-	gpr[REG_RBX] = leaf.ebx;
-	gpr[REG_RCX] = leaf.ecx;
-	gpr[REG_RDX] = leaf.edx;
+	if (leaf)
+		answer(gpr, leaf);
+	else
+		answer_to_asker(vcpu);
 	return ACTION_SKIP;
 }
 

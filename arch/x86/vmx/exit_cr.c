@@ -6,6 +6,7 @@
  */
 #include "arch/x86/vmx/control_registers.h"
 #include "arch/x86/vmx/exit.h"
+#include "arch/x86/vmx/vcpu_events.h"
 #include "arch/x86/vmx/vmx_insn.h"
 #include "lib/x86.h"
 
@@ -108,7 +109,7 @@ static enum exit_action move_to(struct vcpu *vcpu, u32 number, u64 value)
 		if (value & ~BITS(3, 0))
 			return fault(vcpu);
 		lapic_set_cr8(vcpu->lapic, value);
-		vcpu->attention = 1;
+		vcpu_events_check(vcpu);
 		return ACTION_SKIP;
 	default:
 		vcpu_fail(vcpu, "write to CR%u exits", number);

@@ -2,6 +2,7 @@
 /* Between emulate/ and a vCPU: registers, paging, memory and devices. */
 #include "arch/x86/vmx/exit_emulate.h"
 #include "arch/x86/vmx/control_registers.h"
+#include "arch/x86/vmx/vcpu_events.h"
 #include "arch/x86/vmx/vmx_insn.h"
 #include "emulate/emulate.h"
 #include "lib/fmt.h"
@@ -230,7 +231,7 @@ static void fail_unsupported(struct vcpu *vcpu, const struct emulation *e)
 static void raise_fault(struct vcpu *vcpu, const struct emulate_fault *fault)
 {
 	if (fault->vector == EXCEPTION_PF)
-		vcpu->registers.cr2 = fault->address;
+		insn_write_cr2(fault->address);
 	if (fault->has_error_code)
 		vcpu_raise_with_code(vcpu, fault->vector, fault->error_code);
 	else
@@ -249,8 +250,7 @@ enum exit_action exit_emulate(struct vcpu *vcpu)
 	read_cpu(vcpu, &e.cpu);
 	read_paging(vcpu, &e.cpu, &context.paging);
 	result = emulate_step(&e, EMULATE_ITERATIONS);
-	/* A device may have something for us, or a new deadline. */
-	vcpu->attention = 1;
+	vcpu_events_check(vcpu);
 	switch (result) {
 	case EMULATE_DONE:
 		write_cpu(vcpu, &e.cpu);

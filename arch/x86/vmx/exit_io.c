@@ -2,6 +2,7 @@
 /* IN and OUT (SDM vol. 3, "Exit Qualification for I/O Instructions"). */
 #include "arch/x86/vmx/exit.h"
 #include "arch/x86/vmx/exit_emulate.h"
+#include "arch/x86/vmx/vcpu_events.h"
 
 #define IO_SIZE   BITS(2, 0) /* bytes - 1 */
 #define IO_IN     BIT(3)
@@ -34,7 +35,6 @@ enum exit_action on_io(struct vcpu *vcpu, const struct vmx_exit *exit)
 		platform_port_write(platform, &access, port,
 				    (u32)(*rax & mask));
 	}
-	/* A device may have something for us, or a new deadline. */
-	vcpu->attention = 1;
+	vcpu_events_check(vcpu);
 	return ACTION_SKIP;
 }

@@ -32,7 +32,8 @@ enum exit_action on_hlt(struct vcpu *vcpu, const struct vmx_exit *exit)
 	vcpu->halted_for_good = !(vmcs_read(VMCS_GUEST_RFLAGS) & RFLAGS_IF);
 	if (vcpu->halted_for_good)
 		say_if_all_dead(vcpu->vm);
-	return ACTION_IDLE;
+	vcpu->attention = 1;
+	return ACTION_SKIP;
 }
 
 /*

@@ -7,6 +7,7 @@
 #include "arch/x86/cpu/insn.h"
 #include "arch/x86/vmx/control_registers.h"
 #include "arch/x86/vmx/exit.h"
+#include "arch/x86/vmx/vcpu_events.h"
 #include "arch/x86/vmx/vmx_insn.h"
 #include "lib/log.h"
 #include "lib/x86.h"
@@ -173,7 +174,7 @@ enum exit_action on_wrmsr(struct vcpu *vcpu, const struct vmx_exit *exit)
 	switch (platform_msr_write(&vcpu->vm->platform, vcpu->index, msr, value,
 				   vm_now_ns(vcpu->vm))) {
 	case PLATFORM_MSR_DONE:
-		vcpu->attention = 1;
+		vcpu_events_check(vcpu);
 		break;
 	case PLATFORM_MSR_FAULT:
 		verdict = MSR_FAULT;

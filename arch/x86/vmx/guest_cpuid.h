@@ -13,6 +13,7 @@
 #ifndef ARCH_X86_VMX_GUEST_CPUID_H
 #define ARCH_X86_VMX_GUEST_CPUID_H
 
+#include "lib/bits.h"
 #include "lib/types.h"
 
 struct cpuid_leaf {
@@ -63,6 +64,22 @@ struct guest_cpuid_asker {
 struct cpuid_leaf guest_cpuid_read(const struct guest_cpuid *cpuid, u32 leaf,
 				   u32 subleaf,
 				   const struct guest_cpuid_asker *asker);
+
+/*
+ * The leaf if its answer depends neither on who asks nor on the subleaf, else
+ * NULL: then guest_cpuid_read() knows. Where both answer they say the same.
+ */
+#define GUEST_CPUID_ASKED_LEAVES \
+	(BIT(0x1) | BIT(0x4) | BIT(0x7) | BIT(0xb) | BIT(0xd))
+
+static inline const struct cpuid_leaf *
+guest_cpuid_fixed_leaf(const struct guest_cpuid *cpuid, u32 leaf)
+{
+	if (leaf <= GUEST_CPUID_BASIC_MAX &&
+	    !(GUEST_CPUID_ASKED_LEAVES >> leaf & 1))
+		return &cpuid->basic[leaf];
+	return NULL;
+}
 
 /* CR4 bits that the offered features allow the guest to set. */
 u64 guest_cpuid_cr4_allowed(const struct guest_cpuid *cpuid);

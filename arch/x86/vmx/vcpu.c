@@ -21,12 +21,11 @@
 #include "mm/phys.h"
 #include "pml/pml.h"
 
-/* enter.asm */
-enum vmx_outcome vmx_enter(struct vcpu_registers *registers, u64 launched);
-extern const u8 vmx_exit_point[];
+extern const u8 vmx_exit_point[]; /* enter.asm */
 
-_Static_assert(offsetof(struct vcpu_registers, cr2) == 8UL * 16, "enter.asm");
-_Static_assert(offsetof(struct vcpu_registers, host_rsp) == 8UL * 17,
+_Static_assert(offsetof(struct vcpu_registers, host_rsp) == 8UL * 16,
+	       "enter.asm");
+_Static_assert(offsetof(struct vcpu_registers, launched) == 8UL * 17,
 	       "enter.asm");
 
 /* Pages of a vCPU's storage block. */
@@ -47,14 +46,6 @@ _Static_assert(STORAGE_END *PAGE_4K <= PAGE_4K << FRAME_32K, "the block");
 #define FPU_MXCSR_AT    24
 
 #define VMCS_LINK_NONE  UINT64_MAX
-
-/*
- * The longest stays. On a CPU every interrupt ends one at once; Bochs 2.7 does
- * not exit for any while the guest's RFLAGS.IF is 0, so what is typed, and
- * another CPU's call (vm_sync, more urgent), would wait for ever.
- */
-#define STAY_MAX_NS     50000000
-#define STAY_TRACKED_NS 1000000
 
 /* The shortest stay in a guest; in ticks for where the TSC is slow. */
 #define STAY_NS         1000
@@ -123,6 +114,8 @@ enum err vcpu_create(struct vm *vm, u32 index, struct vcpu **result)
 	vcpu->attention = 1;
 	vcpu->xcr0 = XCR0_X87;
 	vcpu->misc_enable = MISC_ENABLE_RESET;
+	vcpu->stay_ticks = tsc_from_ns(STAY_NS) + STAY_TICKS;
+	vcpu->next_event_ns = CLOCK_NEVER;
 	vcpu->next_event_tsc = UINT64_MAX;
 	reset_fpu(vcpu);
 	msr_bitmap_init(phys_ptr(vcpu->msr_bitmap));
@@ -246,6 +239,8 @@ static void load_live_registers(const struct vcpu *vcpu)
 	insn_write_dr2(vcpu->dr[2]);
 	insn_write_dr3(vcpu->dr[3]);
 	insn_write_dr6(vcpu->dr6);
+	/* Umbra has no page faults of its own that it survives. */
+	insn_write_cr2(vcpu->cr2);
 	load_fpu(vcpu);
 }
 
@@ -259,6 +254,7 @@ static void save_live_registers(struct vcpu *vcpu)
 	vcpu->dr[2] = insn_read_dr2();
 	vcpu->dr[3] = insn_read_dr3();
 	vcpu->dr6 = insn_read_dr6();
+	vcpu->cr2 = insn_read_cr2();
 	save_fpu(vcpu);
 }
 
@@ -268,7 +264,7 @@ void vcpu_load(struct vcpu *vcpu)
 	if (!vcpu->initialised)
 		CHECK(insn_vmclear(vcpu->vmcs) == VMX_SUCCEED);
 	CHECK(insn_vmptrld(vcpu->vmcs) == VMX_SUCCEED);
-	vcpu->launched = false;
+	vcpu->registers.launched = 0;
 	/* The stack may be another CPU's: the entry must write it again. */
 	vcpu->registers.host_rsp = 0;
 	write_this_cpu(cpu_this());
@@ -288,33 +284,29 @@ void vcpu_unload(struct vcpu *vcpu)
 	CHECK(insn_vmclear(vcpu->vmcs) == VMX_SUCCEED);
 }
 
-/*
- * Ends the coming stay in the guest at the next timer or at the end of its
- * time. A guest may ask for a timer that is always due: some of its own
- * instructions must come between two exits, or it would make no progress.
- */
-static void arm_timer(const struct vcpu *vcpu, u64 until_tsc)
+/* For CPUs without a preemption timer. */
+static NOINLINE void arm_apic_timer(u64 ticks)
 {
-	u64 deadline =
-	    until_tsc < vcpu->next_event_tsc ? until_tsc : vcpu->next_event_tsc;
-	u64 now = insn_rdtsc();
-	u64 soonest = now + tsc_from_ns(STAY_NS) + STAY_TICKS;
-	u64 latest = now + tsc_from_ns(STAY_MAX_NS);
-	u64 ticks;
+	apic_timer_arm(insn_rdtsc() + ticks);
+}
 
-	if (vcpu->vm->track.mode != TRACK_OFF && cpu_count > 1)
-		latest = now + tsc_from_ns(STAY_TRACKED_NS);
-	if (deadline > latest)
-		deadline = latest;
-	if (deadline < soonest)
-		deadline = soonest;
-	if (!vmx_capability.has_preemption_timer) {
-		apic_timer_arm(deadline);
-		return;
-	}
-	ticks = (deadline - now) >> vmx_capability.preemption_shift;
-	vmcs_write(VMCS_PREEMPTION_TIMER,
-		   ticks < UINT32_MAX ? ticks : UINT32_MAX);
+/*
+ * Ends the coming stay in the guest at deadline_tsc. A guest may ask for a
+ * timer that is always due: some of its own instructions must come between two
+ * exits, or it would make no progress.
+ */
+static void arm_timer(const struct vcpu *vcpu)
+{
+	u64 ticks = vcpu->deadline_tsc - insn_rdtsc();
+
+	/* Also when the deadline is past. */
+	if ((i64)ticks < (i64)vcpu->stay_ticks)
+		ticks = vcpu->stay_ticks;
+	if (likely(vmx_capability.has_preemption_timer))
+		vmcs_write(VMCS_PREEMPTION_TIMER,
+			   ticks >> vmx_capability.preemption_shift);
+	else
+		arm_apic_timer(ticks);
 }
 
 static void fail_entry(struct vcpu *vcpu, enum vmx_outcome outcome)
@@ -328,25 +320,27 @@ static void fail_entry(struct vcpu *vcpu, enum vmx_outcome outcome)
 		vcpu_fail(vcpu, "the CPU refuses to enter it: no current VMCS");
 }
 
-/* Enters the guest once and handles the exit. */
-static enum exit_action step(struct vcpu *vcpu, u64 until_tsc)
+/*
+ * Enters the guest; comes back after the next VM exit, or if there was no
+ * entry. The call is spelled out because of what it loses: enter.asm.
+ */
+static inline enum vmx_outcome enter(struct vcpu *vcpu)
 {
+	struct vcpu_registers *registers = &vcpu->registers;
 	enum vmx_outcome outcome;
 
-	arm_timer(vcpu, until_tsc);
-	outcome = vmx_enter(&vcpu->registers, vcpu->launched);
-	if (unlikely(outcome != VMX_SUCCEED)) {
-		fail_entry(vcpu, outcome);
-		return ACTION_STOP;
-	}
-	vcpu->launched = true;
-	vcpu->exit_count++;
-	return exit_handle(vcpu);
+	__asm__ volatile("call vmx_enter"
+			 : "=a"(outcome), "+D"(registers)
+			 :
+			 : "rcx", "rdx", "rsi", "r8", "r9", "r10", "r11", "r12",
+			   "r13", "r14", "r15", "memory", "cc");
+	return outcome;
 }
 
-void vcpu_instruction_done(void)
+static inline void instruction_done(void)
 {
 	u64 blocking = vmcs_read(VMCS_GUEST_INTERRUPTIBILITY);
+
 	/* STI and MOV SS hold interrupts for one instruction: this one. */
 	if (unlikely(blocking & (BLOCKING_BY_STI | BLOCKING_BY_MOV_SS)))
 		vmcs_write(VMCS_GUEST_INTERRUPTIBILITY,
@@ -356,33 +350,39 @@ void vcpu_instruction_done(void)
 		vcpu_events_single_step();
 }
 
-static void skip_instruction(u64 length)
+void vcpu_instruction_done(void)
 {
-	vmcs_write(VMCS_GUEST_RIP, vmcs_read(VMCS_GUEST_RIP) + length);
-	vcpu_instruction_done();
+	instruction_done();
+}
+
+static inline void skip_instruction(void)
+{
+	vmcs_write(VMCS_GUEST_RIP, vmcs_read(VMCS_GUEST_RIP) +
+				       vmcs_read(VMCS_EXIT_INSTRUCTION_LENGTH));
+	instruction_done();
 }
 
 static enum vcpu_stop run_until_stopped(struct vcpu *vcpu, u64 until_tsc)
 {
 	enum vcpu_stop stop;
+	enum vmx_outcome outcome;
+	enum exit_action action;
 
 	for (;;) {
 		if (unlikely(vcpu->attention) &&
 		    vcpu_events_look(vcpu, until_tsc, &stop) == VCPU_LOOK_STOP)
 			return stop;
-		switch (step(vcpu, until_tsc)) {
-		case ACTION_RESUME:
-			break;
-		case ACTION_IDLE:
-			vcpu->attention = 1;
-			__attribute__((fallthrough));
-		case ACTION_SKIP:
-			skip_instruction(
-			    vmcs_read(VMCS_EXIT_INSTRUCTION_LENGTH));
-			break;
-		case ACTION_STOP:
+		arm_timer(vcpu);
+		outcome = enter(vcpu);
+		if (unlikely(outcome != VMX_SUCCEED)) {
+			fail_entry(vcpu, outcome);
 			return VCPU_STOP_ENDED;
 		}
+		action = exit_handle(vcpu);
+		if (unlikely(action == ACTION_STOP))
+			return VCPU_STOP_ENDED;
+		if (action != ACTION_RESUME)
+			skip_instruction();
 	}
 }
 
@@ -396,6 +396,15 @@ enum vcpu_stop vcpu_run(struct vcpu *vcpu, u64 until_tsc)
 	/* Whoever does not run has nothing in its PML page: see vm_sync. */
 	vcpu_sync_drain(vcpu);
 	return stop;
+}
+
+u64 vcpu_exit_count(const struct vcpu *vcpu)
+{
+	u64 count = 0;
+
+	for (u32 i = 0; i < ARRAY_COUNT(vcpu->exits_by_reason); i++)
+		count += vcpu->exits_by_reason[i];
+	return count;
 }
 
 u64 vcpu_wake_tsc(const struct vcpu *vcpu)

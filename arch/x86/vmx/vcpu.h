@@ -20,9 +20,9 @@
 
 /* What vmx_enter() loads and stores; offsets in enter.asm. */
 struct vcpu_registers {
-	u64 gpr[16]; /* in the order of encodings; RSP lives in the VMCS */
-	u64 cr2;
+	u64 gpr[16];  /* in the order of encodings; RSP lives in the VMCS */
 	u64 host_rsp; /* what the VMCS's host RSP field holds */
+	u64 launched; /* since VMCLEAR: 1 */
 };
 
 /* An event on its way into the guest (SDM vol. 3, "Event Injection"). */
@@ -30,6 +30,20 @@ struct vcpu_event {
 	u32 info; /* as the VM-entry interruption-information field; 0: none */
 	u32 error_code;
 	u32 instruction_length; /* of software interrupts and exceptions */
+};
+
+/*
+ * What the last VM exit left, read once. Fields that its reason does not fill
+ * (exit.c says which) are those of an earlier exit.
+ */
+struct vmx_exit {
+	u64 qualification;
+	u32 reason;       /* with its flags */
+	u32 interruption; /* exceptions, NMIs and interrupts */
+	u32 error_code;
+	u32 idt_vectoring; /* the event whose delivery was cut short, or 0 */
+	gpa_t physical;    /* EPT violations and misconfigurations */
+	gva_t linear;      /* EPT violations, if the qualification says so */
 };
 
 enum vcpu_activity {
@@ -65,7 +79,6 @@ struct vcpu {
 	u32 index;
 	u16 vpid;
 	bool initialised; /* the VMCS has its first contents */
-	bool launched;    /* its launch state */
 	hpa_t vmcs;
 	hpa_t pml_page;
 	bool pml_on;         /* in the VMCS */
@@ -77,16 +90,21 @@ struct vcpu {
 	 */
 	u32 attention;
 
+	u64 deadline_tsc; /* the coming stay in the guest ends here at last */
+	u64 stay_ticks;   /* the shortest stay */
+
 	enum vcpu_activity activity;
 	bool halted_for_good;        /* in HLT, with interrupts off */
 	struct vcpu_event injection; /* goes in with the next entry */
 	bool interrupt_window;       /* asked for in the VMCS */
 	bool nmi_window;
 	bool nmi_pending;   /* taken from the APIC, waits for its window */
-	u64 next_event_tsc; /* earliest timer of the devices */
+	u64 next_event_ns;  /* earliest timer of the devices, guest time */
+	u64 next_event_tsc; /* the same as a host TSC value */
 
 	/* Guest state that is in neither the VMCS nor `registers`. */
 	u64 live_msrs[LIVE_MSR_COUNT];
+	u64 cr2;
 	u64 dr[4], dr6;
 	u64 xcr0, xss;
 	u64 misc_enable;
@@ -97,7 +115,7 @@ struct vcpu {
 	struct lapic *lapic;
 	hpa_t storage; /* the block in which this record and its areas lie */
 	hpa_t msr_bitmap;
-	u64 exit_count;
+	struct vmx_exit exit;
 	u64 exits_by_reason[EXIT_REASONS_MAX];
 
 	/* The scheduler's (core/sched.c). */
@@ -124,6 +142,9 @@ void vcpu_unload(struct vcpu *vcpu);
  * ends, or vcpu_ask_to_stop() is called. Loaded on this CPU.
  */
 enum vcpu_stop vcpu_run(struct vcpu *vcpu, u64 until_tsc);
+
+/* How often the guest has been left. */
+u64 vcpu_exit_count(const struct vcpu *vcpu);
 
 /* When a vCPU that idles has its next timer, as a host TSC value. */
 u64 vcpu_wake_tsc(const struct vcpu *vcpu);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Events on their way into a vCPU. */
 #include "arch/x86/vmx/vcpu_events.h"
-#include "arch/x86/cpu/insn.h"
+#include "arch/x86/cpu/cpu.h"
+#include "arch/x86/cpu/tsc.h"
 #include "arch/x86/vmx/controls.h"
 #include "arch/x86/vmx/exit.h"
 #include "arch/x86/vmx/vcpu.h"
@@ -199,6 +200,14 @@ static bool choose_event(struct vcpu *vcpu)
 	return busy;
 }
 
+/* Nothing to inject, nothing that waits, and no window to close. */
+static bool has_no_event(const struct vcpu *vcpu)
+{
+	return !(vcpu->injection.info | vcpu->nmi_pending | vcpu->nmi_window |
+		 vcpu->interrupt_window | lapic_events(vcpu->lapic)) &&
+	       !platform_interrupt_possible(&vcpu->vm->platform, vcpu->index);
+}
+
 static void take_init(struct vcpu *vcpu)
 {
 	struct vcpu_state state;
@@ -232,26 +241,55 @@ static void take_init_and_sipi(struct vcpu *vcpu)
 {
 	u8 page;
 
-	if (likely(!lapic_events(vcpu->lapic)))
-		return;
 	if (lapic_take_init(vcpu->lapic))
 		take_init(vcpu);
 	if (lapic_take_sipi(vcpu->lapic, &page))
 		take_sipi(vcpu, page);
 }
 
-static void run_timers(struct vcpu *vcpu)
+static void find_next_event(struct vcpu *vcpu)
 {
-	struct vm *vm = vcpu->vm;
-	u64 now_ns = vm_now_ns(vm);
+	u64 next_ns = platform_next_event_ns(&vcpu->vm->platform, vcpu->index);
 
-	platform_tick(&vm->platform, vcpu->index, now_ns);
-	vcpu->next_event_tsc =
-	    vm_tsc_at(vm, platform_next_event_ns(&vm->platform, vcpu->index));
+	if (likely(next_ns == vcpu->next_event_ns))
+		return;
+	vcpu->next_event_ns = next_ns;
+	vcpu->next_event_tsc = vm_tsc_at(vcpu->vm, next_ns);
+}
+
+static void run_timers(struct vcpu *vcpu, u64 now)
+{
+	find_next_event(vcpu);
+	if (likely(now < vcpu->next_event_tsc))
+		return;
+	platform_tick(&vcpu->vm->platform, vcpu->index, vm_now_ns(vcpu->vm));
+	find_next_event(vcpu);
+}
+
+/*
+ * The longest stays. On a CPU every interrupt ends one at once; Bochs 2.7 does
+ * not exit for any while the guest's RFLAGS.IF is 0, so what is typed, and
+ * another CPU's call (vm_sync, more urgent), would wait for ever.
+ */
+#define STAY_MAX_NS     50000000
+#define STAY_TRACKED_NS 1000000
+
+/* The end of the coming stay in the guest, if nothing ends it before. */
+static void set_deadline(struct vcpu *vcpu, u64 until_tsc, u64 now)
+{
+	bool is_tracked = cpu_count > 1 && vcpu->vm->track.mode != TRACK_OFF;
+	u64 deadline =
+	    now + tsc_from_ns(is_tracked ? STAY_TRACKED_NS : STAY_MAX_NS);
+
+	if (until_tsc < deadline)
+		deadline = until_tsc;
+	if (vcpu->next_event_tsc < deadline)
+		deadline = vcpu->next_event_tsc;
+	vcpu->deadline_tsc = deadline;
 }
 
 /* Whether the vCPU must not go into the guest now, whatever is pending. */
-static bool must_stop(const struct vcpu *vcpu, u64 until_tsc,
+static bool must_stop(const struct vcpu *vcpu, u64 until_tsc, u64 now,
 		      enum vcpu_stop *stop)
 {
 	if (vm_has_ended(vcpu->vm))
@@ -260,7 +298,7 @@ static bool must_stop(const struct vcpu *vcpu, u64 until_tsc,
 		*stop = VCPU_STOP_PAUSED;
 	else if (vcpu->activity != VCPU_ACTIVE)
 		*stop = VCPU_STOP_IDLE;
-	else if (vcpu_should_stop() || insn_rdtsc() >= until_tsc)
+	else if (vcpu_should_stop() || now >= until_tsc)
 		*stop = VCPU_STOP_PREEMPTED;
 	else
 		return false;
@@ -270,18 +308,21 @@ static bool must_stop(const struct vcpu *vcpu, u64 until_tsc,
 enum vcpu_look vcpu_events_look(struct vcpu *vcpu, u64 until_tsc,
 				enum vcpu_stop *stop)
 {
+	u64 now = insn_rdtsc();
 	bool busy = false;
 
 	__atomic_store_n(&vcpu->attention, 0, __ATOMIC_SEQ_CST);
 	vcpu_sync(vcpu);
-	take_init_and_sipi(vcpu);
-	run_timers(vcpu);
-	if (vcpu->activity != VCPU_WAIT_FOR_SIPI)
+	if (unlikely(lapic_events(vcpu->lapic)))
+		take_init_and_sipi(vcpu);
+	run_timers(vcpu, now);
+	if (!has_no_event(vcpu) && vcpu->activity != VCPU_WAIT_FOR_SIPI)
 		busy = choose_event(vcpu);
 	if (busy)
 		vcpu->activity = VCPU_ACTIVE;
-	if (must_stop(vcpu, until_tsc, stop))
+	if (must_stop(vcpu, until_tsc, now, stop))
 		return VCPU_LOOK_STOP;
+	set_deadline(vcpu, until_tsc, now);
 	if (busy)
 		inject(vcpu);
 	return VCPU_LOOK_ENTER;

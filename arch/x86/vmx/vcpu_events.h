@@ -21,6 +21,17 @@ enum vcpu_look {
 enum vcpu_look vcpu_events_look(struct vcpu *vcpu, u64 until_tsc,
 				enum vcpu_stop *stop);
 
+/* After an access to the platform: has it changed anything for this vCPU? */
+static inline void vcpu_events_check(struct vcpu *vcpu)
+{
+	const struct platform *platform = &vcpu->vm->platform;
+
+	if (platform_interrupt_possible(platform, vcpu->index) ||
+	    platform_next_event_ns(platform, vcpu->index) !=
+		vcpu->next_event_ns)
+		vcpu->attention = 1;
+}
+
 /*
  * The exit that has just happened interrupted the delivery of an event, as
  * the IDT-vectoring information says: it is delivered again with the next

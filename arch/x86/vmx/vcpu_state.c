@@ -108,7 +108,7 @@ static void read_segments(struct vcpu_state *state)
 void vcpu_state_write(struct vcpu *vcpu, const struct vcpu_state *state)
 {
 	memcpy(vcpu->registers.gpr, state->gpr, sizeof(state->gpr));
-	vcpu->registers.cr2 = state->cr2;
+	insn_write_cr2(state->cr2);
 	vmcs_write(VMCS_GUEST_RSP, state->gpr[REG_RSP]);
 	vmcs_write(VMCS_GUEST_RIP, state->rip);
 	vmcs_write(VMCS_GUEST_RFLAGS, state->rflags);
@@ -130,7 +130,7 @@ void vcpu_state_write(struct vcpu *vcpu, const struct vcpu_state *state)
 void vcpu_state_read(const struct vcpu *vcpu, struct vcpu_state *state)
 {
 	memcpy(state->gpr, vcpu->registers.gpr, sizeof(state->gpr));
-	state->cr2 = vcpu->registers.cr2;
+	state->cr2 = insn_read_cr2();
 	state->gpr[REG_RSP] = vmcs_read(VMCS_GUEST_RSP);
 	state->rip = vmcs_read(VMCS_GUEST_RIP);
 	state->rflags = vmcs_read(VMCS_GUEST_RFLAGS);

@@ -33,20 +33,18 @@ static void set_pml(struct vcpu *vcpu, bool on)
 	vcpu->pml_on = on;
 }
 
-void vcpu_sync(struct vcpu *vcpu)
+void vcpu_sync_now(struct vcpu *vcpu, u64 generation)
 {
 	struct vm *vm = vcpu->vm;
-	u64 generation =
-	    __atomic_load_n(&vm->sync_generation, __ATOMIC_SEQ_CST);
 	u64 *flushed = &vm->flushed_generation[cpu_this()->index];
 
 	/* What this CPU cached of the VM may be from before the last change,
 	 * also when the vCPU itself has kept up on another CPU. */
-	if (unlikely(*flushed != generation)) {
+	if (*flushed != generation) {
 		vmx_flush_ept(ept_pointer(&vm->ept));
 		*flushed = generation;
 	}
-	if (likely(vcpu->sync_generation == generation))
+	if (vcpu->sync_generation == generation)
 		return;
 	vcpu_sync_drain(vcpu);
 	if (vcpu->pml_on != track_wants_pml(&vm->track))

@@ -10,12 +10,24 @@
 #ifndef ARCH_X86_VMX_VCPU_SYNC_H
 #define ARCH_X86_VMX_VCPU_SYNC_H
 
+#include "arch/x86/cpu/cpu.h"
 #include "arch/x86/vmx/exit.h"
+#include "arch/x86/vmx/vm.h"
 
-struct vcpu;
+/* Does what vcpu_sync() finds to be due. */
+void vcpu_sync_now(struct vcpu *vcpu, u64 generation);
 
 /* Keeps up with vm_sync(); before the guest is entered. */
-void vcpu_sync(struct vcpu *vcpu);
+static inline void vcpu_sync(struct vcpu *vcpu)
+{
+	struct vm *vm = vcpu->vm;
+	u64 generation =
+	    __atomic_load_n(&vm->sync_generation, __ATOMIC_SEQ_CST);
+
+	if (unlikely(vcpu->sync_generation != generation ||
+		     vm->flushed_generation[cpu_this()->index] != generation))
+		vcpu_sync_now(vcpu, generation);
+}
 
 /* Moves what the CPU has logged for this vCPU into the VM's dirty log. */
 void vcpu_sync_drain(struct vcpu *vcpu);

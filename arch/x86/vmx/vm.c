@@ -74,7 +74,7 @@ static void print_exit(const struct vcpu *vcpu)
 	log_error("  last exit: %s (%#lx) qualification %#lx, %lu exits",
 		  exit_reason_text((u32)vmcs_read(VMCS_EXIT_REASON)),
 		  vmcs_read(VMCS_EXIT_REASON),
-		  vmcs_read(VMCS_EXIT_QUALIFICATION), vcpu->exit_count);
+		  vmcs_read(VMCS_EXIT_QUALIFICATION), vcpu_exit_count(vcpu));
 	log_error("  IDT-vectoring %#lx, interruption %#lx, instruction length "
 		  "%lu",
 		  vmcs_read(VMCS_IDT_VECTORING_INFO),
