@@ -14,8 +14,8 @@
  */
 #include "lib/crc32c.h"
 
-#define CHAIN  1360 /* bytes */
-#define UNROLL 10   /* words of each chain in one turn */
+#define CHAIN  1360ul /* bytes */
+#define UNROLL 10     /* words of each chain in one turn */
 
 _Static_assert(CHAIN % (UNROLL * 8) == 0, "whole turns");
 _Static_assert(3 * CHAIN + 16 == 4096, "a page");

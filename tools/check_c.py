@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 """What other people's tools say of the C code: format, headers, analysers.
 
-The two slow ones work file by file and remember the files that were clean, by
-a digest of everything that went in: the tool, its options, the file and all
-that it includes. A second run looks only at what has changed.
+The slow ones work file by file and remember the files that were clean, by a
+digest of what went in: the options, the file and what it includes. A second run
+looks only at what has changed.
 """
 
 import concurrent.futures
@@ -21,8 +21,12 @@ SLOTS = threading.BoundedSemaphore(2)
 #: Options of gcc that clang does not know.
 GCC_ONLY = re.compile(r"-Wlogical-op|-Wduplicated-|-Wframe-larger-than")
 
+#: clang's analyzer, without what wants memcpy_s, which nobody has.
+ANALYZER = ("-*,clang-analyzer-*,-clang-analyzer-security.insecureAPI."
+            "DeprecatedOrUnsafeBufferHandling")
+
 #: How many states the analyzer looks at in a function: a fifth of its default
-#: takes a fifth of the time. The check tidy-deep goes all the way.
+#: takes a fifth of the time. The check analyzer-deep goes all the way.
 SHALLOW = ["-Xclang", "-analyzer-config", "-Xclang", "max-nodes=45000"]
 
 #: Not compiled like the rest of their folder.
@@ -71,27 +75,36 @@ def check_headers(tree):
 
 
 def check_tidy(tree):
-    return tidy(tree, SHALLOW)
+    """All that .clang-tidy lists but the analyzer, which is slow."""
+    config = [tree.text(path) for path in tree.ending(".clang-tidy")]
+    return tidy(tree, "tidy", ["--checks=-clang-analyzer-*"], [], config)
 
 
-def check_tidy_deep(tree):
-    return tidy(tree, [])
+def check_analyzer(tree):
+    return tidy(tree, "analyzer", ["--checks=" + ANALYZER], SHALLOW, None)
 
 
-def tidy(tree, more):
-    common = tree.make_words("CPPFLAGS") + more
+def check_analyzer_deep(tree):
+    return tidy(tree, "analyzer", ["--checks=" + ANALYZER], [], None)
+
+
+def tidy(tree, name, options, more_flags, config):
+    """Without `config` a file is looked at again only when it has itself
+    changed, not when a header has."""
+    common = tree.make_words("CPPFLAGS") + more_flags
     image = common + known_to_clang(tree.make_words("CFLAGS"))
     host = common + known_to_clang(tree.make_words("HOST_CFLAGS"))
 
     def analyse(path):
         flags = host if path.startswith("tests/") else image
         flags = flags + MORE_FLAGS.get(path, [])
-        status, said = run(tree, ["clang-tidy", "--quiet", path, "--", *flags])
+        status, said = run(tree, ["clang-tidy", "--quiet", *options, path,
+                                  "--", *flags])
         return status, tidy_lines(tree, said)
 
     sources = [path for path in c_files(tree) if path.endswith(".c")]
-    config = [tree.text(path) for path in tree.ending(".clang-tidy")]
-    return each_file(tree, "tidy", image + host + config, sources, analyse)
+    return each_file(tree, name, image + host + options + (config or []),
+                     sources, analyse, with_headers=config is not None)
 
 
 def known_to_clang(flags):
@@ -105,14 +118,16 @@ def tidy_lines(tree, said):
     return "\n".join(kept) or said
 
 
-def each_file(tree, name, options, paths, examine):
+def each_file(tree, name, options, paths, examine, with_headers=True):
     """The complaints of examine(path) for every path that is not known clean.
     """
     memory = tree.root / "build/check" / name
     memory.mkdir(parents=True, exist_ok=True)
 
     def finding(path):
-        mark = memory / digest(tree, path, options)
+        headers = (check_layers.include_closure(tree, path)
+                   if with_headers else [])
+        mark = memory / digest(tree, [path, *sorted(headers)], options)
         if mark.exists():
             return None
         status, said = examine(path)
@@ -126,13 +141,11 @@ def each_file(tree, name, options, paths, examine):
                 for line in said.splitlines()]
 
 
-def digest(tree, path, options):
+def digest(tree, files, options):
     """Names everything that the verdict on a file depends on."""
     text = hashlib.sha256()
-    for word in [path, *options]:
+    for word in [*files, *options, *map(tree.text, files)]:
         text.update(word.encode() + b"\0")
-    for file in [path, *sorted(check_layers.include_closure(tree, path))]:
-        text.update(tree.text(file).encode() + b"\0")
     return text.hexdigest()[:32]
 
 
@@ -151,7 +164,8 @@ def check_cppcheck(tree):
     return said.splitlines() if status else []
 
 
-ON_REQUEST = {"tidy-deep": check_tidy_deep}
+ON_REQUEST = {"analyzer-deep": check_analyzer_deep}
 
 CHECKS = {"format": check_format, "headers": check_headers,
-          "cppcheck": check_cppcheck, "tidy": check_tidy}
+          "cppcheck": check_cppcheck, "tidy": check_tidy,
+          "analyzer": check_analyzer}

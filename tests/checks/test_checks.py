@@ -218,13 +218,15 @@ FAULTS = {
         ("a function of 60 lines",
          {"mm/page.c": function("page += page;\n" * 60 + "return page;\n")},
          r"readability-function-size"),
+        ("what only clang warns of",
+         {"mm/page.c": function("page = page;\nreturn page;\n")},
+         r"clang-diagnostic-self-assign"),
+    ],
+    "analyzer": [
         ("a null pointer",
          {"mm/page.c": function("int *at = page > 1 ? &page : (int *)0;\n\n"
                                 "return *at;\n")},
          r"clang-analyzer-core\.NullDereference"),
-        ("what only clang warns of",
-         {"mm/page.c": function("page = page;\nreturn page;\n")},
-         r"clang-diagnostic-self-assign"),
     ],
     "purity": [
         ("a privileged instruction",
