@@ -44,7 +44,6 @@ test clang-tidy clang-tidy
 test cppcheck cppcheck
 test iasl acpica-tools
 test spin spin
-test iasl acpica-tools
 test gdb gdb
 TABLE
 }
