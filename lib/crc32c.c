@@ -17,7 +17,7 @@
 #define CHAIN  1360ul /* bytes */
 #define UNROLL 10     /* words of each chain in one turn */
 
-_Static_assert(CHAIN % (UNROLL * 8) == 0, "whole turns");
+_Static_assert(CHAIN % (8ul * UNROLL) == 0, "whole turns");
 _Static_assert(3 * CHAIN + 16 == 4096, "a page");
 
 /* The next CRC by its lowest four bits. */
