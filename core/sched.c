@@ -127,6 +127,14 @@ static u32 find_busiest_cpu(const struct vcpu *vcpu)
 	return found;
 }
 
+/* Called once, a CPU looks for itself; the next vCPU calls another. */
+static void call_cpu(u32 cpu)
+{
+	workers[cpu].idle = false;
+	poke(&workers[cpu]);
+	interrupt_cpu(cpu);
+}
+
 /*
  * The vCPU can run again: an idle CPU takes it, or a busy one must look at
  * its queue, if only to limit the slice of what it runs. The lock is held.
@@ -142,12 +150,8 @@ static void make_ready(struct vcpu *vcpu)
 		vcpu->schedule.used = least_used - credit;
 	if (cpu == NO_CPU)
 		cpu = find_busiest_cpu(vcpu);
-	if (cpu == NO_CPU)
-		return;
-	/* Called once, it looks for itself; the next vCPU calls another. */
-	workers[cpu].idle = false;
-	poke(&workers[cpu]);
-	interrupt_cpu(cpu);
+	if (cpu != NO_CPU)
+		call_cpu(cpu);
 }
 
 void vcpu_kick(struct vcpu *vcpu)
@@ -266,10 +270,15 @@ static struct vcpu *pick(struct worker *worker, u64 *until)
 	return vcpu;
 }
 
-/* The loaded vCPU becomes anybody's: whoever idles may take it now. */
+/*
+ * The loaded vCPU becomes anybody's: whoever idles may take it now. Busy CPUs
+ * are left alone: this one has just chosen what it runs, with a slice that
+ * takes the vCPU into account, and must get to run it.
+ */
 static void release(struct worker *worker)
 {
 	struct vcpu *vcpu = worker->loaded;
+	u32 cpu;
 
 	if (!vcpu)
 		return;
@@ -277,8 +286,9 @@ static void release(struct worker *worker)
 	worker->loaded = NULL;
 	spin_lock(&lock);
 	vcpu->schedule.cpu = NO_CPU;
-	if (vcpu->schedule.state == SCHEDULE_READY)
-		make_ready(vcpu);
+	cpu = find_idle_cpu(vcpu);
+	if (vcpu->schedule.state == SCHEDULE_READY && cpu != NO_CPU)
+		call_cpu(cpu);
 	spin_unlock(&lock);
 }
 
