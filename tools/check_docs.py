@@ -7,11 +7,21 @@ import re
 import subprocess
 import sys
 
+import check_layers
+
 CODE = re.compile(r"`([^`\n]+)`")
 LINK = re.compile(r"\]\(([^)#]+)(#[^)]*)?\)")
 PATH = re.compile(r"^[\w.*/-]+$")
 MAKE = re.compile(r"^make(?: -j\d+)? ([a-z][\w-]*)")
 UMBRA = re.compile(r"^\./umbra ([a-z]+)")
+
+ARCHITECTURE = "docs/ARCHITECTURE.md"
+
+#: | `lib/` | pure | what it holds | whom it uses |
+FLOOR_ROW = re.compile(r"^\| `([\w/]+)/` \| (?:pure|hard) \| [^|]* \| "
+                       r"([^|]*?) ?\|$")
+SHORT_FLOORS = {"cpu": "arch/x86/cpu", "ept": "arch/x86/ept",
+                "vmx": "arch/x86/vmx"}
 
 #: What the build makes: named in documents, absent from a fresh tree.
 BUILT = ("build/",)
@@ -94,4 +104,28 @@ def front_end_commands(tree):
     return set(re.findall(r"^    ([a-z]+)\b", done.stdout, re.MULTILINE))
 
 
-CHECKS = {"docs": check_docs}
+def check_floor_table(tree):
+    """docs/ARCHITECTURE.md says who uses whom, as tools/check_layers.py does.
+    """
+    if not tree.exists(ARCHITECTURE):
+        return
+    rules = check_layers.MAY_INCLUDE
+    built = {posixpath.dirname(word) for name in ("PURE", "HARD", "ASM")
+             for word in tree.make_words(name)}
+    rows = {match.group(1): (number, match.group(2))
+            for number, line in tree.lines(ARCHITECTURE)
+            if (match := FLOOR_ROW.match(line))}
+    for floor in sorted(built - set(rows)):
+        yield f"{ARCHITECTURE}: the table of floors lacks {floor}/"
+    for floor in sorted(built & set(rows)):
+        number, words = rows[floor]
+        used = {SHORT_FLOORS.get(word, word) for word in words.split()}
+        if words == "all but boot":
+            used = built - {floor, "boot"}
+        wanted = built & set(rules[floor])
+        if used != wanted:
+            yield (f"{ARCHITECTURE}:{number}: {floor} may use "
+                   f"{' '.join(sorted(wanted)) or 'nothing'}")
+
+
+CHECKS = {"docs": check_docs, "floors": check_floor_table}

@@ -198,6 +198,15 @@ FAULTS = {
          {"mm/page.c": c("#include \"mm/page.h\"\n")},
          r"SDM\.md:3: nothing cites \"Paging\""),
     ],
+    "floors": [
+        ("a floor that the table lacks",
+         {"docs/ARCHITECTURE.md": "| `mm/` | pure | pages | |\n"},
+         r"lacks arch/x86/vmx/"),
+        ("a floor that may use less than it says",
+         {"docs/ARCHITECTURE.md": "| `mm/` | pure | pages | lib |\n"
+          "| `arch/x86/vmx/` | hard | guests | pml mm |\n"},
+         r"ARCHITECTURE\.md:2: arch/x86/vmx may use mm"),
+    ],
     "format": [
         ("four blanks for a tab",
          {"mm/page.c": c("int f(void)\n{\n    return 1;\n}\n")},
