@@ -62,7 +62,7 @@ arch/x86/vmx.hard	:= capability control_registers exit exit_cpuid \
 			   exit_misc exit_msr vcpu vcpu_events vcpu_state \
 			   vcpu_sync vm vmx_cpu
 drivers.hard		:= interrupts rtc serial
-core.hard		:= console crash guests log loopback machine main memory \
+core.hard		:= bench console crash guests log loopback machine main memory \
 			   monitor panic sched symbols vm_make
 boot.hard		:=
 
@@ -129,8 +129,8 @@ $(B)/umbra.elf: $(B)/umbra.elf64
 # only 32-bit ELF files (QEMU's -kernel).
 
 GUESTS := $(patsubst guests/%.c,%,$(wildcard guests/*.c))
-GUEST_LIB := $(addprefix guests/lib/,start vectors main apic boot console \
-	       result smp time trap) lib/fmt lib/string
+GUEST_LIB := $(addprefix guests/lib/,start vectors main apic bench boot \
+	       console result smp time trap) lib/fmt lib/string
 GUEST_LIB_OBJECTS := $(addprefix $(B)/guestobj/,$(addsuffix .o,$(GUEST_LIB)))
 
 $(B)/guests/lib/layout.inc: guests/lib/layout.h

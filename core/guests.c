@@ -7,6 +7,7 @@
 #include "arch/x86/vmx/exit.h"
 #include "arch/x86/vmx/vcpu.h"
 #include "arch/x86/vmx/vmx_cpu.h"
+#include "core/bench.h"
 #include "core/console.h"
 #include "core/loopback.h"
 #include "core/machine.h"
@@ -200,6 +201,7 @@ static void reap(struct vm *vm)
 	loopback_vm_ended(vm);
 	if (restart(vm))
 		return;
+	bench_vm_ended(vm);
 	status = status_of(vm);
 	log_info("guest %s has ended: it %s; status %u", vm->name, end_text(vm),
 		 status);

@@ -8,6 +8,7 @@
 #include "arch/x86/vmx/capability.h"
 #include "arch/x86/vmx/vcpu.h"
 #include "arch/x86/vmx/vmx_cpu.h"
+#include "core/bench.h"
 #include "core/console.h"
 #include "core/guests.h"
 #include "core/loopback.h"
@@ -87,6 +88,12 @@ static void interrupt_cpu(u32 index)
 {
 	if (index != cpu_this()->index)
 		apic_send_ipi(cpus[index].apic_id, VECTOR_KICK);
+}
+
+void sched_poke_first_cpu(void)
+{
+	poke(&workers[0]);
+	interrupt_cpu(0);
 }
 
 static bool may_run_on(const struct vcpu *vcpu, u32 cpu)
@@ -351,13 +358,6 @@ static void idle(struct worker *worker, u64 until)
 		apic_timer_stop();
 }
 
-/* There is something for serve() to see. */
-static void poke_first_cpu(void)
-{
-	poke(&workers[0]);
-	interrupt_cpu(0);
-}
-
 static void run(struct worker *worker, struct vcpu *vcpu, u64 until)
 {
 	u64 start;
@@ -369,7 +369,7 @@ static void run(struct worker *worker, struct vcpu *vcpu, u64 until)
 	put_back(worker, vcpu, stop, insn_rdtsc() - start);
 	if (stop == VCPU_STOP_ENDED) {
 		guests_vcpu_gone(vcpu);
-		poke_first_cpu();
+		sched_poke_first_cpu();
 	}
 }
 
@@ -378,6 +378,7 @@ static void serve(struct worker *worker)
 {
 	console_poll_input();
 	guests_reap();
+	bench_step();
 	if (loopback_next_tsc() > insn_rdtsc())
 		return;
 	/* It may take a while: let another CPU run our guest meanwhile. */

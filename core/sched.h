@@ -35,6 +35,9 @@ void sched_add(struct vcpu *vcpu);
  */
 NORETURN void sched_run(void);
 
+/* The same for the first CPU, which has more to do in its loop than guests. */
+void sched_poke_first_cpu(void);
+
 /* Makes the calling CPU leave its guest and go round its loop. */
 void sched_poke_this_cpu(void);
 

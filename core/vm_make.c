@@ -5,6 +5,7 @@
 #include "arch/x86/cpu/tsc.h"
 #include "arch/x86/vmx/capability.h"
 #include "arch/x86/vmx/vcpu.h"
+#include "core/bench.h"
 #include "core/console.h"
 #include "core/loopback.h"
 #include "devices/guest_acpi.h"
@@ -275,9 +276,12 @@ static enum err fill(struct vm *vm, const struct guest_plan *plan,
 	if (err == OK)
 		err = power_on(vm, plan->cpus);
 	if (err == OK)
+		err = bench_start(vm, plan);
+	if (err == OK)
 		err = loopback_start(vm, plan, &load.map);
 	if (err == OK)
 		return OK;
+	bench_vm_ended(vm);
 	destroy_vcpus(vm);
 	if (hpa_raw(vm->ept.root))
 		ept_destroy(&vm->ept);

@@ -11,6 +11,7 @@
 #define GUESTS_LIB_GUEST_H
 
 #include "guests/lib/apic.h"
+#include "guests/lib/bench.h"
 #include "guests/lib/boot.h"
 #include "guests/lib/console.h"
 #include "guests/lib/cpu.h"

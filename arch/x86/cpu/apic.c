@@ -127,6 +127,7 @@ void apic_end_of_interrupt(void)
 
 static void send(u32 destination, u32 command)
 {
+	cpu_this()->ipi_count++;
 	if (x2apic) {
 		/*
 		 * This WRMSR is not serializing (SDM vol. 3, "MSR Access in

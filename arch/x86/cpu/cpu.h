@@ -40,6 +40,9 @@ struct cpu {
 	volatile u32 online;    /* set by the CPU when it has come up */
 	volatile u32 nmi_count; /* NMIs taken in root mode */
 	volatile u32 panicking;
+	/* What costs more than its instruction: only counted. */
+	u64 flush_count; /* INVEPT and INVVPID */
+	u64 ipi_count;   /* sent */
 };
 
 static inline struct cpu *cpu_this(void)

@@ -4,6 +4,7 @@
 #include "arch/x86/vmx/control_registers.h"
 #include "arch/x86/vmx/exit.h"
 #include "arch/x86/vmx/vmx_insn.h"
+#include "lib/bench.h"
 #include "lib/x86.h"
 
 static inline void answer(u64 *gpr, const struct cpuid_leaf *leaf)
@@ -24,9 +25,14 @@ static NOINLINE void answer_to_asker(struct vcpu *vcpu)
 	    .xcr0 = vcpu->xcr0,
 	    .apic_enabled = vcpu->lapic->base & APIC_BASE_ENABLE,
 	};
-	struct cpuid_leaf leaf = guest_cpuid_read(
-	    &vcpu->vm->cpuid, low32(gpr[REG_RAX]), low32(gpr[REG_RCX]), &asker);
+	u32 number = low32(gpr[REG_RAX]), subleaf = low32(gpr[REG_RCX]);
+	struct cpuid_leaf leaf;
 
+	if (number == BENCH_LEAF)
+		vcpu_answer_bench_leaf(vcpu, subleaf, &leaf);
+	else
+		leaf =
+		    guest_cpuid_read(&vcpu->vm->cpuid, number, subleaf, &asker);
 	answer(gpr, &leaf);
 }
 

@@ -194,6 +194,10 @@ bool vcpu_is_running(const struct vcpu *vcpu);
 /* Seam, core/sched.c: the calling CPU shouldgive up its vCPU soon. */
 bool vcpu_should_stop(void);
 
+/* Seam, core/bench.c: the leaf of lib/bench.h. */
+void vcpu_answer_bench_leaf(const struct vcpu *vcpu, u32 subleaf,
+			    struct cpuid_leaf *leaf);
+
 /* Seam, core/sched.c: wakes the vCPU, or interrupts the CPU it runs on. */
 void vcpu_kick(struct vcpu *vcpu);
 

@@ -94,10 +94,12 @@ void vmx_flush_ept(u64 eptp)
 				    ? INVEPT_SINGLE_CONTEXT
 				    : INVEPT_ALL_CONTEXTS;
 
+	cpu_this()->flush_count++;
 	CHECK(insn_invept(type, eptp) == VMX_SUCCEED);
 }
 
 void vmx_flush_vpid(u16 vpid)
 {
+	cpu_this()->flush_count++;
 	CHECK(insn_invvpid(INVVPID_SINGLE_CONTEXT, vpid) == VMX_SUCCEED);
 }

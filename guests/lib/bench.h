@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What a piece of work costs: ticks of the TSC, and, under an Umbra that was
+ * asked to tell (bench=on), exits, flushes and IPIs.
+ */
+#ifndef GUESTS_LIB_BENCH_H
+#define GUESTS_LIB_BENCH_H
+
+#include "lib/bench.h"
+#include "lib/types.h"
+
+struct bench_cost {
+	u64 ticks;
+	u32 exits, flushes, ipis; /* where bench_counts() */
+};
+
+/* Does Umbra tell what the guest costs? */
+bool bench_counts(void);
+
+/* Around the work. What the two themselves cost is not in the result. */
+void bench_begin(struct bench_cost *cost);
+void bench_end(struct bench_cost *cost);
+
+/*
+ * A line for whoever collects results, per operation:
+ *
+ *	ticks NAME 12.3 [exits 1.000 flushes 0.000 ipis 0.000]
+ */
+void bench_print(const char *name, const struct bench_cost *cost, u64 count);
+
+/*
+ * Has Umbra do a step of dirty logging. Returns how many pages it concerned;
+ * its ticks, and what it cost the guest besides, are in `cost`.
+ */
+u64 bench_step(enum bench_subleaf step, struct bench_cost *cost);
+
+#endif
