@@ -49,7 +49,7 @@ static void on_guests(void)
 
 	for (u32 i = 0; (vm = guests_find(i)); i++) {
 		log_info("guest %u, %s: %lu MiB, %s", i, vm->name,
-			 vm->memory.bytes / MIB,
+			 (vm->memory.bytes + MIB / 2) / MIB,
 			 vm_has_ended(vm) ? "ended" : "running");
 		guests_log_exits(vm, LOG_INFO);
 	}

@@ -17,6 +17,12 @@
 
 #define SLICE_NS      10000000ULL /* 10 ms, while others wait */
 #define INPUT_POLL_NS 50000000ULL /* where the console has no interrupt */
+/*
+ * The longest run of a vCPU, also if nobody is known to wait: for vCPUs that
+ * other CPUs let go, and because Bochs 2.7 does not exit for interrupts while
+ * the guest's RFLAGS.IF is 0, so that what is typed would wait for ever.
+ */
+#define RUN_NS_MAX    50000000ULL
 #define NO_CPU        UINT32_MAX
 
 enum schedule_state {
@@ -273,6 +279,8 @@ static struct vcpu *pick(struct worker *worker, u64 *until)
 	}
 	worker->idle = !vcpu;
 	*until = next_look(cpu, now);
+	if (vcpu && *until > now + tsc_from_ns(RUN_NS_MAX))
+		*until = now + tsc_from_ns(RUN_NS_MAX);
 	spin_unlock(&lock);
 	return vcpu;
 }
@@ -367,6 +375,8 @@ static void run(struct worker *worker, struct vcpu *vcpu, u64 until)
 	start = insn_rdtsc();
 	stop = vcpu_run(vcpu, until);
 	put_back(worker, vcpu, stop, insn_rdtsc() - start);
+	/* Interrupts that should have ended the run (RUN_NS_MAX), if any. */
+	insn_sti_nop_cli();
 	if (stop == VCPU_STOP_ENDED) {
 		guests_vcpu_gone(vcpu);
 		sched_poke_first_cpu();

@@ -36,16 +36,11 @@ enum exit_action on_hlt(struct vcpu *vcpu, const struct vmx_exit *exit)
 	return ACTION_SKIP;
 }
 
-/*
- * Either a device's timer is due or the vCPU's time is over: look. Where
- * interrupts have not ended its stay (vcpu.c tells of Bochs), those that wait
- * are taken here, or they would wait through the next stay, too.
- */
+/* Either a device's timer is due or the vCPU's time is over: look. */
 enum exit_action on_preemption_timer(struct vcpu *vcpu,
 				     const struct vmx_exit *exit)
 {
 	(void)exit;
-	insn_sti_nop_cli();
 	vcpu->attention = 1;
 	return ACTION_RESUME;
 }

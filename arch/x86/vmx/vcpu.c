@@ -295,13 +295,16 @@ static NOINLINE void arm_apic_timer(u64 ticks)
  * timer that is always due: some of its own instructions must come between two
  * exits, or it would make no progress.
  */
-static void arm_timer(const struct vcpu *vcpu)
+static void arm_timer(struct vcpu *vcpu)
 {
 	u64 ticks = vcpu->deadline_tsc - insn_rdtsc();
 
 	/* Also when the deadline is past. */
-	if ((i64)ticks < (i64)vcpu->stay_ticks)
+	if ((i64)ticks < (i64)vcpu->stay_ticks) {
 		ticks = vcpu->stay_ticks;
+		/* A guest that exits all the time never lets it run out. */
+		vcpu->attention = 1;
+	}
 	if (likely(vmx_capability.has_preemption_timer))
 		vmcs_write(VMCS_PREEMPTION_TIMER,
 			   ticks >> vmx_capability.preemption_shift);
