@@ -257,7 +257,7 @@ all: $(B)/optrom.bin $(B)/stub.elf
 
 # --- Commands -------------------------------------------------------------
 
-.PHONY: all guests unit fuzzers setup check test demo fuzz clean
+.PHONY: all guests unit fuzzers setup check test mutants demo fuzz clean
 all: $(B)/umbra.elf $(B)/umbra.iso guests
 
 unit: $(UNIT_TESTS) $(TSAN_TESTS) $(WEAVE_TESTS)
@@ -268,6 +268,10 @@ setup:
 
 check: $(B)/umbra.elf
 	@$(PYTHON) tools/check.py
+
+# Small mistakes in the C code, each of which a test must notice.
+mutants: unit
+	@$(PYTHON) tests/mutants/run.py
 
 test:
 	@$(PYTHON) tools/testsuite.py

@@ -35,7 +35,7 @@
 #define VM_CPUS     2
 #define VM_BYTES    (4 * MIB)
 #define VM_PAGES    (VM_BYTES / PAGE_4K)
-#define VM_HOT      6 /* pages that are written at all */
+#define VM_HOT      8 /* pages that are written at all */
 #define VM_COUNTERS (VM_CPUS + 1)
 #define VM_WRITER   VM_CPUS /* the writer's counter */
 
@@ -44,8 +44,8 @@
  * Who writes which overlaps, but each has one to itself, which no other's
  * mark can save.
  */
-static const u64 vm_hot[VM_HOT] = {3, 4, 70, 511, 512, 1023};
-static const u32 vm_first_hot[VM_COUNTERS] = {0, 1, 4};
+static const u64 vm_hot[VM_HOT] = {3, 4, 70, 511, 512, 513, 700, 1023};
+static const u32 vm_first_hot[VM_COUNTERS] = {0, 2, 5};
 #define VM_OWN_HOT 4 /* pages of each from there on, wrapping around */
 
 enum vm_fault {
@@ -85,6 +85,7 @@ struct vm_cpu {
 	struct vm_translation tlb[VM_PAGES];
 	ept_entry_t *leaf_tables[VM_BYTES / PAGE_2M]; /* cached by the CPU */
 	struct random random;
+	u64 rest; /* instructions without a store, still to come */
 };
 
 struct vm {
@@ -93,6 +94,7 @@ struct vm {
 	u32 over;             /* the source is done: everybody goes home */
 	u32 stop;             /* everybody stays where they are */
 	u32 writer_runs;      /* 0: stopped or finished */
+	u64 writer_seed;
 	bool plain_copies; /* the writer also copies bytes: no atomic access */
 	const char *failure;
 	struct guest_mem mem;
@@ -123,6 +125,21 @@ static u64 vm_choose_page(u32 who, struct random *random)
 	u64 choice = vm_first_hot[who] + random_below(random, VM_OWN_HOT);
 
 	return vm_hot[choice % VM_HOT];
+}
+
+/*
+ * Stores come in bursts: what is lost must stay lost for a while, or the next
+ * store to the same page makes good for it.
+ */
+static bool vm_rests(u64 *rest, struct random *random)
+{
+	if (*rest) {
+		--*rest;
+		return true;
+	}
+	if (random_below(random, 4) == 0)
+		*rest = random_below(random, 1ULL << random_below(random, 13));
+	return false;
 }
 
 static u64 *vm_counters(hpa_t frame)
@@ -288,6 +305,8 @@ UNUSED static void vm_cpu_main(void *argument)
 		}
 		vm_answer(cpu);
 		sched_yield();
+		if (vm_rests(&cpu->rest, &cpu->random))
+			continue;
 		vm_store(cpu, vm_choose_page(cpu->number, &cpu->random),
 			 value++);
 	}
@@ -334,12 +353,14 @@ static void vm_write_for_guest(struct vm *vm, u64 page, u64 value)
 UNUSED static void vm_writer_main(void *argument)
 {
 	struct vm *vm = argument;
-	struct random random = random_from(77);
-	u64 value = 1;
+	struct random random = random_from(vm->writer_seed);
+	u64 value = 1, rest = 0;
 
 	while (!vm_is_over(vm)) {
 		if (!__atomic_load_n(&vm->stop, __ATOMIC_SEQ_CST)) {
 			sched_yield();
+			if (vm_rests(&rest, &random))
+				continue;
 			vm_write_for_guest(
 			    vm, vm_choose_page(VM_WRITER, &random), value++);
 			continue;
@@ -592,6 +613,7 @@ static void vm_begin(struct vm *vm, u64 seed, enum vm_fault fault)
 	vm->fault = fault;
 	vm->random = random_from(seed);
 	vm->writer_runs = 1;
+	vm->writer_seed = seed * 16 + VM_CPUS;
 	frame_alloc_init();
 	err = frame_alloc_add(hpa(PAGE_2M), 8 * MIB);
 	if (err == OK)

@@ -199,6 +199,23 @@ static void what_is_no_guest_memory_is_only_counted(void **state)
 	assert_int_equal(dirty_log_count(&under_test), 32);
 }
 
+/* What follows the bits in memory must not be taken for more of them. */
+static void the_word_past_the_end_is_foreign(void **state)
+{
+	struct dirty_log small;
+
+	(void)state;
+	begin();
+	assert_int_equal(dirty_log_create(&small, page_at(64), "test"), OK);
+	dirty_log_cover(&small, page_at(32), 32 * PAGE_4K);
+	dirty_log_mark_all(&small);
+	dirty_log_mark_word(&small, page_at(64), ~0ULL);
+	assert_int_equal(small.foreign_count, 64);
+	dirty_log_mark(&small, page_at(0));
+	assert_false(dirty_log_is_marked(&small, page_at(0)));
+	assert_int_equal(dirty_log_count(&small), 32);
+}
+
 static void endless_ranges_end(void **state)
 {
 	(void)state;
@@ -248,6 +265,7 @@ int main(void)
 	    cmocka_unit_test(a_partly_touched_page_is_marked),
 	    cmocka_unit_test(all_marked_means_all_that_exist),
 	    cmocka_unit_test(what_is_no_guest_memory_is_only_counted),
+	    cmocka_unit_test(the_word_past_the_end_is_foreign),
 	    cmocka_unit_test(endless_ranges_end),
 	    cmocka_unit_test(an_empty_batch_takes_nothing),
 	    cmocka_unit_test(absurd_sizes_are_refused),

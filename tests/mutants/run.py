@@ -1,0 +1,238 @@
+# SPDX-License-Identifier: MIT
+"""Mutation tests: each small mistake in the C code makes a named test fail.
+
+	tests/mutants/run.py			all mutants (make mutants)
+	tests/mutants/run.py NAME...		some of them
+	tests/mutants/run.py --show NAME	one, with the failing test's output
+	tests/mutants/run.py --table		for docs/TESTING.md
+
+The mutants stand in tests/mutants/*.txt:
+
+	== NAME
+	One sentence: what goes wrong.
+	in FILE
+	killed by PROGRAM TEST
+	-- old
+	lines that stand exactly once in FILE
+	-- new
+	lines to put in their place
+
+with one or more pairs of old and new. PROGRAM is one of tests/unit; FILE is
+compiled with the mistake in it, exactly as that program compiles it, and
+linked before the archive that holds the sound one.
+"""
+
+import argparse
+import os
+import pathlib
+import re
+import shlex
+import signal
+import subprocess
+import sys
+
+HERE = pathlib.Path(__file__).resolve().parent
+ROOT = HERE.parent.parent
+WORK = ROOT / "build/mutants"
+
+#: The host build that a program belongs to, by the first part of its name.
+FLAVOURS = {"test": "asan", "weave": "weave", "tsan": "tsan"}
+
+SECONDS = 60
+
+HEAD = re.compile(r"^(?P<name>\w+)\n(?P<what>.*?)\nin (?P<file>\S+)\n"
+                  r"killed by (?P<program>\w+) (?P<test>\w+)\n(?P<edits>.*)$",
+                  re.DOTALL)
+
+
+class Broken(Exception):
+    """The mutant could not be tried; says nothing about the tests."""
+
+
+class Mutant:
+    def __init__(self, text):
+        match = HEAD.match(text)
+        if not match:
+            raise Broken(f"no mutant: {text.splitlines()[0]}")
+        self.name = match["name"]
+        self.what = " ".join(match["what"].split())
+        self.file = match["file"]
+        self.program = match["program"]
+        self.test = match["test"]
+        pairs = re.split(r"^-- old\n", match["edits"], flags=re.MULTILINE)[1:]
+        self.edits = [pair.split("-- new\n") for pair in pairs]
+        self.flavour = FLAVOURS[self.program.split("_")[0]]
+
+    def source(self):
+        """The file with the mistake in it."""
+        text = (ROOT / self.file).read_text()
+        for old, new in self.edits:
+            old = old.rstrip("\n")
+            if text.count(old) != 1:
+                raise Broken(f"stands {text.count(old)} times, not once, in "
+                             f"{self.file}: {old.strip().splitlines()[0]}")
+            text = text.replace(old, new.rstrip("\n"))
+        return text
+
+
+def make_variable(name):
+    found = subprocess.run(["make", "-s", f"print-{name}"], cwd=ROOT, text=True,
+                           check=True, stdout=subprocess.PIPE)
+    return shlex.split(found.stdout)
+
+
+def command(words):
+    done = subprocess.run(words, cwd=ROOT, text=True, check=False,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    if done.returncode:
+        raise Broken(f"{words[0]}: " + " | ".join(done.stdout.split("\n")[:4]))
+
+
+class Tools:
+    """The compiler and its flags, as the Makefile has them."""
+
+    def __init__(self):
+        self.compiler = make_variable("HOSTCC")
+        # A mistake may leave something unused.
+        self.flags = make_variable("HOST_CFLAGS") + ["-w"]
+        self.sanitizers = {flavour: make_variable(f"SAN_{flavour}")
+                           for flavour in FLAVOURS.values()}
+
+    def build(self, mutant):
+        """The program that should fail."""
+        folder = WORK / mutant.name
+        folder.mkdir(parents=True, exist_ok=True)
+        source = folder / pathlib.Path(mutant.file).name
+        source.write_text(mutant.source())
+        sanitizers = self.sanitizers[mutant.flavour]
+        objects = f"build/{mutant.flavour}"
+        mutated = source.with_suffix(".o")
+        command([*self.compiler, *self.flags, *sanitizers, "-c", str(source),
+                 "-o", str(mutated)])
+        parts = [f"{objects}/tests/unit/{mutant.program}.o",
+                 f"{objects}/tests/unit/host_seams.o"]
+        if mutant.flavour == "weave":
+            parts.append(f"{objects}/tests/unit/weave.o")
+        program = folder / mutant.program
+        command([*self.compiler, *sanitizers, *parts, str(mutated),
+                 f"{objects}/libumbra.a", "-lcmocka", "-lpthread", "-o",
+                 str(program)])
+        return program
+
+
+def output_until(program, verdict):
+    """What the program prints, until `verdict` appears or it ends."""
+    environment = dict(os.environ, TSAN_OPTIONS="halt_on_error=1",
+                       ASAN_OPTIONS="abort_on_error=1:detect_leaks=0")
+    process = subprocess.Popen([str(program)], cwd=ROOT, text=True,
+                               stdout=subprocess.PIPE, env=environment,
+                               stderr=subprocess.STDOUT, errors="replace")
+
+    def give_up(_signal, _frame):
+        process.kill()
+
+    signal.signal(signal.SIGALRM, give_up)
+    signal.alarm(SECONDS)
+    lines = []
+    for line in process.stdout:
+        lines.append(line)
+        if verdict.search(line):
+            break
+    signal.alarm(0)
+    process.kill()
+    process.wait()
+    return "".join(lines)
+
+
+def judge(mutant, tools):
+    """None if the named test failed, or died; and the program's output."""
+    program = tools.build(mutant)
+    verdict = re.compile(r"\[\s+(FAILED|OK)\s+\] " + mutant.test + "$",
+                         re.MULTILINE)
+    output = output_until(program, verdict)
+    found = verdict.search(output)
+    if found:
+        survives = found.group(1) == "OK"
+    else:
+        # A sanitizer, a CHECK or the time limit ended it in that test.
+        last = re.findall(r"\[ RUN\s+\] (\w+)", output)
+        survives = not last or last[-1] != mutant.test
+    why = f"survives {mutant.program} {mutant.test}" if survives else None
+    return why, output
+
+
+def mutants():
+    for file in sorted(HERE.glob("*.txt")):
+        for text in re.split(r"^== ", file.read_text(), flags=re.MULTILINE)[1:]:
+            yield Mutant(text.rstrip("\n") + "\n")
+
+
+def table(found):
+    """The table of docs/TESTING.md."""
+    rows = ["| mutant | in | what goes wrong | killed by |",
+            "|---|---|---|---|"]
+    for mutant in found:
+        rows.append(f"| {mutant.name} | {mutant.file} | {mutant.what} | "
+                    f"{mutant.program}: {mutant.test} |")
+    return "\n".join(rows)
+
+
+def run(mutant, tools, show):
+    try:
+        why, output = judge(mutant, tools)
+    except Broken as broken:
+        why, output = f"cannot be tried: {broken}", ""
+    if show:
+        print(output)
+    if why:
+        print(f"FAIL {mutant.name}: {why}", flush=True)
+    else:
+        print(f"PASS {mutant.name}", flush=True)
+    return not why
+
+
+def check_table(found):
+    """The documented table is the real one."""
+    if table(found) in (ROOT / "docs/TESTING.md").read_text():
+        print("PASS table")
+        return True
+    print("FAIL table: docs/TESTING.md, section Mutants, is out of date: "
+          "tests/mutants/run.py --table prints what belongs there")
+    return False
+
+
+def choose(names):
+    found = list(mutants())
+    unknown = set(names) - {mutant.name for mutant in found}
+    if unknown:
+        sys.exit(f"no such mutant: {', '.join(sorted(unknown))}")
+    return [mutant for mutant in found if not names or mutant.name in names]
+
+
+def main():
+    parser = argparse.ArgumentParser(
+        description="Shows that the tests notice small mistakes.")
+    parser.add_argument("--show", action="store_true",
+                        help="print what the failing program says")
+    parser.add_argument("--table", action="store_true",
+                        help="print the table for docs/TESTING.md")
+    parser.add_argument("name", nargs="*")
+    options = parser.parse_args()
+
+    wanted = choose(options.name)
+    if options.table:
+        print(table(wanted))
+        return 0
+    subprocess.run(["make", "-s", "SETUP=no", "unit"], cwd=ROOT, check=True,
+                   stdout=subprocess.DEVNULL)
+    tools = Tools()
+    outcomes = [run(mutant, tools, options.show) for mutant in wanted]
+    if not options.name:
+        outcomes.append(check_table(wanted))
+    failed = outcomes.count(False)
+    print(f"{outcomes.count(True)} passed, {failed} failed, 0 skipped")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
