@@ -58,8 +58,10 @@ def check_format(tree):
     if not files:
         return []
     status, said = run(tree, ["clang-format", "--dry-run", "-Werror", *files])
-    first_lines = [line for line in said.splitlines() if ": error:" in line]
-    return first_lines if status else []
+    if not status:
+        return []
+    findings = [line for line in said.splitlines() if ": error:" in line]
+    return findings or [said or "clang-format failed without a word"]
 
 
 def check_headers(tree):

@@ -211,6 +211,8 @@ FAULTS = {
         ("four blanks for a tab",
          {"mm/page.c": c("int f(void)\n{\n    return 1;\n}\n")},
          r"mm/page\.c:\d+:\d+: error: "),
+        ("rules that clang-format cannot read",
+         {".clang-format": "Nonsense: yes\n"}, r"Nonsense"),
     ],
     "headers": [
         ("a header that needs another one before it",

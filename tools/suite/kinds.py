@@ -28,7 +28,7 @@ def checks(_options):
     for name in sorted(check.CHECKS):
         yield Task(f"check/{name}", "check",
                    [sys.executable, "tools/check.py", name], task.read_check,
-                   limit=300)
+                   limit=600)
 
 
 def programs(pattern, kind):
@@ -57,7 +57,7 @@ def fuzz_task(name, long_seconds):
     long one goes on from what earlier long ones have found."""
     short = long_seconds is None
     seconds = FUZZ_SECONDS if short else long_seconds
-    seeds = sorted(str(path) for path in ROOT.glob(
+    seeds = sorted(str(path.relative_to(ROOT)) for path in ROOT.glob(
         f"tests/fuzz/corpus/{name.removeprefix('fuzz_')}/*"))
     findings = ROOT / "build/fuzz/findings"
     findings.mkdir(parents=True, exist_ok=True)
