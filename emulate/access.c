@@ -243,7 +243,7 @@ static u32 code_bytes(const struct emulate_cpu *cpu)
 	return bytes;
 }
 
-/* As many of `wanted` bytes as lie in the page of RIP + `at`. */
+/* As many of `wanted` bytes as one read gives: no more than 8, one page. */
 static enum emulate_result fetch_part(struct emulation *e, u8 *bytes, u32 *at,
 				      u32 wanted)
 {
@@ -263,6 +263,8 @@ static enum emulate_result fetch_part(struct emulation *e, u8 *bytes, u32 *at,
 	to_page_end = PAGE_4K - (linear & (PAGE_4K - 1));
 	if (count > to_page_end)
 		count = (u32)to_page_end;
+	if (count > sizeof(u64))
+		count = sizeof(u64);
 	result = translate(e, linear, EMULATE_FETCH, &address);
 	if (result != EMULATE_DONE)
 		return result;
@@ -274,8 +276,8 @@ static enum emulate_result fetch_part(struct emulation *e, u8 *bytes, u32 *at,
 }
 
 /*
- * The second page is touched only if the instruction reaches into it: it may
- * not be there.
+ * What the instruction does not reach is not touched: it may be in a page
+ * that is not there, or in a device.
  */
 enum emulate_result access_fetch(struct emulation *e)
 {

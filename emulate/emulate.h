@@ -76,9 +76,9 @@ enum emulate_result {
 };
 
 /*
- * What the instruction reaches of the machine. Bytes given to or taken from
- * one call lie in one page; a device sees one call per access unless its
- * register crosses a page. ERR_BUSY ends the step with EMULATE_AGAIN, other
+ * What the instruction reaches of the machine. One call is for 1 to 8 bytes
+ * in one page; a device sees one call per access unless its register crosses
+ * a page. ERR_BUSY ends the step with EMULATE_AGAIN, other
  * trouble with EMULATE_STOPPED.
  */
 struct emulate_bus {

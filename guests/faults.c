@@ -15,7 +15,7 @@
 
 #define STORM_DEFAULT   10000
 
-/* Below 4 GiB, so mapped; above the memory of every test. */
+/* Below 4 GiB, so mapped; neither memory nor a device, here or on a PC. */
 #define NO_MEMORY       0xf0000000ull
 
 /* Above what the page tables map. */
@@ -34,6 +34,7 @@
 #define CR0_CD          BIT(30)
 #define CR0_PE          BIT(0)
 #define CR4_PAE         BIT(5)
+#define CR4_OSFXSR      BIT(9)
 #define CR4_VMXE        BIT(13)
 #define EFER_LME        BIT(8)
 #define NOT_CANONICAL   0x0000900000000000ull
@@ -81,6 +82,14 @@ static void page_tables_outside_memory(void)
 
 	pml4[1] = NO_MEMORY | 3;
 	*(volatile u32 *)(512 * GIB) = 1;
+}
+
+/* A form that no device driver uses and Umbra does not emulate. */
+static void sse_store_outside_memory(void)
+{
+	write_cr4(read_cr4() | CR4_OSFXSR);
+	__asm__ volatile("movups %%xmm0, (%0)" ::"r"(NO_MEMORY) : "memory");
+	check(true, "sse_store_goes_nowhere", "-");
 }
 
 static void halt_forever(void)
@@ -488,6 +497,7 @@ static const struct way ways[] = {
     {"jump-unmapped", jump_to_unmapped},
     {"jump-outside", jump_outside_memory},
     {"tables-outside", page_tables_outside_memory},
+    {"sse-outside", sse_store_outside_memory},
     /* For ever. */
     {"halt", halt_forever},
     {"loop", loop_forever},

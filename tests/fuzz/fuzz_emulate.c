@@ -20,6 +20,8 @@ struct whims {
 	const u8 *at;
 	size_t left;
 	const u8 *code;
+	u32 fetched; /* bytes of it */
+	bool is_fetch;
 };
 
 static u8 next(struct whims *whims)
@@ -32,7 +34,7 @@ static u8 next(struct whims *whims)
 
 static void check_range(gpa_t address, u32 bytes)
 {
-	MUST(bytes >= 1 && bytes <= INSTRUCTION_BYTES_MAX);
+	MUST(bytes >= 1 && bytes <= 8);
 	MUST(gpa_offset(address) + bytes <= PAGE_4K);
 }
 
@@ -48,9 +50,11 @@ static enum err translate(void *context, gva_t address,
 			  enum emulate_access access, gpa_t *result,
 			  u32 *error_code)
 {
+	struct whims *whims = context;
 	u64 raw = gva_raw(address);
-	enum err err = access == EMULATE_FETCH ? OK : whim(context);
+	enum err err = access == EMULATE_FETCH ? OK : whim(whims);
 
+	whims->is_fetch = access == EMULATE_FETCH;
 	*error_code = (u32)access;
 	if (err == OK)
 		*result = gpa(raw);
@@ -63,10 +67,9 @@ static enum err bus_read(void *context, gpa_t address, void *to, u32 bytes)
 	u8 *out = to;
 
 	check_range(address, bytes);
-	if (bytes > 8 || whims->code) { /* the fetch */
+	if (whims->is_fetch) {
 		for (u32 i = 0; i < bytes; i++)
-			out[i] = whims->code ? whims->code[i] : 0x90;
-		whims->code = NULL;
+			out[i] = whims->code[whims->fetched++];
 		return OK;
 	}
 	for (u32 i = 0; i < bytes; i++)

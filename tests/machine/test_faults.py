@@ -35,6 +35,9 @@ LOST = {
     "jump-outside": "it runs code at 0xf0000000, where it has no memory",
     "tables-outside":
         "its page tables are at 0xf0000000, where it has no memory",
+    "sse-outside":
+        "it accesses a device by an instruction that Umbra does not emulate; "
+        "its bytes are 0f 11 ",
 }
 
 

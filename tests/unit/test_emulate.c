@@ -85,7 +85,7 @@ static enum err bus_read(void *context, gpa_t address, void *to, u32 bytes)
 	u64 raw = gpa_raw(address);
 
 	(void)context;
-	assert_true((raw & (PAGE_4K - 1)) + bytes <= PAGE_4K);
+	assert_true(bytes <= 8 && (raw & (PAGE_4K - 1)) + bytes <= PAGE_4K);
 	if (!is_device(raw)) {
 		memcpy(to, machine.memory + raw, bytes);
 		return OK;
@@ -104,7 +104,7 @@ static enum err bus_write(void *context, gpa_t address, const void *from,
 	u64 value = 0;
 
 	(void)context;
-	assert_true((raw & (PAGE_4K - 1)) + bytes <= PAGE_4K);
+	assert_true(bytes <= 8 && (raw & (PAGE_4K - 1)) + bytes <= PAGE_4K);
 	if (!is_device(raw)) {
 		memcpy(machine.memory + raw, from, bytes);
 		return OK;
