@@ -14,10 +14,10 @@
  */
 #include "lib/crc32c.h"
 
-#define CHAIN  1360ul /* bytes */
-#define UNROLL 10     /* words of each chain in one turn */
+#define CHAIN  1360UL /* bytes */
+#define UNROLL 10UL   /* words of each chain in one turn */
 
-_Static_assert(CHAIN % (8ul * UNROLL) == 0, "whole turns");
+_Static_assert(CHAIN % (UNROLL * 8) == 0, "whole turns");
 _Static_assert(3 * CHAIN + 16 == 4096, "a page");
 
 /* The next CRC by its lowest four bits. */
@@ -222,18 +222,30 @@ static u64 move_on(u64 crc)
 	return moved;
 }
 
+/* The word at `n` of each chain. Spelled out: compilers do not unroll asm. */
+#define TAKE_ROW(n)                                                   \
+	do {                                                          \
+		crc = take_word(crc, at + 8UL * (n));                 \
+		second = take_word(second, at + CHAIN + 8UL * (n));   \
+		third = take_word(third, at + 2 * CHAIN + 8UL * (n)); \
+	} while (0)
+
 static u64 take_three_chains(u64 crc, const u8 *at)
 {
 	const u8 *end = at + CHAIN;
 	u64 second = 0, third = 0;
 
-	while (at < end) {
-#pragma GCC unroll 10
-		for (u32 i = 0; i < UNROLL; i++, at += 8) {
-			crc = take_word(crc, at);
-			second = take_word(second, at + CHAIN);
-			third = take_word(third, at + 2 * CHAIN);
-		}
+	for (; at < end; at += UNROLL * 8) {
+		TAKE_ROW(0);
+		TAKE_ROW(1);
+		TAKE_ROW(2);
+		TAKE_ROW(3);
+		TAKE_ROW(4);
+		TAKE_ROW(5);
+		TAKE_ROW(6);
+		TAKE_ROW(7);
+		TAKE_ROW(8);
+		TAKE_ROW(9);
 	}
 	return move_on(move_on(crc) ^ second) ^ third;
 }
