@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: MIT */
+/* Pages on the wire: see migrate/pages.h. */
+#include "migrate/pages.h"
+#include "lib/check.h"
+
+#define KIND_BITS       2
+#define KIND_MASK       BITS(1, 0)
+#define PAGE_LIMIT      BIT(52 - PAGE_SHIFT) /* pages of any address space */
+
+/*
+ * A zero run that is still to be written, a head, and the page: three numbers
+ * of up to six bytes, because 42 bits of a page number and kind are six times
+ * seven, and so is a count.
+ */
+#define ENTRY_BYTES_MAX (24UL + PAGE_4K)
+
+_Static_assert(52 - PAGE_SHIFT + KIND_BITS <= 6 * 7, "six bytes are enough");
+
+bool pages_has_room(const struct pages_writer *writer)
+{
+	return writer->payload->room - writer->payload->filled >=
+	       ENTRY_BYTES_MAX;
+}
+
+static void put_head(struct pages_writer *writer, u64 page, enum page_kind kind)
+{
+	CHECK(page >= writer->next && page < PAGE_LIMIT);
+	wire_put_varint(writer->payload,
+			((page - writer->next) << KIND_BITS) | kind);
+}
+
+void pages_end(struct pages_writer *writer)
+{
+	if (!writer->zero_count)
+		return;
+	put_head(writer, writer->zero_first, PAGE_ZERO);
+	wire_put_varint(writer->payload, writer->zero_count - 1);
+	writer->next = writer->zero_first + writer->zero_count;
+	writer->zero_count = 0;
+}
+
+void pages_put_zero(struct pages_writer *writer, gpa_t page)
+{
+	u64 number = gpa_page(page);
+
+	if (writer->zero_count &&
+	    number == writer->zero_first + writer->zero_count) {
+		writer->zero_count++;
+		return;
+	}
+	pages_end(writer);
+	writer->zero_first = number;
+	writer->zero_count = 1;
+}
+
+void pages_put_raw(struct pages_writer *writer, gpa_t page,
+		   const void *contents)
+{
+	pages_end(writer);
+	put_head(writer, gpa_page(page), PAGE_RAW);
+	wire_put_bytes(writer->payload, contents, PAGE_4K);
+	writer->next = gpa_page(page) + 1;
+}
+
+/* --- Reading -------------------------------------------------------------- */
+
+enum err pages_next(struct pages_reader *pages, struct pages_entry *entry)
+{
+	struct wire_reader *reader = &pages->reader;
+	struct pages_entry found = {.count = 1};
+	u64 head, skipped, more = 0;
+
+	if (wire_is_done(reader))
+		return ERR_NOT_FOUND;
+	head = wire_get_varint(reader);
+	skipped = head >> KIND_BITS;
+	switch (head & KIND_MASK) {
+	case PAGE_ZERO:
+		found.kind = PAGE_ZERO;
+		more = wire_get_varint(reader);
+		break;
+	case PAGE_RAW:
+		found.kind = PAGE_RAW;
+		found.contents = wire_get_bytes(reader, PAGE_4K);
+		break;
+	default:
+		return ERR_BAD_FORMAT;
+	}
+	/* All three are below 2^62 or refused: their sum does not wrap. */
+	if (reader->is_short || skipped >= PAGE_LIMIT || more >= PAGE_LIMIT ||
+	    pages->next + skipped + more >= PAGE_LIMIT)
+		return ERR_BAD_FORMAT;
+	found.first = gpa((pages->next + skipped) << PAGE_SHIFT);
+	found.count += more;
+	pages->next += skipped + found.count;
+	*entry = found;
+	return OK;
+}
+
+/* Eight words in a turn: an or each, one test. */
+bool page_is_zero(const void *page)
+{
+	const u64 *at = page, *end = at + PAGE_4K / sizeof(u64);
+
+	for (; at < end; at += 8)
+		if (at[0] | at[1] | at[2] | at[3] | at[4] | at[5] | at[6] |
+		    at[7])
+			return false;
+	return true;
+}

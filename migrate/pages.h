@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The payload of a PAGES record: guest pages in ascending order.
+ *
+ *	varint	skipped * 4 + kind	pages left out since the last one
+ *	ZERO	varint count - 1	that many pages of zeroes
+ *	RAW	4096 bytes		one page
+ *
+ * A page in a row with the one before costs one byte beside its contents, a
+ * run of zero pages two to five bytes whatever its length. The first entry
+ * of a record counts from page 0, so that each record stands for itself.
+ */
+#ifndef MIGRATE_PAGES_H
+#define MIGRATE_PAGES_H
+
+#include "migrate/wire.h"
+#include "mm/addr.h"
+
+enum page_kind {
+	PAGE_ZERO = 0,
+	PAGE_RAW = 1,
+	/* 2, 3: not in version 1 */
+};
+
+/* --- Writing -------------------------------------------------------------- */
+
+struct pages_writer {
+	struct wire_writer *payload;
+	u64 next;                   /* the page after the last entry's */
+	u64 zero_first, zero_count; /* a run that has not been written yet */
+};
+
+static inline struct pages_writer pages_begin(struct wire_writer *payload)
+{
+	return (struct pages_writer){.payload = payload};
+}
+
+/* Is there room for one more page of any kind? */
+bool pages_has_room(const struct pages_writer *writer);
+
+/* In ascending order; the caller has asked for room. */
+void pages_put_zero(struct pages_writer *writer, gpa_t page);
+void pages_put_raw(struct pages_writer *writer, gpa_t page,
+		   const void *contents);
+/* After the last page of a record. */
+void pages_end(struct pages_writer *writer);
+
+/* --- Reading -------------------------------------------------------------- */
+
+struct pages_entry {
+	enum page_kind kind;
+	gpa_t first;
+	u64 count;          /* 1, or more of PAGE_ZERO */
+	const u8 *contents; /* of PAGE_RAW */
+};
+
+struct pages_reader {
+	struct wire_reader reader;
+	u64 next;
+};
+
+static inline struct pages_reader
+pages_reader_of(const struct wire_record *record)
+{
+	return (struct pages_reader){.reader = wire_reader_of(record)};
+}
+
+/*
+ * ERR_NOT_FOUND: the record is over. ERR_BAD_FORMAT: it is cut off, of an
+ * unknown kind, or reaches past the 52 bits that an address can have. The
+ * addresses are the peer's: whether such memory exists is for the caller.
+ */
+MUST_CHECK enum err pages_next(struct pages_reader *reader,
+			       struct pages_entry *entry);
+
+/* Are these 4096 bytes zeroes? They may be a running guest's. */
+bool page_is_zero(const void *page);
+
+#endif

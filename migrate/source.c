@@ -1,0 +1,662 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The source: see migrate/source.h and docs/MIGRATION.md.
+ *
+ * source_step is the engine: with an empty outbox, each phase either builds
+ * one record, or asks the caller for something, or waits for the peer. What
+ * the peer says only moves the phase (on_x); it never builds a record.
+ */
+#include "migrate/source.h"
+#include "lib/check.h"
+#include "lib/crc32c.h"
+#include "lib/fmt.h"
+#include "lib/log.h"
+#include "lib/string.h"
+#include "migrate/pages.h"
+
+#define THROTTLE_FIRST  20 /* percent */
+#define THROTTLE_STEP   10
+#define THROTTLE_MOST   90
+#define PAGE_WIRE_BYTES (PAGE_4K + 4) /* with its share of heads */
+#define MEASURE_BYTES   (256 * KIB)   /* less says little about a link */
+#define US_PER_SECOND   1000000UL
+
+void source_begin(struct source *source, const struct source_config *config,
+		  u64 now_ns)
+{
+	CHECK(shape_is_of(config->shape, config->mem) && config->word_count);
+	*source = (struct source){
+	    .config = *config,
+	    .inbox = {.room = config->in, .from = WIRE_DESTINATION},
+	    .outbox = {.room = config->out},
+	    .batch = {config->words, config->word_count, 0},
+	    .asked_group = AUDIT_NO_GROUP,
+	    .moved_ns = now_ns,
+	    .now_ns = now_ns,
+	};
+}
+
+/* --- When it goes wrong --------------------------------------------------- */
+
+static bool is_over(const struct source *source)
+{
+	return source->phase >= SOURCE_MOVED;
+}
+
+/*
+ * Before COMMIT the guest goes on here, at once, and the peer is told after
+ * that: without COMMIT it never runs the guest. Afterwards it is a matter for
+ * people.
+ */
+static COLD PRINTF(2, 3) void fail(struct source *source, const char *format,
+				   ...)
+{
+	va_list args;
+
+	if (is_over(source))
+		return;
+	va_start(args, format);
+	fmt_va(source->why, sizeof(source->why), format, args);
+	va_end(args);
+	source->throttle_percent = 0;
+	if (!source_is_owner(source)) {
+		source->phase = SOURCE_UNCONFIRMED;
+		log_error("migration: %s was handed over, but the peer has "
+			  "not said that it runs: %s. It stays stopped here: "
+			  "look at the peer's console, then destroy it here "
+			  "or, if the peer gave it up, resume it",
+			  source->config.shape->name, source->why);
+		return;
+	}
+	source->phase = source->is_paused ? SOURCE_RESUMING : SOURCE_FAILED;
+	source->cancel_owed = true;
+	dirty_log_mark_all(&source->config.mem->log);
+	log_error("migration: %s stays here: %s", source->config.shape->name,
+		  source->why);
+}
+
+enum err source_cancel(struct source *source, const char *why)
+{
+	if (!source_is_owner(source))
+		return ERR_STATE;
+	fail(source, "%s", why);
+	return OK;
+}
+
+void source_link_lost(struct source *source, const char *why)
+{
+	fail(source, "%s", why);
+	source->cancel_owed = false;
+	source->outbox.sent = source->outbox.filled;
+}
+
+/* --- Records that are built ----------------------------------------------- */
+
+static void say_hello(struct source *source)
+{
+	struct wire_writer writer = wire_begin(&source->outbox);
+
+	wire_put_u64(&writer, WIRE_MAGIC);
+	wire_put_u16(&writer, WIRE_VERSION);
+	wire_put_u16(&writer, 0);
+	wire_put_u32(&writer, 0);
+	wire_put_u64(&writer, source->config.session);
+	wire_put_u64(&writer, WIRE_FEATURES_KNOWN);
+	wire_put_u64(&writer, 0);
+	wire_seal(&source->outbox, WIRE_HELLO, &writer);
+	source->phase = SOURCE_WELCOME;
+}
+
+static void say_vm(struct source *source)
+{
+	struct wire_writer writer = wire_begin(&source->outbox);
+
+	shape_put(&writer, source->config.shape);
+	wire_seal(&source->outbox, WIRE_VM, &writer);
+	source->phase = SOURCE_ACCEPT;
+}
+
+static bool has_batch(const struct source *source)
+{
+	return source->batch_at < source->batch.count;
+}
+
+/* The next page of the batch, whose bit is then gone. */
+static gpa_t take_page(struct source *source)
+{
+	struct dirty_word *word = &source->batch.words[source->batch_at];
+	u64 page = (u64)__builtin_ctzll(word->bits);
+
+	word->bits &= word->bits - 1;
+	if (!word->bits)
+		source->batch_at++;
+	return gpa_add(word->base, page * PAGE_4K);
+}
+
+/* As many pages as fit, as they are now: the harvest is complete. */
+static void say_pages(struct source *source)
+{
+	struct wire_writer writer = wire_begin(&source->outbox);
+	struct pages_writer pages = pages_begin(&writer);
+
+	while (has_batch(source) && pages_has_room(&pages)) {
+		gpa_t page = take_page(source);
+		const void *at =
+		    guest_mem_ptr(source->config.mem, page, PAGE_4K);
+
+		CHECK(at); /* the log knows only guest memory */
+		if (page_is_zero(at)) {
+			pages_put_zero(&pages, page);
+			source->round_zero++;
+		} else {
+			pages_put_raw(&pages, page, at);
+			source->round_raw++;
+		}
+	}
+	pages_end(&pages);
+	wire_seal(&source->outbox, WIRE_PAGES, &writer);
+}
+
+static void say_round(struct source *source)
+{
+	bool is_last = source->phase == SOURCE_LAST_COPY;
+	struct wire_writer writer = wire_begin(&source->outbox);
+
+	wire_put_u32(&writer, source->round);
+	wire_put_u32(&writer, is_last);
+	wire_put_u64(&writer, source->round_raw);
+	wire_put_u64(&writer, source->round_zero);
+	wire_seal(&source->outbox, WIRE_ROUND, &writer);
+	source->stats.raw_pages += source->round_raw;
+	source->stats.zero_pages += source->round_zero;
+	source->stats.rounds++;
+	if (is_last)
+		source->stats.copied_ns = source->now_ns;
+	source->phase = is_last ? SOURCE_STATE : SOURCE_SEEN;
+}
+
+static void begin_round(struct source *source)
+{
+	source->harvest_at = gpa(0);
+	source->batch.count = source->batch_at = 0;
+	source->round_raw = source->round_zero = source->round_bytes = 0;
+	source->round_ns = source->now_ns;
+}
+
+static void say_state(struct source *source)
+{
+	struct wire_writer writer = wire_begin(&source->outbox);
+	u32 left = source->state_bytes - source->state_sent;
+	u32 here;
+
+	wire_put_u32(&writer, source->state_sent);
+	wire_put_u32(&writer, source->state_bytes);
+	here = writer.room - writer.filled;
+	here = left < here ? left : here;
+	wire_put_bytes(&writer, source->state + source->state_sent, here);
+	wire_seal(&source->outbox, WIRE_STATE, &writer);
+	source->state_sent += here;
+	if (source->state_sent == source->state_bytes) {
+		source->phase = SOURCE_AUDIT;
+		source->next_group =
+		    source->config.audit == AUDIT_FULL
+			? audit_next_group(source->config.mem, 0)
+			: AUDIT_NO_GROUP;
+	}
+}
+
+static void say_audit(struct source *source)
+{
+	struct wire_writer writer = wire_begin(&source->outbox);
+
+	wire_put_u64(&writer, source->next_group);
+	for (u32 i = 0;
+	     i < WIRE_AUDIT_GROUPS && source->next_group != AUDIT_NO_GROUP;
+	     i++) {
+		u32 hash =
+		    audit_group_hash(source->config.mem, source->next_group);
+
+		wire_put_u32(&writer, hash);
+		source->root = crc32c(source->root, &hash, sizeof(hash));
+		source->group_count++;
+		source->next_group = audit_next_group(source->config.mem,
+						      source->next_group + 1);
+	}
+	wire_seal(&source->outbox, WIRE_AUDIT, &writer);
+}
+
+static void say_seal(struct source *source)
+{
+	struct wire_writer writer = wire_begin(&source->outbox);
+
+	source->state_crc = crc32c(0, source->state, source->state_bytes);
+	wire_put_u64(&writer, source->config.session);
+	wire_put_u32(&writer, source->state_bytes);
+	wire_put_u32(&writer, source->state_crc);
+	wire_put_u32(&writer, source->config.audit);
+	wire_put_u32(&writer, source->root);
+	wire_put_u64(&writer, source->group_count);
+	wire_seal(&source->outbox, WIRE_SEAL, &writer);
+	source->stats.sealed_ns = source->now_ns;
+	source->phase = SOURCE_READY;
+}
+
+/* The peer's memory differs there, and it wants to name the pages. */
+static void say_audit_pages(struct source *source)
+{
+	struct wire_writer writer = wire_begin(&source->outbox);
+	struct audit_pages pages;
+
+	audit_read_pages(source->config.mem, source->asked_group, &pages);
+	wire_put_u64(&writer, source->asked_group);
+	wire_put_u64(&writer, pages.known);
+	for (u32 i = 0; i < AUDIT_GROUP_PAGES; i++)
+		if (pages.known & BIT(i))
+			wire_put_u32(&writer, pages.crc[i]);
+	wire_seal(&source->outbox, WIRE_AUDIT_PAGES, &writer);
+	source->asked_group = AUDIT_NO_GROUP;
+}
+
+/* --- Between two rounds --------------------------------------------------- */
+
+static u64 per_second(u64 count, u64 us)
+{
+	return count * US_PER_SECOND / us;
+}
+
+/* A round is over when the peer has seen it, so buffers are no bandwidth. */
+static void measure(struct source *source)
+{
+	struct source_stats *stats = &source->stats;
+	u64 us = (source->now_ns - source->round_ns) / 1000;
+	u64 bandwidth;
+
+	us = us ? us : 1;
+	bandwidth = per_second(source->round_bytes, us);
+	if (!stats->bandwidth)
+		stats->bandwidth = bandwidth;
+	else if (source->round_bytes >= MEASURE_BYTES)
+		stats->bandwidth = (stats->bandwidth + 3 * bandwidth) / 4;
+	if (!stats->bandwidth)
+		stats->bandwidth = 1;
+	stats->pages_left = dirty_log_count(&source->config.mem->log);
+	stats->dirty_rate = per_second(stats->pages_left, us);
+	stats->estimated_downtime_ns =
+	    source->config.fixed_ns +
+	    per_second(stats->pages_left * PAGE_WIRE_BYTES, stats->bandwidth) *
+		1000;
+}
+
+/* Not even half as many as after the round before: slower, then. */
+static void throttle(struct source *source, u64 left_before)
+{
+	if (source->round == 0 || source->stats.pages_left * 2 < left_before)
+		return;
+	if (!source->throttle_percent)
+		source->throttle_percent = THROTTLE_FIRST;
+	else if (source->throttle_percent < THROTTLE_MOST)
+		source->throttle_percent += THROTTLE_STEP;
+}
+
+static void next_round(struct source *source)
+{
+	const struct source_stats *stats = &source->stats;
+	u64 left_before = stats->pages_left;
+
+	measure(source);
+	source->round++;
+	if (stats->estimated_downtime_ns <= source->config.downtime_ns ||
+	    (source->round >= source->config.rounds_max &&
+	     source->config.stuck == SOURCE_STUCK_SWITCH)) {
+		source->phase = SOURCE_PREPARE;
+	} else if (source->round >= source->config.rounds_max) {
+		fail(source,
+		     "it writes %lu pages/s and the link carries %lu KB/s: "
+		     "after %u rounds it would still stand still for %lu ms, "
+		     "and %lu are allowed",
+		     stats->dirty_rate, stats->bandwidth / 1000, source->round,
+		     stats->estimated_downtime_ns / 1000000,
+		     source->config.downtime_ns / 1000000);
+	} else {
+		throttle(source, left_before);
+		begin_round(source);
+		source->phase = SOURCE_COPY;
+	}
+}
+
+/* --- Records that come ---------------------------------------------------- */
+
+static bool is_session(struct source *source, u64 session)
+{
+	if (session == source->config.session)
+		return true;
+	fail(source, "the peer answers to another migration");
+	return false;
+}
+
+static void on_welcome(struct source *source, struct wire_reader *reader)
+{
+	u64 magic = wire_get_u64(reader);
+	u32 version = wire_get_u16(reader);
+	u64 features;
+
+	wire_get_u16(reader);
+	wire_get_u32(reader);
+	if (magic != WIRE_MAGIC || version != WIRE_VERSION) {
+		fail(source, "the peer is no Umbra of this version (%u)",
+		     version);
+		return;
+	}
+	if (!is_session(source, wire_get_u64(reader)))
+		return;
+	features = wire_get_u64(reader);
+	if (features & ~WIRE_FEATURES_KNOWN)
+		fail(source, "the peer wants to use what was not offered");
+	else
+		source->phase = SOURCE_VM;
+}
+
+static void on_accept(struct source *source, struct wire_reader *reader)
+{
+	if (!is_session(source, wire_get_u64(reader)))
+		return;
+	dirty_log_mark_all(&source->config.mem->log);
+	begin_round(source);
+	source->phase = SOURCE_COPY;
+}
+
+static void on_round_seen(struct source *source, struct wire_reader *reader)
+{
+	if (wire_get_u32(reader) != source->round || wire_get_u32(reader))
+		fail(source, "the peer saw a round that was not sent");
+	else
+		next_round(source);
+}
+
+static void on_prepared(struct source *source, struct wire_reader *reader)
+{
+	if (!is_session(source, wire_get_u64(reader)))
+		return;
+	source->stats.pause_ns = source->now_ns;
+	source->phase = SOURCE_PAUSING;
+}
+
+static void on_audit_ask(struct source *source, struct wire_reader *reader)
+{
+	u64 group = wire_get_u64(reader);
+
+	if (source->config.audit != AUDIT_FULL ||
+	    audit_next_group(source->config.mem, group) != group)
+		fail(source, "the peer asks for memory that there is not");
+	else
+		source->asked_group = group;
+}
+
+static void on_ready(struct source *source, struct wire_reader *reader)
+{
+	u32 state_crc, root;
+
+	if (!is_session(source, wire_get_u64(reader)))
+		return;
+	state_crc = wire_get_u32(reader);
+	root = wire_get_u32(reader);
+	if (state_crc != source->state_crc ||
+	    (source->config.audit == AUDIT_FULL && root != source->root)) {
+		fail(source, "the peer is ready with something else");
+		return;
+	}
+	source->stats.ready_ns = source->now_ns;
+	source->phase = SOURCE_COMMIT;
+}
+
+static void on_running(struct source *source, struct wire_reader *reader)
+{
+	if (!is_session(source, wire_get_u64(reader)))
+		return;
+	source->stats.running_ns = source->now_ns;
+	source->phase = SOURCE_MOVED;
+}
+
+static void on_refuse(struct source *source, const struct wire_record *record)
+{
+	char text[WIRE_TEXT_BYTES];
+
+	wire_get_text(record, text, sizeof(text));
+	fail(source, "the peer gave up: %s", text);
+	source->cancel_owed = false; /* it knows */
+}
+
+static const struct {
+	enum wire_type type;
+	enum source_phase phase; /* in which it is due */
+	void (*on)(struct source *source, struct wire_reader *reader);
+} records[] = {
+    {WIRE_WELCOME, SOURCE_WELCOME, on_welcome},
+    {WIRE_ACCEPT, SOURCE_ACCEPT, on_accept},
+    {WIRE_ROUND_SEEN, SOURCE_SEEN, on_round_seen},
+    {WIRE_PREPARED, SOURCE_PREPARED, on_prepared},
+    {WIRE_AUDIT_ASK, SOURCE_READY, on_audit_ask},
+    {WIRE_READY, SOURCE_READY, on_ready},
+    {WIRE_RUNNING, SOURCE_RUNNING, on_running},
+};
+
+static void on_record(struct source *source, const struct wire_record *record)
+{
+	struct wire_reader reader = wire_reader_of(record);
+
+	if (record->type == WIRE_REFUSE) {
+		on_refuse(source, record);
+		return;
+	}
+	for (u32 i = 0; i < ARRAY_COUNT(records); i++) {
+		if (records[i].type != record->type ||
+		    records[i].phase != source->phase)
+			continue;
+		records[i].on(source, &reader);
+		return;
+	}
+	fail(source, "the peer's %s came out of turn",
+	     wire_type_name(record->type));
+}
+
+void source_feed(struct source *source, const u8 *data, u64 bytes, u64 now_ns)
+{
+	source->now_ns = now_ns;
+	source->has_moved = true;
+	while (bytes && !is_over(source)) {
+		struct wire_record record;
+		enum wire_status status =
+		    wire_take(&source->inbox, &data, &bytes, &record);
+
+		if (status == WIRE_BROKEN)
+			fail(source, "%s", source->inbox.why);
+		else if (status == WIRE_HAS_RECORD)
+			on_record(source, &record);
+	}
+}
+
+/* --- The caller's answers ------------------------------------------------- */
+
+void source_sent(struct source *source, u32 bytes)
+{
+	struct wire_outbox *outbox = &source->outbox;
+
+	CHECK(bytes <= outbox->filled - outbox->sent);
+	outbox->sent += bytes;
+	source->stats.sent_bytes += bytes;
+	source->round_bytes += bytes;
+	source->has_moved |= bytes > 0;
+}
+
+void source_harvested(struct source *source, gpa_t next)
+{
+	CHECK(source->phase == SOURCE_COPY ||
+	      source->phase == SOURCE_LAST_COPY || is_over(source));
+	source->harvest_at = next;
+	source->batch_at = 0;
+}
+
+void source_paused(struct source *source, const u8 *state, u32 bytes)
+{
+	CHECK(bytes && (source->phase == SOURCE_PAUSING || is_over(source)));
+	if (is_over(source))
+		return;
+	source->state = state;
+	source->state_bytes = bytes;
+	source->stats.paused_ns = source->now_ns;
+	source->phase = SOURCE_LAST_COPY;
+	begin_round(source);
+}
+
+void source_resumed(struct source *source)
+{
+	CHECK(source->phase == SOURCE_RESUMING);
+	source->is_paused = false;
+	source->phase = SOURCE_FAILED;
+}
+
+/* --- Stepping ------------------------------------------------------------- */
+
+static struct source_request request(enum source_wants wants)
+{
+	return (struct source_request){.wants = wants};
+}
+
+static struct source_request ask_send(const struct source *source)
+{
+	struct source_request asked = request(SOURCE_WANTS_SEND);
+
+	asked.bytes = source->outbox.room + source->outbox.sent;
+	asked.byte_count = source->outbox.filled - source->outbox.sent;
+	return asked;
+}
+
+/* Pages of the batch first, then more of them, then the round is over. */
+static struct source_request copy(struct source *source)
+{
+	struct source_request asked = request(SOURCE_WANTS_HARVEST);
+	gpa_t end = dirty_log_end(&source->config.mem->log);
+
+	if (has_batch(source)) {
+		say_pages(source);
+		return ask_send(source);
+	}
+	if (gpa_raw(source->harvest_at) >= gpa_raw(end)) {
+		say_round(source);
+		return ask_send(source);
+	}
+	source->batch.count = source->batch_at = 0;
+	asked.from = source->harvest_at;
+	asked.to = end;
+	asked.batch = &source->batch;
+	return asked;
+}
+
+static struct source_request audit(struct source *source)
+{
+	if (source->next_group != AUDIT_NO_GROUP)
+		say_audit(source);
+	else
+		say_seal(source);
+	return ask_send(source);
+}
+
+static struct source_request wait_ready(struct source *source)
+{
+	if (source->asked_group == AUDIT_NO_GROUP)
+		return request(SOURCE_WANTS_BYTES);
+	say_audit_pages(source);
+	return ask_send(source);
+}
+
+/* COMMIT: from this line on the guest belongs to the peer. */
+static struct source_request commit(struct source *source)
+{
+	source->phase = SOURCE_RUNNING;
+	wire_send_u64(&source->outbox, WIRE_COMMIT, source->config.session);
+	return ask_send(source);
+}
+
+/* Only after the guest runs again. */
+static struct source_request end_failed(struct source *source)
+{
+	if (!source->cancel_owed)
+		return request(SOURCE_WANTS_NO_MORE);
+	source->cancel_owed = false;
+	wire_send_text(&source->outbox, WIRE_CANCEL, source->why);
+	return ask_send(source);
+}
+
+static struct source_request by_phase(struct source *source)
+{
+	switch (source->phase) {
+	case SOURCE_HELLO:
+		say_hello(source);
+		return ask_send(source);
+	case SOURCE_VM:
+		say_vm(source);
+		return ask_send(source);
+	case SOURCE_COPY:
+	case SOURCE_LAST_COPY:
+		return copy(source);
+	case SOURCE_PREPARE:
+		wire_send_u64(&source->outbox, WIRE_PREPARE,
+			      source->config.session);
+		source->phase = SOURCE_PREPARED;
+		return ask_send(source);
+	case SOURCE_PAUSING:
+		/* Half paused is paused: whatever comes now, RESUME does. */
+		source->is_paused = true;
+		return request(SOURCE_WANTS_PAUSE);
+	case SOURCE_STATE:
+		say_state(source);
+		return ask_send(source);
+	case SOURCE_AUDIT:
+		return audit(source);
+	case SOURCE_READY:
+		return wait_ready(source);
+	case SOURCE_COMMIT:
+		return commit(source);
+	case SOURCE_MOVED:
+		return request(SOURCE_WANTS_NOTHING);
+	case SOURCE_UNCONFIRMED:
+		return request(SOURCE_WANTS_DECISION);
+	case SOURCE_RESUMING:
+		return request(SOURCE_WANTS_RESUME);
+	case SOURCE_FAILED:
+		return end_failed(source);
+	case SOURCE_WELCOME:
+	case SOURCE_ACCEPT:
+	case SOURCE_SEEN:
+	case SOURCE_PREPARED:
+	case SOURCE_RUNNING:
+	case SOURCE_PHASES:
+		break;
+	}
+	return request(SOURCE_WANTS_BYTES);
+}
+
+/* Counts from the last byte that went either way; pausing takes its time. */
+static void check_silence(struct source *source)
+{
+	u64 silent_ns = source->now_ns - source->moved_ns;
+
+	if (source->has_moved || source->phase == SOURCE_PAUSING) {
+		source->moved_ns = source->now_ns;
+		source->has_moved = false;
+	} else if (silent_ns > source->config.silence_ns) {
+		fail(source, "the peer has been silent for %lu ms",
+		     silent_ns / 1000000);
+	}
+}
+
+struct source_request source_step(struct source *source, u64 now_ns)
+{
+	source->now_ns = now_ns;
+	check_silence(source);
+	if (source->phase == SOURCE_RESUMING)
+		return request(SOURCE_WANTS_RESUME);
+	if (!wire_outbox_is_empty(&source->outbox))
+		return ask_send(source);
+	return by_phase(source);
+}

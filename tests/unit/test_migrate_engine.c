@@ -1,0 +1,341 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Source and receiver, joined by a link in memory, while the guest writes at
+ * any moment: no page is lost, and never do both sides run it, whatever the
+ * link does at whichever record.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "tests/unit/migration_world.h"
+
+static void migrate_from(u32 from, enum harm harm)
+{
+	world_prepare(from);
+	world.harm = harm;
+	world_run();
+	assert_one_owner();
+}
+
+static void assert_moved(void)
+{
+	assert_int_equal(world.source.phase, SOURCE_MOVED);
+	assert_int_equal(world.receiver.phase, RECEIVER_OWNER);
+}
+
+static void there_and_back(u64 seed)
+{
+	world_begin(seed);
+	world.writes_per_step = (u32)(seed % 5);
+	migrate_from(0, HARM_NONE);
+	assert_moved();
+	world_remove_side(0);
+	migrate_from(1, HARM_NONE);
+	assert_moved();
+	world_end();
+}
+
+static void guest_moves_there_and_back(void **state)
+{
+	(void)state;
+	if (__builtin_cpu_supports("sse4.2"))
+		crc32c_choose(CRC32C_INSTRUCTION);
+	for_seeds(10, there_and_back);
+}
+
+/* --- One harm at each record ---------------------------------------------- */
+
+/* Whoever has the guest now moves it again, and nothing was forgotten. */
+static void migrate_once_more(void)
+{
+	u32 owner = world.from;
+
+	if (receiver_side()->runs) {
+		owner = !world.from;
+		assert_int_equal(world.receiver.phase, RECEIVER_OWNER);
+	} else if (!source_side()->runs) {
+		/* Nobody runs: the peer has given it up, a person decides. */
+		assert_int_equal(world.source.phase, SOURCE_UNCONFIRMED);
+		assert_int_equal(world.receiver.phase, RECEIVER_LOST);
+		source_side()->runs = true;
+	}
+	world_remove_side(!owner);
+	migrate_from(owner, HARM_NONE);
+	assert_moved();
+}
+
+static void harm_at(enum harm harm, u32 queue, u32 record, u64 seed)
+{
+	world_begin(seed);
+	world.harm_queue = queue;
+	world.harm_record = record;
+	migrate_from(0, harm);
+	assert_true(world.harmed);
+	migrate_once_more();
+	world_end();
+}
+
+static u32 record_counts[2];
+
+static void count_records(u64 seed)
+{
+	world_begin(seed);
+	migrate_from(0, HARM_NONE);
+	for (u32 i = 0; i < 2; i++)
+		record_counts[i] = world.queues[i].record_count;
+	world_end();
+}
+
+static void harm_everywhere(u64 seed)
+{
+	count_records(seed);
+	for (u32 queue = 0; queue < 2; queue++)
+		for (u32 record = 0; record < record_counts[queue]; record++)
+			for (u32 harm = 1; harm < HARM_KINDS; harm++)
+				harm_at((enum harm)harm, queue, record, seed);
+}
+
+static void any_harm_at_any_record_leaves_one_owner(void **state)
+{
+	(void)state;
+	for_seeds(2, harm_everywhere);
+}
+
+/* --- The hand-over, record by record -------------------------------------- */
+
+static void end_of_harm(enum harm harm, u32 queue, u32 from_last)
+{
+	count_records(1);
+	world_begin(1);
+	world.harm_queue = queue;
+	world.harm_record = record_counts[queue] - from_last;
+	migrate_from(0, harm);
+}
+
+/* The last record of the source is COMMIT, of the destination RUNNING. */
+static void lost_commit_stops_both_until_a_person_decides(void **state)
+{
+	(void)state;
+	end_of_harm(HARM_CUT_BEFORE, 0, 1);
+	assert_int_equal(world.source.phase, SOURCE_UNCONFIRMED);
+	assert_int_equal(world.receiver.phase, RECEIVER_LOST);
+	assert_int_equal(source_cancel(&world.source, "try"), ERR_STATE);
+	world_end();
+}
+
+static void lost_running_leaves_the_guest_at_the_peer(void **state)
+{
+	(void)state;
+	end_of_harm(HARM_CUT_BEFORE, 1, 1);
+	assert_int_equal(world.source.phase, SOURCE_UNCONFIRMED);
+	assert_int_equal(world.receiver.phase, RECEIVER_OWNER);
+	world_end();
+}
+
+static void lost_ready_leaves_the_guest_here(void **state)
+{
+	(void)state;
+	end_of_harm(HARM_CUT_BEFORE, 1, 2);
+	assert_int_equal(world.source.phase, SOURCE_FAILED);
+	assert_int_equal(world.receiver.phase, RECEIVER_LOST);
+	assert_true(source_side()->runs);
+	world_end();
+}
+
+/* --- Audit ---------------------------------------------------------------- */
+
+#define SPOILED 0x7000
+
+/* A page that arrived becomes another one: broken memory, or our own fault. */
+static void spoil_page(struct world *w)
+{
+	struct guest_mem *mem = &w->sides[!w->from].mem;
+
+	if (w->receiver.phase == RECEIVER_STATE && w->sides[1].exists)
+		assert_int_equal(
+		    guest_mem_write_u8(mem, gpa(SPOILED + 5), 0xee), OK);
+}
+
+static void audit_names_the_page_that_differs(void **state)
+{
+	(void)state;
+	world_begin(3);
+	world.on_step = spoil_page;
+	migrate_from(0, HARM_NONE);
+	assert_int_equal(world.source.phase, SOURCE_FAILED);
+	assert_non_null(strstr(world.receiver.why, "differ: 7000 (1 in"));
+	assert_non_null(strstr(world.source.why, "differ: 7000 (1 in"));
+	world.on_step = NULL;
+	migrate_once_more();
+	world_end();
+}
+
+/* A write that nobody marked is what the audit is for. */
+static void write_past_the_log(struct world *w)
+{
+	if (w->source.phase == SOURCE_SEEN && w->source.round == 1) {
+		hpa_t frame;
+
+		assert_int_equal(
+		    guest_mem_frame(&w->sides[0].mem, gpa(0x90000), &frame),
+		    OK);
+		*(u8 *)phys_ptr(frame) = 0x77;
+	}
+}
+
+static void audit_finds_a_write_that_was_not_marked(void **state)
+{
+	(void)state;
+	world_begin(4);
+	world.on_step = write_past_the_log;
+	world.writes_per_step = 6;
+	migrate_from(0, HARM_NONE);
+	assert_int_equal(world.source.phase, SOURCE_FAILED);
+	assert_non_null(strstr(world.source.why, "differ: 90000 "));
+	world.on_step = NULL;
+	migrate_once_more();
+	world_end();
+}
+
+static void audit_can_be_left_out(void **state)
+{
+	(void)state;
+	world_begin(5);
+	world_prepare(0);
+	world.source.config.audit = AUDIT_OFF;
+	world_run();
+	assert_one_owner();
+	assert_moved();
+	assert_int_equal(world.receiver.group_count, 0);
+	world_end();
+}
+
+/* --- What a user reads, and what it costs --------------------------------- */
+
+static void cpu_that_lacks_a_feature_is_refused_by_name(void **state)
+{
+	static struct cpu_model lesser;
+
+	(void)state;
+	lesser = world_cpu;
+	lesser.features[CPU_7_EBX] = 0;
+	world_begin(6);
+	world_prepare(0);
+	world.receiver.config.cpu = &lesser;
+	world_run();
+	assert_one_owner();
+	assert_int_equal(world.source.phase, SOURCE_FAILED);
+	assert_string_equal(world.source.why,
+			    "the peer gave up: this CPU lacks what the guest "
+			    "may be using: avx512f");
+	world_end();
+}
+
+static void silent_peer_is_given_up(void **state)
+{
+	(void)state;
+	world_begin(7);
+	world_prepare(0);
+	world.queues[1].held_until_ns = ~0UL;
+	world.receiver_done = true;
+	world_run();
+	assert_int_equal(world.source.phase, SOURCE_FAILED);
+	assert_non_null(strstr(world.source.why, "silent"));
+	assert_true(source_side()->runs);
+	world_end();
+}
+
+/* Too fast for the link: slower, and after some rounds a word to the user. */
+static void fast_writer_is_throttled_and_then_called_off(void **state)
+{
+	(void)state;
+	world_begin(8);
+	world.writes_per_step = 50;
+	world_prepare(0);
+	world.source.config.downtime_ns = 1;
+	world.source.config.stuck = SOURCE_STUCK_FAIL;
+	world.source.config.rounds_max = 6;
+	world_run();
+	assert_one_owner();
+	assert_int_equal(world.source.phase, SOURCE_FAILED);
+	assert_int_equal(world.source.round, 6);
+	assert_int_equal(world.source.throttle_percent, 0);
+	assert_non_null(strstr(world.source.why, "pages/s"));
+	world_end();
+}
+
+static u32 most_throttled;
+
+static void note_throttle(struct world *w)
+{
+	if (w->source.throttle_percent > most_throttled)
+		most_throttled = w->source.throttle_percent;
+}
+
+static void throttling_rises_with_the_rounds(void **state)
+{
+	(void)state;
+	most_throttled = 0;
+	world_begin(8);
+	world.writes_per_step = 50;
+	world.on_step = note_throttle;
+	world_prepare(0);
+	world.source.config.downtime_ns = 1;
+	world.source.config.rounds_max = 6;
+	world_run();
+	assert_moved();
+	assert_true(most_throttled >= 40 && most_throttled <= 90);
+	world_end();
+}
+
+/* Beside their contents pages cost a few bytes, zero pages hardly any. */
+static void a_page_costs_a_few_bytes_beside_its_contents(void **state)
+{
+	struct source_stats *stats = &world.source.stats;
+	u64 beside;
+
+	(void)state;
+	world_begin(9);
+	world.writes_per_step = 0;
+	for (u64 page = 0; page < 160; page++)
+		assert_int_equal(guest_mem_write_u8(&world.sides[0].mem,
+						    gpa(page * PAGE_4K + page),
+						    1),
+				 OK);
+	migrate_from(0, HARM_NONE);
+	assert_moved();
+	assert_true(stats->raw_pages >= 160 && stats->zero_pages >= 100);
+	beside =
+	    stats->sent_bytes - stats->raw_pages * PAGE_4K - WORLD_STATE_BYTES;
+	print_message("%lu pages and %lu zero pages: %lu bytes beside their "
+		      "contents, with hand-shake and audit\n",
+		      stats->raw_pages, stats->zero_pages, beside);
+	assert_true(beside < 700 + stats->raw_pages * 4);
+	world_end();
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(guest_moves_there_and_back),
+	    cmocka_unit_test(any_harm_at_any_record_leaves_one_owner),
+	    cmocka_unit_test(lost_commit_stops_both_until_a_person_decides),
+	    cmocka_unit_test(lost_running_leaves_the_guest_at_the_peer),
+	    cmocka_unit_test(lost_ready_leaves_the_guest_here),
+	    cmocka_unit_test(audit_names_the_page_that_differs),
+	    cmocka_unit_test(audit_finds_a_write_that_was_not_marked),
+	    cmocka_unit_test(audit_can_be_left_out),
+	    cmocka_unit_test(cpu_that_lacks_a_feature_is_refused_by_name),
+	    cmocka_unit_test(silent_peer_is_given_up),
+	    cmocka_unit_test(fast_writer_is_throttled_and_then_called_off),
+	    cmocka_unit_test(throttling_rises_with_the_rounds),
+	    cmocka_unit_test(a_page_costs_a_few_bytes_beside_its_contents),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
