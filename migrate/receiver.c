@@ -91,6 +91,8 @@ static void on_hello(struct receiver *receiver,
 		     "the peer speaks version %u of the migration format, "
 		     "this Umbra version %u: start the same Umbra on both",
 		     version, WIRE_VERSION);
+	} else if (!wire_is_done(&reader)) {
+		fail_field(receiver, record);
 	} else if (required & ~WIRE_FEATURES_KNOWN) {
 		fail(receiver,
 		     "the peer needs features that this Umbra does not have "

@@ -350,7 +350,7 @@ static void on_welcome(struct source *source, struct wire_reader *reader)
 	if (!is_session(source, wire_get_u64(reader)))
 		return;
 	features = wire_get_u64(reader);
-	if (features & ~WIRE_FEATURES_KNOWN)
+	if (!wire_is_done(reader) || features & ~WIRE_FEATURES_KNOWN)
 		fail(source, "the peer wants to use what was not offered");
 	else
 		source->phase = SOURCE_VM;

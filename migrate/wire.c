@@ -12,7 +12,10 @@
 #define TYPE_AT     12
 #define ZERO_AT     14
 
-/* What may come from whom, and how long. */
+/*
+ * What may come from whom, and how long. The first of each side may be another
+ * version's, which is to be told in words and not by its length.
+ */
 struct rule {
 	const char *name;
 	u32 least, most; /* payload bytes */
@@ -22,7 +25,7 @@ struct rule {
 #define TEXT WIRE_TEXT_BYTES
 
 static const struct rule from_source[] = {
-    [WIRE_HELLO] = {"HELLO", 40, 40},
+    [WIRE_HELLO] = {"HELLO", 12, 1024},
     [WIRE_VM] = {"VM", 1, 1024},
     [WIRE_PAGES] = {"PAGES", 2, ANY},
     [WIRE_ROUND] = {"ROUND", 24, 24},
@@ -39,7 +42,7 @@ static const struct rule from_source[] = {
 _Static_assert(WIRE_WELCOME == DESTINATION_FIRST, "the lowest of them");
 
 static const struct rule from_destination[] = {
-    [WIRE_WELCOME - DESTINATION_FIRST] = {"WELCOME", 32, 32},
+    [WIRE_WELCOME - DESTINATION_FIRST] = {"WELCOME", 12, 1024},
     [WIRE_ACCEPT - DESTINATION_FIRST] = {"ACCEPT", 8, 8},
     [WIRE_ROUND_SEEN - DESTINATION_FIRST] = {"ROUND_SEEN", 8, 8},
     [WIRE_PREPARED - DESTINATION_FIRST] = {"PREPARED", 8, 8},

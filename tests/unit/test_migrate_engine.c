@@ -236,6 +236,31 @@ static void cpu_that_lacks_a_feature_is_refused_by_name(void **state)
 	world_end();
 }
 
+/* Told before anything of that version has to be understood. */
+static void other_version_is_refused_in_words(void **state)
+{
+	struct wire_outbox newer = {.room = world.buffers[1]};
+	struct wire_writer writer;
+
+	(void)state;
+	world_begin(6);
+	world_prepare(0);
+	writer = wire_begin(&newer);
+	wire_put_u64(&writer, WIRE_MAGIC);
+	wire_put_u16(&writer, WIRE_VERSION + 1);
+	wire_put_bytes(&writer, "what version 2 says and we do not know: ...",
+		       43);
+	wire_seal(&newer, WIRE_HELLO, &writer);
+	assert_int_equal(receiver_feed(&world.receiver, newer.room,
+				       newer.filled, world.now_ns),
+			 newer.filled);
+	assert_string_equal(world.receiver.why,
+			    "the peer speaks version 2 of the migration "
+			    "format, this Umbra version 1: start the same "
+			    "Umbra on both");
+	world_end();
+}
+
 static void silent_peer_is_given_up(void **state)
 {
 	(void)state;
@@ -331,6 +356,7 @@ int main(void)
 	    cmocka_unit_test(audit_finds_a_write_that_was_not_marked),
 	    cmocka_unit_test(audit_can_be_left_out),
 	    cmocka_unit_test(cpu_that_lacks_a_feature_is_refused_by_name),
+	    cmocka_unit_test(other_version_is_refused_in_words),
 	    cmocka_unit_test(silent_peer_is_given_up),
 	    cmocka_unit_test(fast_writer_is_throttled_and_then_called_off),
 	    cmocka_unit_test(throttling_rises_with_the_rounds),
