@@ -42,6 +42,8 @@ def parse_arguments(words):
     parser.add_argument("--jobs", type=int, metavar="N",
                         default=min(2, os.cpu_count() or 1),
                         help="tests at the same time (default: 2)")
+    parser.add_argument("--long", action="store_true",
+                        help="also the tests that take many minutes")
     parser.add_argument("--fuzz-seconds", type=int, metavar="S",
                         help="how long each fuzzer runs, with new inputs")
     return parser.parse_args(words)

@@ -53,14 +53,16 @@ class Test:
     engine: str
     seconds: float
     limit: float
+    #: Not for the daily run: only with `./umbra test --long`.
+    long: bool
 
 
-def machine_test(engine="bochs", seconds=5, limit=60):
+def machine_test(engine="bochs", seconds=5, limit=60, long=False):
     """Declares a test: what it needs ("bochs", "qemu", or "kvm" for a host
     with nested VMX), how long it takes, when it counts as hung."""
     def declare(function):
         function.machine_test = Test(function.__name__, function, engine,
-                                     seconds, limit)
+                                     seconds, limit, long)
         return function
     return declare
 

@@ -97,7 +97,7 @@ def python(_options):
                        task.read_lines, limit=300, seconds=3)
 
 
-def machine(_options):
+def machine(options):
     library = ROOT / "tests/machine"
     sys.path.insert(0, str(library))
     import lib
@@ -111,6 +111,8 @@ def machine(_options):
             yield Task(prefix, "machine", program + ["-"], task.read_verdict)
             continue
         for test in tests:
+            if test.long and not options.long:
+                continue
             yield Task(f"{prefix}/{test.name}", "machine",
                        program + [test.name], task.read_verdict,
                        limit=test.limit, seconds=test.seconds,

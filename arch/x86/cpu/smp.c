@@ -159,6 +159,8 @@ void smp_start(const u32 *apic_ids, u32 count, void (*entry)(void))
 			apic_send_init(apic_ids[i]);
 			continue;
 		}
+		log_debug("CPU %u runs, APIC id %u, stack below %#lx",
+			  cpu_count, apic_ids[i], cpu->stack_top);
 		cpu_count++;
 	}
 	frame_free(page, FRAME_4K);

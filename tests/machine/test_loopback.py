@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: MIT
+"""A guest's memory is copied by its dirty log while it runs, then compared
+(core/loopback.h): no write is lost, whatever the way of tracking, the number
+of CPUs and the moments of the harvests, which a seed chooses."""
+
+from lib import check, machine_test
+
+RING = "build/guests/ring.elf"
+
+
+def is_identical(machine, mode, seed, cpus):
+    run = machine.run(RING, "--append", f"mb=2 mark=0 laps=3000 cpus={cpus}",
+                      "--mem", "8M", "--cpus", cpus, "--set", "loopback=8",
+                      "--set", f"loopback.seed={seed}", "--set",
+                      f"dirty={mode}", "--set", "host.ips=20000000")
+    run.ended_with(1)
+    run.guest_verdict()
+    rounds, pages = run.said(r"^umbra: loopback: (\d+) rounds, (\d+) pages "
+                             "copied, .*: memory is identical$").groups()
+    check(int(rounds) >= 4, f"only {rounds} rounds before the guest's end")
+    # All of its 8 MiB once, and then what it has written meanwhile.
+    check(int(pages) > 2048 + 4 * 256, f"only {pages} pages copied")
+
+
+@machine_test(seconds=3)
+def pml_on_one_cpu_loses_no_write(machine):
+    is_identical(machine, "pml", seed=1, cpus=1)
+
+
+@machine_test(seconds=3)
+def pml_on_four_cpus_loses_no_write(machine):
+    is_identical(machine, "pml", seed=2, cpus=4)
+
+
+@machine_test(seconds=3)
+def write_protection_on_one_cpu_loses_no_write(machine):
+    is_identical(machine, "wp", seed=3, cpus=1)
+
+
+@machine_test(seconds=3)
+def write_protection_on_two_cpus_loses_no_write(machine):
+    is_identical(machine, "wp", seed=4, cpus=2)
+
+
+@machine_test(seconds=3)
+def changing_on_two_cpus_loses_no_write(machine):
+    is_identical(machine, "mixed", seed=5, cpus=2)
+
+
+@machine_test(seconds=3)
+def changing_on_four_cpus_loses_no_write(machine):
+    is_identical(machine, "mixed", seed=6, cpus=4)
+
+
+@machine_test(seconds=300, limit=1200, long=True)
+def no_seed_loses_a_write(machine):
+    for seed in range(10, 20):
+        for mode in ("pml", "wp", "mixed"):
+            for cpus in (1, 2, 3, 4):
+                is_identical(machine, mode, seed=seed, cpus=cpus)
