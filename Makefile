@@ -54,7 +54,7 @@ loader.pure		:= boot_info cmdline elf guest_image guest_load guest_map \
 			   multiboot1_info multiboot2_info multiboot_guest \
 			   multiboot_header options region_map
 acpi.pure		:= acpi acpi_table fadt madt mcfg s5
-arch/x86/vmx.pure	:= controls guest_cpuid msr_bitmap
+arch/x86/vmx.pure	:= controls guest_cpuid msr_bitmap refusal
 
 arch/x86/cpu.hard	:= apic cpu descriptors paging smp traps tsc
 arch/x86/vmx.hard	:= capability control_registers exit exit_cpuid \

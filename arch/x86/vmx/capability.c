@@ -3,6 +3,7 @@
 #include "arch/x86/vmx/capability.h"
 #include "arch/x86/cpu/cpu.h"
 #include "arch/x86/cpu/insn.h"
+#include "arch/x86/vmx/refusal.h"
 #include "lib/log.h"
 #include "lib/x86.h"
 
@@ -112,36 +113,6 @@ static void report_all(const struct vmx_capability *c)
 	       "an interrupt for a running guest exits it");
 }
 
-/* Why VMX cannot even be switched on; NULL if it can. */
-static const char *refusal_of_cpu(void)
-{
-	u64 control;
-
-	if (!cpu_features.vmx)
-		return "this CPU has no VMX. Use an Intel CPU with VT-x, QEMU "
-		       "with -accel kvm -cpu host,+vmx on one, or Bochs";
-	control = insn_rdmsr(MSR_FEATURE_CONTROL);
-	if ((control & FEATURE_CONTROL_LOCK) &&
-	    !(control & FEATURE_CONTROL_VMX_OUTSIDE_SMX))
-		return "the firmware has disabled VMX and locked it. Enable "
-		       "\"Virtualization Technology\" in the firmware setup "
-		       "and switch the machine off and on";
-	return NULL;
-}
-
-static const char *refusal_of_ept(const struct vmx_capability *c)
-{
-	if (!(c->words[CONTROLS_SECONDARY].may_be_1 & SECONDARY_EPT))
-		return "this CPU has VMX but no EPT. Umbra needs a CPU of 2010 "
-		       "or later";
-	if (!(c->ept_vpid & EPT_CAP_4_LEVELS) ||
-	    !(c->ept_vpid & EPT_CAP_INVEPT) ||
-	    !(c->ept_vpid & (EPT_CAP_INVEPT_SINGLE | EPT_CAP_INVEPT_ALL)))
-		return "this CPU's EPT has no 4-level tables or no INVEPT. "
-		       "Umbra needs both";
-	return NULL;
-}
-
 static const char *refusal_of_controls(struct vmx_capability *c)
 {
 	const struct control_wish *unmet;
@@ -163,12 +134,15 @@ static const char *refusal_of_controls(struct vmx_capability *c)
 void vmx_capability_read(void)
 {
 	struct vmx_capability *c = &vmx_capability;
-	const char *refusal = refusal_of_cpu();
+	const char *refusal =
+	    refusal_of_vmx(cpu_features.vmx ? VMX_PRESENT : VMX_ABSENT,
+			   read_if(cpu_features.vmx, MSR_FEATURE_CONTROL));
 
 	if (!refusal) {
 		read_all(c);
 		report_all(c);
-		refusal = refusal_of_ept(c);
+		refusal = refusal_of_ept(c->words[CONTROLS_SECONDARY].may_be_1,
+					 c->ept_vpid);
 	}
 	if (!refusal)
 		refusal = refusal_of_controls(c);
