@@ -447,6 +447,16 @@ static void code_limit_and_length_raise_gp(void **state)
 	assert_false(e.fault.has_error_code);
 }
 
+static void rex_counts_only_right_before_the_opcode(void **state)
+{
+	(void)state;
+	START("\x48\x66\x89\x07", CODE_64); /* rex.w; data16 mov [rdi], ax */
+	e.cpu.gpr[GPR_RDI] = DATA;
+	e.cpu.gpr[GPR_RAX] = ~0ull;
+	expect_done(4);
+	assert_int_equal(memory_u64(DATA), 0xffff);
+}
+
 /* --- Segments and code sizes ---------------------------------------------- */
 
 static void segment_limits_and_types_are_checked(void **state)
@@ -740,6 +750,7 @@ int main(void)
 	    cmocka_unit_test(instruction_across_pages_is_fetched),
 	    cmocka_unit_test(missing_second_page_matters_only_if_needed),
 	    cmocka_unit_test(code_limit_and_length_raise_gp),
+	    cmocka_unit_test(rex_counts_only_right_before_the_opcode),
 	    cmocka_unit_test(segment_limits_and_types_are_checked),
 	    cmocka_unit_test(expand_down_segments_allow_what_lies_above),
 	    cmocka_unit_test(stack_segment_faults_are_ss),

@@ -400,7 +400,13 @@ static bool aim(struct instruction *in, u32 modrm_at, u64 target)
 		return set_displacement(in, modrm_at, target);
 	if (in->base == GPR_RIP)
 		return set_displacement(in, modrm_at, target);
-	if (in->base == in->index || in->base == GPR_NONE)
+	if (in->base == GPR_NONE) { /* near, because low bits are lost */
+		aim_register(in->index,
+			     (target - in->displacement) >> in->scale_shift,
+			     in->address_bytes);
+		return true;
+	}
+	if (in->base == in->index)
 		return false; /* would need a division */
 	if (in->index != GPR_NONE)
 		index = native->in[in->index] << in->scale_shift;

@@ -208,11 +208,24 @@ static u64 mask_of(u32 bytes)
 	return bytes >= 8 ? ~0ull : (1ull << 8 * bytes) - 1;
 }
 
+/*
+ * Zydis 4.0.0 takes R13D for the base where SIB says "no base, disp32", if
+ * REX.B is set and addresses have 32 bits. A CPU does not; see
+ * test_emulate_native.c.
+ */
+static bool is_known_mistake(const struct instruction *in)
+{
+	return in->base == GPR_NONE && in->address_bytes == 4;
+}
+
 static bool same_address(const struct instruction *in,
 			 const ZydisDecodedOperand *theirs)
 {
 	const ZydisDecodedOperandMem *mem = &theirs->mem;
 	u64 mask = mask_of(in->address_bytes);
+
+	if (is_known_mistake(in) && mem->base == ZYDIS_REGISTER_R13D)
+		return true;
 
 	SAME("segment", in->segment, segment_of(mem->segment));
 	SAME("base", in->base, gpr_of(mem->base));
