@@ -42,7 +42,9 @@ mm.pure			:= frame_alloc dirty_log guest_mem guest_walk
 arch/x86/ept.pure	:= ept_entry ept_walk ept ept_track
 pml.pure		:= pml track
 shadow.pure		:=
-nested.pure		:=
+nested.pure		:= capability checks checks_controls checks_events \
+			   checks_guest checks_host checks_segments checks_state \
+			   instruction operand vmcs12
 devices.pure		:= acpi_pm aml guest_acpi i8042 ioapic lapic lapic_deliver \
 			   lapic_timer msix pci \
 			   pic pit platform platform_irq platform_pci platform_ports \

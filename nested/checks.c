@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: MIT */
+/* The order of a VM entry's checks, their verdict, and MSR areas. */
+#include "nested/checks_parts.h"
+
+/* SDM vol. 3, "VM-Entry Failures During or After Loading Guest State". */
+#define QUALIFICATION_PDPTE   2
+#define QUALIFICATION_NMI_STI 3
+#define QUALIFICATION_LINK    4
+
+#define MSR_ENTRY_BYTES       16UL
+#define MSR_ENTRY_VALUE       8UL
+#define MSR_UPDATE_TRIGGER    0x79u
+#define MSR_SMM_MONITOR_CTL   0x9bu
+#define MSR_SMBASE            0x9eu
+
+static const char *const rule_texts[RULE_COUNT] = {
+#define TEXT(name, text) [RULE_##name] = (text),
+    NESTED_CONTROL_RULES(TEXT) NESTED_HOST_RULES(TEXT) NESTED_GUEST_RULES(TEXT)
+#undef TEXT
+};
+
+const char *nested_rule_text(enum nested_rule rule)
+{
+	if (rule >= RULE_COUNT || !rule_texts[rule])
+		return "no rule is broken";
+	return rule_texts[rule];
+}
+
+static u64 qualification_of(enum nested_rule rule)
+{
+	if (rule == RULE_PDPTE)
+		return QUALIFICATION_PDPTE;
+	if (rule == RULE_BLOCKING_NMI_STI)
+		return QUALIFICATION_NMI_STI;
+	if (rule >= RULE_LINK_ADDRESS && rule <= RULE_LINK_CURRENT)
+		return QUALIFICATION_LINK;
+	return 0;
+}
+
+static void conclude(struct nested_verdict *verdict, enum nested_rule rule)
+{
+	verdict->rule = rule;
+	if (rule == RULE_NONE) {
+		verdict->kind = NESTED_ENTRY_OK;
+	} else if (rule < RULE_CONTROLS_END) {
+		verdict->kind = NESTED_ENTRY_VMFAIL;
+		verdict->number = VMX_ERROR_ENTRY_CONTROLS;
+	} else if (rule < RULE_HOST_END) {
+		verdict->kind = NESTED_ENTRY_VMFAIL;
+		verdict->number = VMX_ERROR_ENTRY_HOST_STATE;
+	} else {
+		verdict->kind = NESTED_ENTRY_EXIT;
+		verdict->number = EXIT_ENTRY_GUEST_STATE;
+		verdict->qualification = qualification_of(rule);
+	}
+}
+
+struct nested_verdict nested_check_entry(const struct nested_entry *e)
+{
+	static nested_check *const checks[] = {
+	    nested_check_controls,     nested_check_exit_entry,
+	    nested_check_host,         nested_check_registers,
+	    nested_check_segments,     nested_check_tables,
+	    nested_check_non_register,
+	};
+	struct nested_verdict verdict = {.rule = RULE_NONE};
+	enum nested_rule rule =
+	    nested_run_checks(e, checks, ARRAY_COUNT(checks));
+
+	if (rule == RULE_NONE)
+		rule = nested_check_pdptes(e, verdict.pdptes);
+	conclude(&verdict, rule);
+	return verdict;
+}
+
+struct area {
+	u64 address;
+	u32 count;
+};
+
+static struct area area_of(const struct vmcs12 *v, enum nested_msr_area area)
+{
+	switch (area) {
+	case NESTED_MSR_ENTRY_LOAD:
+		return (struct area){v->entry_msr_load_address,
+				     v->entry_msr_load_count};
+	case NESTED_MSR_EXIT_LOAD:
+		return (struct area){v->exit_msr_load_address,
+				     v->exit_msr_load_count};
+	case NESTED_MSR_EXIT_STORE:
+		break;
+	}
+	return (struct area){v->exit_msr_store_address,
+			     v->exit_msr_store_count};
+}
+
+/*
+ * x2APIC registers are never switched so; FS and GS bases have fields of their
+ * own; the rest are MSRs of SMM or of microcode updates.
+ */
+static bool may_be_in(enum nested_msr_area area, u32 msr)
+{
+	if (msr >= MSR_X2APIC_FIRST && msr <= MSR_X2APIC_LAST)
+		return false;
+	if (area == NESTED_MSR_EXIT_STORE)
+		return msr != MSR_SMBASE;
+	return msr != MSR_FS_BASE && msr != MSR_GS_BASE &&
+	       msr != MSR_SMM_MONITOR_CTL && msr != MSR_UPDATE_TRIGGER &&
+	       msr != MSR_BIOS_SIGN_ID;
+}
+
+enum err nested_msr_get(const struct nested_entry *e, enum nested_msr_area area,
+			u32 index, struct nested_msr *msr)
+{
+	struct area where = area_of(e->v, area);
+	u64 words[2]; /* the MSR in bits 31:0, its value in 127:64 */
+
+	if (index >= where.count)
+		return ERR_NOT_FOUND;
+	if (index >= nested_capability_msr_limit(e->offer) ||
+	    guest_mem_read(e->mem, gpa(where.address + MSR_ENTRY_BYTES * index),
+			   words, sizeof(words)) != OK ||
+	    high32(words[0]) || !may_be_in(area, low32(words[0])))
+		return ERR_STATE;
+	*msr = (struct nested_msr){low32(words[0]), words[1]};
+	return OK;
+}
+
+void nested_msr_put(const struct vmcs12 *v, struct guest_mem *mem, u32 index,
+		    u64 value)
+{
+	enum err ignored =
+	    guest_mem_write_u64(mem,
+				gpa(v->exit_msr_store_address +
+				    MSR_ENTRY_BYTES * index + MSR_ENTRY_VALUE),
+				value);
+
+	(void)ignored; /* the entry was read, but may lie in ROM */
+}

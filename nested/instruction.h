@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The VMX instructions as L1 executes them: SDM vol. 3, "VMX Instruction
+ * Reference", with faults, VMfailInvalid and VMfailValid in its order.
+ *
+ *	L1: VMREAD, VMPTRLD, ...  ->  VM exit  ->  nested_execute
+ *	      DONE    registers, RFLAGS and memory are changed; skip it
+ *	      FAULT   inject the exception; nothing has changed
+ *	      AGAIN   page tables were changing: run the instruction again
+ *	      ENTER   VMLAUNCH, VMRESUME: nested_check_entry comes next, then
+ *	              nested_launched or nested_fail
+ *
+ * Executed in L2 the instructions exit to L1 and do not come here, except for
+ * VMREAD and VMWRITE with VMCS shadowing (nested_shadow_exits) and VMFUNC
+ * (nested_vmfunc).
+ *
+ * While a VMCS is current, its contents are in the state (`vmcs12`), as the
+ * manual allows a CPU to do; they are written back when another one becomes
+ * current, when it is cleared, and by VMXOFF. Who changes `vmcs12` says so in
+ * `vmcs12_changed`. The memory of the guest is written by mm/guest_mem.h, so
+ * the dirty log knows.
+ */
+#ifndef NESTED_INSTRUCTION_H
+#define NESTED_INSTRUCTION_H
+
+#include "mm/guest_walk.h"
+#include "nested/checks.h"
+
+#define NESTED_NO_POINTER (~0UL)
+
+/* What a vCPU has of VMX. Zero is no state: nested_state_reset. */
+struct nested_state {
+	u64 feature_control;
+	gpa_t vmxon;         /* NESTED_NO_POINTER: outside VMX operation */
+	gpa_t current;       /* NESTED_NO_POINTER: no current VMCS */
+	bool vmcs12_changed; /* since it was read from L1's memory */
+	struct vmcs12 vmcs12;
+};
+
+/* In the order of the instruction information. */
+enum nested_segment {
+	NESTED_ES,
+	NESTED_CS,
+	NESTED_SS,
+	NESTED_DS,
+	NESTED_FS,
+	NESTED_GS,
+	NESTED_SEGMENTS,
+};
+
+struct nested_segment_state {
+	u64 base;
+	u32 limit;
+	u32 rights; /* as in a VMCS */
+};
+
+/* The vCPU that executes the instruction, in L1. */
+struct nested_cpu {
+	struct nested_state *state;
+	const struct nested_capability *offer;
+	struct guest_mem *mem;
+	u64 *gpr; /* 16, in the order of encodings, with RSP */
+	/* CR0 and CR4 as the guest reads them. */
+	struct guest_paging paging;
+	struct nested_segment_state segments[NESTED_SEGMENTS];
+	u32 interruptibility;
+	u32 linear_bits;
+};
+
+/* From the VM exit. */
+struct nested_instruction {
+	enum exit_reason reason;
+	u32 information;  /* VM-exit instruction information */
+	u64 displacement; /* exit qualification */
+};
+
+enum nested_outcome {
+	NESTED_DONE,
+	NESTED_FAULT,
+	NESTED_AGAIN,
+	NESTED_ENTER,
+};
+
+/* What an INVEPT or INVVPID that succeeds asks for. */
+enum nested_invalidation {
+	NESTED_INVALIDATE_NOTHING,
+	NESTED_INVALIDATE_EPT, /* of `eptp` */
+	NESTED_INVALIDATE_ALL_EPT,
+	NESTED_INVALIDATE_ADDRESS, /* of `vpid`, `address` */
+	NESTED_INVALIDATE_VPID,
+	NESTED_INVALIDATE_ALL_VPIDS,
+	NESTED_INVALIDATE_VPID_BUT_GLOBALS,
+};
+
+struct nested_result {
+	enum nested_outcome outcome;
+	u64 rflags; /* DONE: L1's from now on */
+	struct {
+		u32 vector;
+		u32 error_code; /* every fault here but #UD has one */
+		u64 address;    /* #PF: CR2 */
+	} fault;
+	enum nested_invalidation invalidation;
+	u64 eptp;
+	u16 vpid;
+	gva_t address;
+};
+
+void nested_state_reset(struct nested_state *state);
+
+static inline bool nested_in_vmx(const struct nested_state *state)
+{
+	return gpa_raw(state->vmxon) != NESTED_NO_POINTER;
+}
+
+static inline bool nested_has_current(const struct nested_state *state)
+{
+	return gpa_raw(state->current) != NESTED_NO_POINTER;
+}
+
+/*
+ * Any VMX instruction but VMFUNC, by its exit reason. VMCALL is the one in VMX
+ * root operation; a hypercall to Umbra is the caller's to recognise before.
+ */
+struct nested_result nested_execute(struct nested_cpu *cpu,
+				    const struct nested_instruction *i);
+
+/* VMfail(error): for a VM entry that nested_check_entry has refused. */
+struct nested_result nested_fail(struct nested_cpu *cpu, enum vmx_error error);
+
+/* The VM entry has happened. */
+void nested_launched(struct nested_state *state);
+
+/* Writes the current VMCS to L1's memory; it stays current. */
+void nested_write_back(struct nested_state *state, struct guest_mem *mem);
+
+/*
+ * A VMREAD or VMWRITE of L2 with VMCS shadowing: does it exit to L1? The
+ * bitmap is v->vmread_bitmap or v->vmwrite_bitmap.
+ */
+bool nested_shadow_exits(const struct guest_mem *mem, u64 bitmap, u64 encoding);
+
+/* VMFUNC in L2, with the EAX and ECX that it has (EPTP switching). */
+enum nested_vmfunc {
+	NESTED_VMFUNC_UD,
+	NESTED_VMFUNC_EXIT,     /* to L1 */
+	NESTED_VMFUNC_SWITCHED, /* the EPT pointer of vmcs12 has changed */
+};
+enum nested_vmfunc nested_vmfunc(struct nested_cpu *cpu, u32 eax, u32 ecx);
+
+#endif

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Operands of VMX instructions, from the VM-exit instruction information
+ * (SDM vol. 3, "Information for VM Exits Due to Instruction Execution"), and
+ * memory operands in L1's linear memory.
+ *
+ * Addresses are checked by segment, canonical form and paging, as the
+ * instruction's own access would be. Memory that does not exist reads as ones
+ * and swallows writes.
+ */
+#ifndef NESTED_OPERAND_H
+#define NESTED_OPERAND_H
+
+#include "nested/instruction.h"
+
+/* VMREAD and VMWRITE: the operand is a register, not memory. */
+bool nested_operand_is_register(u32 information);
+
+/* The two register operands, as indices; the second is VMREAD's encoding. */
+u32 nested_operand_first(u32 information);
+u32 nested_operand_second(u32 information);
+
+/* Is it 64-bit code? Else registers have 32 bits. */
+bool nested_is_64_bit(const struct nested_cpu *cpu);
+
+/* The memory operand's bytes, up to 16. False: `result` says why. */
+MUST_CHECK bool nested_operand_read(const struct nested_cpu *cpu,
+				    const struct nested_instruction *i,
+				    void *to, u32 bytes,
+				    struct nested_result *result);
+MUST_CHECK bool nested_operand_write(const struct nested_cpu *cpu,
+				     const struct nested_instruction *i,
+				     const void *from, u32 bytes,
+				     struct nested_result *result);
+
+/* Makes `result` an exception. Always false. */
+bool nested_raise(struct nested_result *result, u32 vector, u32 error_code);
+
+#endif

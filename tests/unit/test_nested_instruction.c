@@ -1,0 +1,671 @@
+/* SPDX-License-Identifier: MIT */
+/* VMX instructions as a guest hypervisor executes them. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "nested/instruction.h"
+#include "tests/unit/host_seams.h"
+#include "tests/unit/nested_state.h"
+#include "tests/unit/support.h"
+
+/*
+ * L1 runs 32-bit protected code without paging, or 64-bit code on tables that
+ * map the first 2 MiB to themselves but for one page.
+ */
+#define PML4            0x18000UL
+#define PDPT            0x19000UL
+#define DIRECTORY       0x1a000UL
+#define TABLE           0x1b000UL
+#define PAGE_UNMAPPED   0x1f000UL
+#define NO_MEMORY       0x40000UL
+#define NO_CANONICAL    0x0000800000000000UL
+
+/* Instruction information: [RAX], 64-bit addresses, DS, no index. */
+#define INFO_MEMORY     (2u << 7 | 3u << 15 | 1u << 22)
+#define INFO_MEMORY_32  (1u << 7 | 3u << 15 | 1u << 22)
+#define INFO_SEGMENT(n) ((n) << 15)
+#define INFO_REGISTERS  (1u << 10 | 1u << 22 | 1u << 27 | 2u << 3 | 3u << 28)
+#define INFO_SECOND_3   (3u << 28) /* RBX */
+#define RAX             0
+#define RDX             2
+#define RBX             3
+
+#define CF              BIT(0)
+#define ZF              BIT(6)
+#define ALL_FLAGS       0x8d5UL
+
+static struct guest_mem mem;
+static struct nested_capability offer;
+static struct nested_state nested;
+static u64 gpr[16];
+static struct nested_cpu cpu;
+
+static void put_u64(u64 address, u64 value)
+{
+	assert_int_equal(guest_mem_write(&mem, gpa(address), &value, 8), OK);
+}
+
+static u64 get_u64(u64 address)
+{
+	u64 value = 0;
+
+	assert_int_equal(guest_mem_read(&mem, gpa(address), &value, 8), OK);
+	return value;
+}
+
+static void make_tables(void)
+{
+	put_u64(PML4, PDPT | 7);
+	put_u64(PDPT, DIRECTORY | 7);
+	put_u64(DIRECTORY, TABLE | 7);
+	for (u64 page = 0; page < 512; page++)
+		put_u64(TABLE + 8 * page, page << 12 | 7);
+	put_u64(TABLE + 8 * (PAGE_UNMAPPED >> 12), 0);
+}
+
+static int make_cpu(void **state)
+{
+	(void)state;
+	make_l1_memory(&mem);
+	make_tables();
+	offer = full_offer();
+	nested_state_reset(&nested);
+	memset(gpr, 0, sizeof(gpr));
+	cpu = (struct nested_cpu){
+	    .state = &nested,
+	    .offer = &offer,
+	    .mem = &mem,
+	    .gpr = gpr,
+	    .linear_bits = 48,
+	    .paging = {.cr0 = 0x80050033,
+		       .cr3 = PML4,
+		       .cr4 = CR4_PAE | CR4_VMXE,
+		       .efer = L1_EFER,
+		       .rflags = 2 | ALL_FLAGS,
+		       .phys_bits = L1_PHYS_BITS},
+	};
+	for (u32 i = 0; i < NESTED_SEGMENTS; i++)
+		cpu.segments[i] =
+		    (struct nested_segment_state){0, 0xffffffff, 0xc093};
+	cpu.segments[NESTED_CS].rights = 0xa09b;
+	return 0;
+}
+
+static void make_32_bit(void)
+{
+	cpu.paging.efer = 0;
+	cpu.paging.cr4 = CR4_VMXE;
+	cpu.paging.cr0 = 0x31;
+	cpu.segments[NESTED_CS].rights = 0xc09b;
+}
+
+static struct nested_result run(enum exit_reason reason, u32 information)
+{
+	const struct nested_instruction i = {reason, information, 0};
+
+	return nested_execute(&cpu, &i);
+}
+
+/* With the pointer operand in memory at RAX. */
+static struct nested_result run_pointer(enum exit_reason reason, u64 pointer)
+{
+	put_u64(PAGE_OPERAND, pointer);
+	gpr[RAX] = PAGE_OPERAND;
+	return run(reason, INFO_MEMORY);
+}
+
+static void expect_flags(struct nested_result result, u64 flags)
+{
+	assert_int_equal(result.outcome, NESTED_DONE);
+	assert_int_equal(result.rflags & ALL_FLAGS, flags);
+	assert_int_equal(result.rflags & ~ALL_FLAGS,
+			 cpu.paging.rflags & ~ALL_FLAGS);
+}
+
+static void expect_error(struct nested_result result, u32 error)
+{
+	expect_flags(result, ZF);
+	assert_int_equal(nested.vmcs12.instruction_error, error);
+}
+
+static void expect_fault(struct nested_result result, u32 vector)
+{
+	assert_int_equal(result.outcome, NESTED_FAULT);
+	assert_int_equal(result.fault.vector, vector);
+}
+
+static void enter_vmx(void)
+{
+	expect_flags(run_pointer(EXIT_VMXON, PAGE_VMXON), 0);
+	assert_true(nested_in_vmx(&nested));
+}
+
+static void make_current(void)
+{
+	enter_vmx();
+	expect_flags(run_pointer(EXIT_VMCLEAR, PAGE_VMCS), 0);
+	expect_flags(run_pointer(EXIT_VMPTRLD, PAGE_VMCS), 0);
+	assert_true(nested_has_current(&nested));
+}
+
+static const enum exit_reason all[] = {
+    EXIT_VMCALL,  EXIT_VMCLEAR, EXIT_VMLAUNCH, EXIT_VMPTRLD,
+    EXIT_VMPTRST, EXIT_VMREAD,  EXIT_VMRESUME, EXIT_VMWRITE,
+    EXIT_VMXOFF,  EXIT_INVEPT,  EXIT_INVVPID,  EXIT_VMXON,
+};
+
+/* A fault leaves everything as it was. */
+static void expect_all_fault(u32 vector, u32 count)
+{
+	const struct nested_state before = nested;
+
+	for (u32 i = 0; i < count; i++) {
+		expect_fault(run_pointer(all[i], PAGE_VMXON), vector);
+		assert_memory_equal(&nested, &before, sizeof(before));
+	}
+}
+
+static void outside_vmx_operation_only_vmxon_exists(void **state)
+{
+	(void)state;
+	expect_all_fault(EXCEPTION_UD, ARRAY_COUNT(all) - 1);
+	enter_vmx();
+	expect_flags(run(EXIT_VMXOFF, 0), 0);
+	assert_false(nested_in_vmx(&nested));
+	expect_all_fault(EXCEPTION_UD, ARRAY_COUNT(all) - 1);
+}
+
+static void wrong_modes_come_before_privilege(void **state)
+{
+	const struct guest_paging right = cpu.paging;
+
+	(void)state;
+	for (u32 vmx = 0; vmx < 2; vmx++) {
+		cpu.paging.cpl = 3;
+		cpu.paging.cr0 &= ~CR0_PE;
+		expect_all_fault(EXCEPTION_UD, ARRAY_COUNT(all));
+		cpu.paging.cr0 = right.cr0;
+		cpu.paging.rflags |= RFLAGS_VM;
+		expect_all_fault(EXCEPTION_UD, ARRAY_COUNT(all));
+		cpu.paging.rflags = right.rflags;
+		cpu.segments[NESTED_CS].rights = 0xc09b; /* compatibility */
+		expect_all_fault(EXCEPTION_UD, ARRAY_COUNT(all));
+		cpu.segments[NESTED_CS].rights = 0xa09b;
+		cpu.paging = right;
+		if (!vmx)
+			enter_vmx();
+	}
+	cpu.paging.cpl = 3;
+	expect_all_fault(EXCEPTION_GP, ARRAY_COUNT(all));
+}
+
+static void vmxon_checks_in_order(void **state)
+{
+	const struct guest_paging right = cpu.paging;
+
+	(void)state;
+	cpu.paging.cr4 &= ~CR4_VMXE;
+	cpu.paging.cpl = 3;
+	expect_fault(run_pointer(EXIT_VMXON, PAGE_VMXON), EXCEPTION_UD);
+	cpu.paging = right;
+	cpu.paging.cpl = 1;
+	expect_fault(run_pointer(EXIT_VMXON, PAGE_VMXON), EXCEPTION_GP);
+	cpu.paging = right;
+	cpu.paging.cr0 &= ~CR0_NE;
+	expect_fault(run_pointer(EXIT_VMXON, PAGE_VMXON), EXCEPTION_GP);
+	cpu.paging = right;
+	cpu.paging.cr4 |= CR4_SMXE;
+	expect_fault(run_pointer(EXIT_VMXON, PAGE_VMXON), EXCEPTION_GP);
+	cpu.paging = right;
+	nested.feature_control = FEATURE_CONTROL_VMX_OUTSIDE_SMX;
+	expect_fault(run_pointer(EXIT_VMXON, PAGE_VMXON), EXCEPTION_GP);
+	nested.feature_control = FEATURE_CONTROL_LOCK;
+	expect_fault(run_pointer(EXIT_VMXON, PAGE_VMXON), EXCEPTION_GP);
+	nested.feature_control = NESTED_FEATURE_CONTROL_RESET;
+	expect_flags(run_pointer(EXIT_VMXON, PAGE_VMXON + 8), CF);
+	expect_flags(run_pointer(EXIT_VMXON, BIT(L1_PHYS_BITS)), CF);
+	expect_flags(run_pointer(EXIT_VMXON, PAGE_NO_VMCS), CF);
+	expect_flags(run_pointer(EXIT_VMXON, PAGE_SHADOW), CF);
+	expect_flags(run_pointer(EXIT_VMXON, NO_MEMORY), CF);
+	assert_false(nested_in_vmx(&nested));
+	enter_vmx();
+	assert_false(nested_has_current(&nested));
+	/* VMfail without a current VMCS is VMfailInvalid. */
+	expect_flags(run_pointer(EXIT_VMXON, PAGE_VMXON), CF);
+}
+
+static void vmxon_in_vmx_operation_fails(void **state)
+{
+	(void)state;
+	make_current();
+	expect_error(run_pointer(EXIT_VMXON, PAGE_VMXON),
+		     VMX_ERROR_VMXON_IN_ROOT);
+	expect_error(run(EXIT_VMCALL, 0), VMX_ERROR_VMCALL_IN_ROOT);
+}
+
+static void vmptrld_checks_in_order(void **state)
+{
+	(void)state;
+	make_current();
+	expect_error(run_pointer(EXIT_VMPTRLD, PAGE_VMXON + 1), 9);
+	expect_error(run_pointer(EXIT_VMPTRLD, BIT(L1_PHYS_BITS)), 9);
+	expect_error(run_pointer(EXIT_VMPTRLD, PAGE_VMXON), 10);
+	expect_error(run_pointer(EXIT_VMPTRLD, PAGE_NO_VMCS), 11);
+	expect_error(run_pointer(EXIT_VMPTRLD, NO_MEMORY), 11);
+	assert_int_equal(gpa_raw(nested.current), PAGE_VMCS);
+	expect_flags(run_pointer(EXIT_VMPTRLD, PAGE_SHADOW), 0);
+	expect_flags(run_pointer(EXIT_VMPTRLD, PAGE_VMCS), 0);
+	offer.words[CONTROLS_SECONDARY].may_be_1 &=
+	    ~(u32)SECONDARY_VMCS_SHADOWING;
+	expect_error(run_pointer(EXIT_VMPTRLD, PAGE_SHADOW), 11);
+}
+
+static void vmclear_checks_in_order(void **state)
+{
+	(void)state;
+	make_current();
+	expect_error(run_pointer(EXIT_VMCLEAR, PAGE_VMXON + 1), 2);
+	expect_error(run_pointer(EXIT_VMCLEAR, BIT(L1_PHYS_BITS)), 2);
+	expect_error(run_pointer(EXIT_VMCLEAR, PAGE_VMXON), 3);
+	expect_flags(run_pointer(EXIT_VMCLEAR, NO_MEMORY), 0);
+	expect_flags(run_pointer(EXIT_VMCLEAR, PAGE_OTHER_VMCS), 0);
+	assert_true(nested_has_current(&nested));
+	expect_flags(run_pointer(EXIT_VMCLEAR, PAGE_VMCS), 0);
+	assert_false(nested_has_current(&nested));
+	expect_flags(run_pointer(EXIT_VMCLEAR, PAGE_VMXON), CF);
+}
+
+static void vmptrst_stores_the_pointer(void **state)
+{
+	(void)state;
+	enter_vmx();
+	gpr[RAX] = PAGE_OPERAND + 0xffc; /* over a page's end */
+	expect_flags(run(EXIT_VMPTRST, INFO_MEMORY), 0);
+	assert_int_equal(get_u64(PAGE_OPERAND + 0xffc), ~0UL);
+	make_cpu(NULL);
+	make_current();
+	gpr[RAX] = PAGE_OPERAND + 0xffc;
+	expect_flags(run(EXIT_VMPTRST, INFO_MEMORY), 0);
+	assert_int_equal(get_u64(PAGE_OPERAND + 0xffc), PAGE_VMCS);
+}
+
+static void fields_go_through_registers(void **state)
+{
+	(void)state;
+	make_current();
+	gpr[RBX] = VMCS_GUEST_RIP;
+	gpr[RDX] = 0x1122334455667788;
+	expect_flags(run(EXIT_VMWRITE, INFO_REGISTERS), 0);
+	assert_int_equal(nested.vmcs12.guest_rip, 0x1122334455667788);
+	gpr[RDX] = 0;
+	expect_flags(run(EXIT_VMREAD, INFO_REGISTERS), 0);
+	assert_int_equal(gpr[RDX], 0x1122334455667788);
+	gpr[RBX] = VMCS_GUEST_ES_SELECTOR;
+	gpr[RDX] = ~0UL;
+	expect_flags(run(EXIT_VMREAD, INFO_REGISTERS), 0);
+	assert_int_equal(gpr[RDX], 0);
+	gpr[RBX] = VMCS_GUEST_RIP | BIT(32);
+	expect_error(run(EXIT_VMREAD, INFO_REGISTERS), 12);
+	expect_error(run(EXIT_VMWRITE, INFO_REGISTERS), 12);
+	gpr[RBX] = VMCS_INSTRUCTION_ERROR;
+	expect_flags(run(EXIT_VMREAD, INFO_REGISTERS), 0);
+	assert_int_equal(gpr[RDX], 12);
+	offer.misc &= ~MISC_VMWRITE_ANY;
+	expect_error(run(EXIT_VMWRITE, INFO_REGISTERS), 13);
+}
+
+static void fields_go_through_memory(void **state)
+{
+	(void)state;
+	make_current();
+	put_u64(PAGE_OPERAND, 0x1122334455667788);
+	gpr[RAX] = PAGE_OPERAND;
+	gpr[RBX] = VMCS_GUEST_RIP;
+	expect_flags(run(EXIT_VMWRITE, INFO_MEMORY | INFO_SECOND_3), 0);
+	assert_int_equal(nested.vmcs12.guest_rip, 0x1122334455667788);
+	gpr[RAX] = PAGE_OPERAND + 16;
+	expect_flags(run(EXIT_VMREAD, INFO_MEMORY | INFO_SECOND_3), 0);
+	assert_int_equal(get_u64(PAGE_OPERAND + 16), 0x1122334455667788);
+}
+
+static void operands_have_32_bits_in_32_bit_mode(void **state)
+{
+	(void)state;
+	make_current();
+	make_32_bit();
+	gpr[RBX] = VMCS_GUEST_RIP | BIT(40);
+	gpr[RDX] = ~0UL;
+	expect_flags(run(EXIT_VMWRITE, INFO_REGISTERS), 0);
+	assert_int_equal(nested.vmcs12.guest_rip, 0xffffffff);
+	nested.vmcs12.guest_rip = 0x1122334455667788;
+	expect_flags(run(EXIT_VMREAD, INFO_REGISTERS), 0);
+	assert_int_equal(gpr[RDX], 0x55667788);
+	put_u64(PAGE_OPERAND, ~0UL);
+	gpr[RAX] = PAGE_OPERAND;
+	expect_flags(run(EXIT_VMREAD, INFO_MEMORY_32 | INFO_SECOND_3), 0);
+	assert_int_equal(get_u64(PAGE_OPERAND), 0xffffffff55667788);
+}
+
+static void fields_need_a_current_vmcs(void **state)
+{
+	(void)state;
+	enter_vmx();
+	gpr[RBX] = 0x7fff; /* no field either */
+	expect_flags(run(EXIT_VMREAD, INFO_REGISTERS), CF);
+	expect_flags(run(EXIT_VMWRITE, INFO_REGISTERS), CF);
+}
+
+static void vmcs_is_written_back_when_it_is_left(void **state)
+{
+	const u64 rip = PAGE_VMCS + offsetof(struct vmcs12, guest_rip);
+
+	(void)state;
+	make_current();
+	gpr[RBX] = VMCS_GUEST_RIP;
+	gpr[RDX] = 1;
+	expect_flags(run(EXIT_VMWRITE, INFO_REGISTERS), 0);
+	assert_int_equal(get_u64(rip), 0);
+	expect_flags(run_pointer(EXIT_VMPTRLD, PAGE_OTHER_VMCS), 0);
+	assert_int_equal(get_u64(rip), 1);
+	assert_int_equal(nested.vmcs12.guest_rip, 0);
+	expect_flags(run_pointer(EXIT_VMPTRLD, PAGE_VMCS), 0);
+	assert_int_equal(nested.vmcs12.guest_rip, 1);
+	gpr[RDX] = 2;
+	expect_flags(run(EXIT_VMWRITE, INFO_REGISTERS), 0);
+	expect_flags(run_pointer(EXIT_VMPTRLD, PAGE_VMCS), 0); /* the same */
+	assert_int_equal(nested.vmcs12.guest_rip, 2);
+	expect_flags(run_pointer(EXIT_VMCLEAR, PAGE_VMCS), 0);
+	assert_int_equal(get_u64(rip), 2);
+	expect_flags(run_pointer(EXIT_VMPTRLD, PAGE_VMCS), 0);
+	gpr[RDX] = 3;
+	expect_flags(run(EXIT_VMWRITE, INFO_REGISTERS), 0);
+	expect_flags(run(EXIT_VMXOFF, 0), 0);
+	assert_int_equal(get_u64(rip), 3);
+}
+
+static void entry_checks_in_order(void **state)
+{
+	(void)state;
+	enter_vmx();
+	cpu.interruptibility = BLOCKING_BY_MOV_SS;
+	expect_flags(run(EXIT_VMLAUNCH, 0), CF);
+	expect_flags(run_pointer(EXIT_VMPTRLD, PAGE_SHADOW), 0);
+	expect_flags(run(EXIT_VMLAUNCH, 0), CF);
+	expect_flags(run(EXIT_VMRESUME, 0), CF);
+	expect_flags(run_pointer(EXIT_VMPTRLD, PAGE_VMCS), 0);
+	expect_error(run(EXIT_VMRESUME, 0), 26);
+	expect_error(run(EXIT_VMLAUNCH, 0), 26);
+	cpu.interruptibility = 0;
+	expect_error(run(EXIT_VMRESUME, 0), 5);
+	assert_int_equal(run(EXIT_VMLAUNCH, 0).outcome, NESTED_ENTER);
+	expect_error(nested_fail(&cpu, VMX_ERROR_ENTRY_CONTROLS), 7);
+	assert_int_equal(run(EXIT_VMLAUNCH, 0).outcome, NESTED_ENTER);
+	nested_launched(&nested);
+	expect_error(run(EXIT_VMLAUNCH, 0), 4);
+	assert_int_equal(run(EXIT_VMRESUME, 0).outcome, NESTED_ENTER);
+}
+
+static void launch_state_is_the_vmcs_own(void **state)
+{
+	(void)state;
+	make_current();
+	nested_launched(&nested);
+	expect_flags(run_pointer(EXIT_VMPTRLD, PAGE_OTHER_VMCS), 0);
+	expect_error(run(EXIT_VMRESUME, 0), 5);
+	expect_flags(run_pointer(EXIT_VMPTRLD, PAGE_VMCS), 0);
+	assert_int_equal(run(EXIT_VMRESUME, 0).outcome, NESTED_ENTER);
+	expect_flags(run_pointer(EXIT_VMPTRLD, PAGE_OTHER_VMCS), 0);
+	expect_flags(run_pointer(EXIT_VMCLEAR, PAGE_VMCS), 0);
+	expect_flags(run_pointer(EXIT_VMPTRLD, PAGE_VMCS), 0);
+	expect_error(run(EXIT_VMRESUME, 0), 5);
+}
+
+static struct nested_result run_descriptor(enum exit_reason reason, u64 type,
+					   u64 first, u64 second)
+{
+	put_u64(PAGE_OPERAND, first);
+	put_u64(PAGE_OPERAND + 8, second);
+	gpr[RAX] = PAGE_OPERAND;
+	gpr[RBX] = type;
+	return run(reason, INFO_MEMORY | INFO_SECOND_3);
+}
+
+static void invept_checks_in_order(void **state)
+{
+	struct nested_result result;
+
+	(void)state;
+	make_current();
+	expect_error(run_descriptor(EXIT_INVEPT, 0, 0x1001e, 0), 28);
+	expect_error(run_descriptor(EXIT_INVEPT, 3, 0x1001e, 0), 28);
+	expect_error(run_descriptor(EXIT_INVEPT, BIT(32) | 1, 0x1001e, 0), 28);
+	expect_error(run_descriptor(EXIT_INVEPT, 1, 0x1001f, 0), 28);
+	expect_error(run_descriptor(EXIT_INVEPT, 1, 0x1001e, 1), 28);
+	result = run_descriptor(EXIT_INVEPT, 1, 0x1001e, 0);
+	expect_flags(result, 0);
+	assert_int_equal(result.invalidation, NESTED_INVALIDATE_EPT);
+	assert_int_equal(result.eptp, 0x1001e);
+	result = run_descriptor(EXIT_INVEPT, 2, ~0UL, ~0UL);
+	expect_flags(result, 0);
+	assert_int_equal(result.invalidation, NESTED_INVALIDATE_ALL_EPT);
+	offer.ept_vpid &= ~EPT_CAP_INVEPT_SINGLE;
+	expect_error(run_descriptor(EXIT_INVEPT, 1, 0x1001e, 0), 28);
+	/* The type is judged before the operand is touched. */
+	gpr[RAX] = PAGE_UNMAPPED;
+	gpr[RBX] = 1;
+	expect_error(run(EXIT_INVEPT, INFO_MEMORY | INFO_SECOND_3), 28);
+	gpr[RBX] = 2;
+	expect_fault(run(EXIT_INVEPT, INFO_MEMORY | INFO_SECOND_3),
+		     EXCEPTION_PF);
+	offer.ept_vpid &= ~EPT_CAP_INVEPT;
+	cpu.paging.cpl = 3;
+	expect_fault(run_descriptor(EXIT_INVEPT, 2, 0, 0), EXCEPTION_UD);
+}
+
+static void invvpid_checks_in_order(void **state)
+{
+	static const enum nested_invalidation whats[] = {
+	    NESTED_INVALIDATE_ADDRESS, NESTED_INVALIDATE_VPID,
+	    NESTED_INVALIDATE_ALL_VPIDS, NESTED_INVALIDATE_VPID_BUT_GLOBALS};
+
+	(void)state;
+	make_current();
+	for (u64 type = 0; type < 4; type++) {
+		struct nested_result result =
+		    run_descriptor(EXIT_INVVPID, type, 7, 0x123000);
+
+		expect_flags(result, 0);
+		assert_int_equal(result.invalidation, whats[type]);
+		assert_int_equal(result.vpid, 7);
+		assert_int_equal(gva_raw(result.address), 0x123000);
+		expect_error(run_descriptor(EXIT_INVVPID, type, 7 | BIT(16), 0),
+			     28);
+		result = run_descriptor(EXIT_INVVPID, type, 0, 0);
+		if (type == 2)
+			expect_flags(result, 0);
+		else
+			expect_error(result, 28);
+		result = run_descriptor(EXIT_INVVPID, type, 7, NO_CANONICAL);
+		if (type == 0)
+			expect_error(result, 28);
+		else
+			expect_flags(result, 0);
+		offer.ept_vpid &= ~(BIT(40) << type);
+		expect_error(run_descriptor(EXIT_INVVPID, type, 7, 0), 28);
+	}
+	expect_error(run_descriptor(EXIT_INVVPID, 4, 7, 0), 28);
+	offer.ept_vpid &= ~EPT_CAP_INVVPID;
+	expect_fault(run_descriptor(EXIT_INVVPID, 2, 7, 0), EXCEPTION_UD);
+}
+
+static void operand_page_faults_say_where(void **state)
+{
+	struct nested_result result;
+
+	(void)state;
+	make_current();
+	gpr[RAX] = PAGE_UNMAPPED - 4;
+	result = run(EXIT_VMPTRST, INFO_MEMORY);
+	expect_fault(result, EXCEPTION_PF);
+	assert_int_equal(result.fault.address, PAGE_UNMAPPED);
+	assert_int_equal(result.fault.error_code, PF_WRITE);
+	assert_int_equal(get_u64(PAGE_UNMAPPED - 8), 0); /* nothing stored */
+	result = run(EXIT_VMPTRLD, INFO_MEMORY);
+	expect_fault(result, EXCEPTION_PF);
+	assert_int_equal(result.fault.error_code, 0);
+	/* Tables that lie where nothing is. */
+	put_u64(DIRECTORY, NO_MEMORY | 7);
+	result = run(EXIT_VMPTRLD, INFO_MEMORY);
+	expect_fault(result, EXCEPTION_PF);
+	assert_int_equal(result.fault.error_code, PF_PRESENT | PF_RESERVED);
+}
+
+static void operand_addresses_are_composed(void **state)
+{
+	/* [RBX + RDX * 8 + displacement], base RBX, index RDX. */
+	const u32 information = 3 | 2u << 7 | 3u << 15 | 2u << 18 | 3u << 23;
+	struct nested_instruction i = {EXIT_VMPTRST, information, 0x10};
+
+	(void)state;
+	make_current();
+	gpr[RBX] = PAGE_OPERAND;
+	gpr[RDX] = 4;
+	expect_flags(nested_execute(&cpu, &i), 0);
+	assert_int_equal(get_u64(PAGE_OPERAND + 0x30), PAGE_VMCS);
+	/* 32-bit addresses wrap. */
+	i.information = (information & ~(7u << 7)) | 1u << 7;
+	i.displacement = ~0UL - 0x1f;
+	gpr[RBX] = PAGE_OPERAND | BIT(33);
+	gpr[RDX] = 12;
+	expect_flags(nested_execute(&cpu, &i), 0);
+	assert_int_equal(get_u64(PAGE_OPERAND + 0x40), PAGE_VMCS);
+	/* FS has a base in 64-bit code, DS has none. */
+	cpu.segments[NESTED_FS].base = 0x100;
+	cpu.segments[NESTED_DS].base = 0x200;
+	i.information = (i.information & ~(7u << 15)) | 4u << 15;
+	expect_flags(nested_execute(&cpu, &i), 0);
+	assert_int_equal(get_u64(PAGE_OPERAND + 0x140), PAGE_VMCS);
+}
+
+static void noncanonical_operands_fault(void **state)
+{
+	(void)state;
+	make_current();
+	gpr[RAX] = NO_CANONICAL;
+	expect_fault(run(EXIT_VMPTRST, INFO_MEMORY), EXCEPTION_GP);
+	gpr[RAX] = NO_CANONICAL - 4;
+	expect_fault(run(EXIT_VMPTRST, INFO_MEMORY), EXCEPTION_GP);
+	expect_fault(run(EXIT_VMPTRST,
+			 (INFO_MEMORY & ~INFO_SEGMENT(7u)) | INFO_SEGMENT(2u)),
+		     EXCEPTION_SS);
+}
+
+static void segments_are_checked_in_32_bit_mode(void **state)
+{
+	struct nested_segment_state *ds = &cpu.segments[NESTED_DS];
+
+	(void)state;
+	make_current();
+	make_32_bit();
+	gpr[RAX] = PAGE_OPERAND;
+	put_u64(PAGE_OPERAND, PAGE_VMCS);
+	*ds = (struct nested_segment_state){0, PAGE_OPERAND + 7, 0x4093};
+	expect_flags(run(EXIT_VMPTRST, INFO_MEMORY_32), 0);
+	ds->limit--;
+	expect_fault(run(EXIT_VMPTRST, INFO_MEMORY_32), EXCEPTION_GP);
+	ds->limit = 0xffffffff;
+	ds->rights = 0xc091; /* read-only data */
+	expect_fault(run(EXIT_VMPTRST, INFO_MEMORY_32), EXCEPTION_GP);
+	expect_flags(run(EXIT_VMPTRLD, INFO_MEMORY_32), 0);
+	ds->rights = 0xc099; /* execute-only code */
+	expect_fault(run(EXIT_VMPTRLD, INFO_MEMORY_32), EXCEPTION_GP);
+	ds->rights = 0xc09b; /* readable code */
+	expect_flags(run(EXIT_VMPTRLD, INFO_MEMORY_32), 0);
+	expect_fault(run(EXIT_VMPTRST, INFO_MEMORY_32), EXCEPTION_GP);
+	ds->rights = (u32)RIGHTS_UNUSABLE;
+	expect_fault(run(EXIT_VMPTRLD, INFO_MEMORY_32), EXCEPTION_GP);
+	/* Expand-down: what lies above the limit. */
+	*ds = (struct nested_segment_state){0, PAGE_OPERAND - 1, 0x4097};
+	expect_flags(run(EXIT_VMPTRST, INFO_MEMORY_32), 0);
+	ds->limit = PAGE_OPERAND;
+	expect_fault(run(EXIT_VMPTRST, INFO_MEMORY_32), EXCEPTION_GP);
+	*ds = (struct nested_segment_state){0x100, 0xffffffff, 0xc093};
+	expect_flags(run(EXIT_VMPTRST, INFO_MEMORY_32), 0);
+	assert_int_equal(get_u64(PAGE_OPERAND + 0x100), PAGE_VMCS);
+	cpu.segments[NESTED_SS].limit = 0;
+	expect_fault(run(EXIT_VMPTRST, (INFO_MEMORY_32 & ~INFO_SEGMENT(7u)) |
+					   INFO_SEGMENT(2u)),
+		     EXCEPTION_SS);
+}
+
+static void shadow_bitmaps_have_a_bit_per_encoding(void **state)
+{
+	(void)state;
+	assert_false(nested_shadow_exits(&mem, 0x12000, VMCS_GUEST_RIP));
+	put_u64(0x12000 + VMCS_GUEST_RIP / 64 * 8, BIT(VMCS_GUEST_RIP % 64));
+	assert_true(nested_shadow_exits(&mem, 0x12000, VMCS_GUEST_RIP));
+	assert_false(nested_shadow_exits(&mem, 0x12000, VMCS_GUEST_RSP));
+	assert_true(nested_shadow_exits(&mem, 0x12000, BIT(15)));
+	assert_true(nested_shadow_exits(&mem, NO_MEMORY, VMCS_GUEST_RSP));
+}
+
+static void vmfunc_switches_the_ept_pointer(void **state)
+{
+	(void)state;
+	make_current();
+	make_vmcs12(&nested.vmcs12);
+	put_u64(PAGE_EPTP_LIST, 0x1501e);
+	put_u64(PAGE_EPTP_LIST + 511 * 8, 0x1601e);
+	put_u64(PAGE_EPTP_LIST + 8, 0x1601f);
+	assert_int_equal(nested_vmfunc(&cpu, 0, 0), NESTED_VMFUNC_SWITCHED);
+	assert_int_equal(nested.vmcs12.ept_pointer, 0x1501e);
+	assert_int_equal(nested_vmfunc(&cpu, 0, 511), NESTED_VMFUNC_SWITCHED);
+	assert_int_equal(nested.vmcs12.ept_pointer, 0x1601e);
+	assert_int_equal(nested_vmfunc(&cpu, 0, 1), NESTED_VMFUNC_EXIT);
+	assert_int_equal(nested_vmfunc(&cpu, 0, 512), NESTED_VMFUNC_EXIT);
+	assert_int_equal(nested_vmfunc(&cpu, 1, 0), NESTED_VMFUNC_EXIT);
+	assert_int_equal(nested_vmfunc(&cpu, 63, 0), NESTED_VMFUNC_EXIT);
+	assert_int_equal(nested_vmfunc(&cpu, 64, 0), NESTED_VMFUNC_UD);
+	assert_int_equal(nested.vmcs12.ept_pointer, 0x1601e);
+	nested.vmcs12.vmfunc_controls = 0;
+	assert_int_equal(nested_vmfunc(&cpu, 0, 0), NESTED_VMFUNC_EXIT);
+	nested.vmcs12.secondary_controls &= ~(u32)SECONDARY_VMFUNC;
+	assert_int_equal(nested_vmfunc(&cpu, 0, 0), NESTED_VMFUNC_UD);
+}
+
+#define TEST(name) cmocka_unit_test_setup(name, make_cpu)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    TEST(outside_vmx_operation_only_vmxon_exists),
+	    TEST(wrong_modes_come_before_privilege),
+	    TEST(vmxon_checks_in_order),
+	    TEST(vmxon_in_vmx_operation_fails),
+	    TEST(vmptrld_checks_in_order),
+	    TEST(vmclear_checks_in_order),
+	    TEST(vmptrst_stores_the_pointer),
+	    TEST(fields_go_through_registers),
+	    TEST(fields_go_through_memory),
+	    TEST(operands_have_32_bits_in_32_bit_mode),
+	    TEST(fields_need_a_current_vmcs),
+	    TEST(vmcs_is_written_back_when_it_is_left),
+	    TEST(entry_checks_in_order),
+	    TEST(launch_state_is_the_vmcs_own),
+	    TEST(invept_checks_in_order),
+	    TEST(invvpid_checks_in_order),
+	    TEST(operand_page_faults_say_where),
+	    TEST(operand_addresses_are_composed),
+	    TEST(noncanonical_operands_fault),
+	    TEST(segments_are_checked_in_32_bit_mode),
+	    TEST(shadow_bitmaps_have_a_bit_per_encoding),
+	    TEST(vmfunc_switches_the_ept_pointer),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
