@@ -18,12 +18,12 @@
 
 enum emulate_result access_fault(struct emulation *e, u8 vector, u32 error_code)
 {
-	bool has_error_code = vector == 8 || (vector >= 10 && vector <= 14) ||
-			      vector == VECTOR_AC;
+	bool has_error_code = vector == VECTOR_SS || vector == VECTOR_GP ||
+			      vector == VECTOR_PF || vector == VECTOR_AC;
 
 	e->fault = (struct emulate_fault){
 	    .vector = vector,
-	    .has_error_code = has_error_code,
+	    .has_error_code = has_error_code && (e->cpu.cr0 & CR0_PE),
 	    .error_code = error_code,
 	};
 	return EMULATE_FAULT;

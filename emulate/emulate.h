@@ -58,7 +58,7 @@ enum emulate_access {
 	EMULATE_FETCH,
 };
 
-/* An exception for the guest. In real mode no error code is delivered. */
+/* An exception for the guest; in real mode none has an error code. */
 struct emulate_fault {
 	u8 vector;
 	bool has_error_code;

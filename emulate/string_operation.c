@@ -220,9 +220,11 @@ enum emulate_result string_operation_execute(struct emulation *e,
 		return run(&i);
 	if (operation_gpr(&e->cpu, GPR_RCX, in->address_bytes) == 0)
 		return EMULATE_DONE;
-	for (; iterations; iterations--) {
+	for (u32 done = 0; done < iterations; done++) {
 		enum emulate_result result = run(&i);
 
+		if (result == EMULATE_AGAIN && done)
+			return EMULATE_CONTINUE;
 		if (result != EMULATE_DONE)
 			return result;
 		operation_set_gpr(&e->cpu, GPR_RCX, in->address_bytes,

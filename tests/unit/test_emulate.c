@@ -40,7 +40,8 @@ struct machine {
 	u32 event_count;
 	u64 device_value; /* what the device and the ports read as */
 	u32 busy_swaps;   /* so many find that another CPU was faster */
-	bool is_broken;   /* the device refuses */
+	u32 busy_translations_after; /* how many succeed, plus 1; 0: all */
+	bool is_broken;              /* the device refuses */
 };
 
 static struct machine machine;
@@ -66,6 +67,11 @@ static enum err translate(void *context, gva_t address,
 	u64 page = align_down(raw, PAGE_4K);
 
 	assert_ptr_equal(context, &machine);
+	if (machine.busy_translations_after &&
+	    --machine.busy_translations_after == 0) {
+		machine.busy_translations_after = 1;
+		return ERR_BUSY;
+	}
 	*error_code = access == EMULATE_WRITE   ? PF_WRITE
 		      : access == EMULATE_FETCH ? PF_FETCH
 						: 0;
@@ -545,7 +551,12 @@ static void real_mode_ignores_types_and_uses_16_bit_addresses(void **state)
 
 	START("\x89\x44\xff", CODE_16); /* mov [si-1], ax */
 	e.cpu.gpr[GPR_RSI] = 0;
+	e.cpu.cr0 = 0x10;
 	expect_fault(13, 0); /* at 0xffff: one byte too long */
+	assert_false(e.fault.has_error_code);
+	e.cpu.cr0 = 0x11;
+	expect_fault(13, 0);
+	assert_true(e.fault.has_error_code);
 }
 
 static void stack_width_follows_the_stack_segment(void **state)
@@ -620,6 +631,26 @@ static void repeated_string_keeps_what_it_did_before_a_fault(void **state)
 	assert_int_equal(e.cpu.gpr[GPR_RSI], DATA + 4);
 	assert_int_equal(e.cpu.gpr[GPR_RDI], NOT_THERE);
 	assert_int_equal(memory_u64(NOT_THERE - 4), 0x5a5a5a5a);
+}
+
+/* What is done must not be done twice: the caller keeps the registers. */
+static void repeated_string_interrupted_by_others_goes_on(void **state)
+{
+	(void)state;
+	START("\xf3\xa4", CODE_64); /* rep movsb */
+	e.cpu.gpr[GPR_RSI] = DATA;
+	e.cpu.gpr[GPR_RDI] = DEVICE;
+	e.cpu.gpr[GPR_RCX] = 4;
+	machine.busy_translations_after = 6; /* code, and two for each byte */
+	assert_int_equal(emulate_step(&e, 64), EMULATE_CONTINUE);
+	assert_int_equal(e.cpu.gpr[GPR_RCX], 2);
+	assert_int_equal(machine.event_count, 2);
+	machine.busy_translations_after = 1;
+	assert_int_equal(emulate_step(&e, 64), EMULATE_AGAIN);
+	assert_int_equal(e.cpu.gpr[GPR_RCX], 2);
+	machine.busy_translations_after = 0;
+	assert_int_equal(emulate_step(&e, 64), EMULATE_DONE);
+	assert_int_equal(machine.event_count, 4);
 }
 
 static void repeat_count_of_zero_touches_nothing(void **state)
@@ -761,6 +792,7 @@ int main(void)
 	    cmocka_unit_test(cmpxchg16b_wants_alignment),
 	    cmocka_unit_test(repeated_string_stops_between_iterations),
 	    cmocka_unit_test(repeated_string_keeps_what_it_did_before_a_fault),
+	    cmocka_unit_test(repeated_string_interrupted_by_others_goes_on),
 	    cmocka_unit_test(repeat_count_of_zero_touches_nothing),
 	    cmocka_unit_test(address_size_limits_string_registers),
 	    cmocka_unit_test(ports_and_memory_are_joined_by_string_io),
