@@ -41,23 +41,15 @@ void bench_end(struct bench_cost *cost)
 	cost->ipis = after.ecx - cost->ipis;
 }
 
-static void print_ratio(const char *what, u64 total, u64 count)
-{
-	u64 thousandths = (total * 1000 + count / 2) / count;
-
-	print(" %s %lu.%03lu", what, thousandths / 1000, thousandths % 1000);
-}
-
 void bench_print(const char *name, const struct bench_cost *cost, u64 count)
 {
-	u64 tenths = (cost->ticks * 10 + count / 2) / count;
+	u64 thousandths = (cost->ticks * 1000 + count / 2) / count;
 
-	print("ticks %s %lu.%lu", name, tenths / 10, tenths % 10);
-	if (bench_counts()) {
-		print_ratio("exits", cost->exits, count);
-		print_ratio("flushes", cost->flushes, count);
-		print_ratio("ipis", cost->ipis, count);
-	}
+	print("ticks %s %lu.%03lu times %lu", name, thousandths / 1000,
+	      thousandths % 1000, count);
+	if (bench_counts())
+		print(" exits %u flushes %u ipis %u", cost->exits,
+		      cost->flushes, cost->ipis);
 	print("\n");
 }
 

@@ -22,9 +22,10 @@ void bench_begin(struct bench_cost *cost);
 void bench_end(struct bench_cost *cost);
 
 /*
- * A line for whoever collects results, per operation:
+ * A line for whoever collects results: ticks per operation, how many operations
+ * there were, and counts of all of them.
  *
- *	ticks NAME 12.3 [exits 1.000 flushes 0.000 ipis 0.000]
+ *	ticks NAME 12.345 times 1000 [exits 1000 flushes 0 ipis 0]
  */
 void bench_print(const char *name, const struct bench_cost *cost, u64 count);
 

@@ -158,8 +158,7 @@ def _tool(name):
         except ModuleNotFoundError as missing:
             if missing.name != module:
                 raise
-            print("umbra: nothing to measure yet" if name == "bench" else
-                  f"umbra: there is no {name} yet", file=sys.stderr)
+            print(f"umbra: there is no {name} yet", file=sys.stderr)
             return 1
         return tool.main(rest)
     return call
