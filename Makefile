@@ -149,6 +149,10 @@ $(B)/guests/%.elf: $(B)/guestobj/guests/%.o $(GUEST_LIB_OBJECTS) \
 	@mkdir -p $(@D)
 	$(call say,LD)$(LD) $(LDFLAGS) -T guests/lib/guest.ld $(filter %.o,$^) -o $@
 $(B)/guests/faults.elf: $(B)/guestobj/guests/faults32.o
+# Guests that are hypervisors, l1*, have VMX besides.
+GUEST_VMX := $(addprefix guests/lib/,ept12 l2 l2_enter pages vmx)
+$(patsubst %,$(B)/guests/%.elf,$(filter l1%,$(GUESTS))): \
+	$(addprefix $(B)/guestobj/,$(addsuffix .o,$(GUEST_VMX)))
 $(B)/guests/%.elf32: $(B)/guests/%.elf
 	@$(OBJCOPY) -O elf32-i386 $< $@
 

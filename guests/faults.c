@@ -272,7 +272,7 @@ static void bad_descriptors(void)
 	       VECTOR_GP);
 	expect("ldt_of_wrong_type", TRY_WITH("lldt %w1", SELECTOR_CODE64),
 	       VECTOR_GP);
-	expect("data_from_tss", TRY_WITH("mov %w1, %%ds", SELECTOR_TSS),
+	expect("data_from_tss", TRY_WITH("mov %w1, %%ds", SELECTOR_TSS64),
 	       VECTOR_GP);
 	expect("stack_of_null", TRY_WITH("mov %w1, %%ss", 3), VECTOR_GP);
 }

@@ -12,7 +12,7 @@
 #define SELECTOR_CODE64 0x08
 #define SELECTOR_DATA   0x10
 #define SELECTOR_CODE32 0x18
-#define SELECTOR_TSS    0x20
+#define SELECTOR_TSS64  0x20
 
 /* Real-mode code of starting CPUs: below 640 KiB, on a page boundary. */
 #define SMP_TRAMPOLINE  0x8000

@@ -46,6 +46,7 @@ struct table_pointer {
 struct cpu {
 	u64 index; /* first: found through GS */
 	u64 gdt[6];
+	u64 error; /* of the last exception under TRY */
 	struct tss tss;
 	u8 fault_stack[FAULT_STACK_BYTES] ALIGNED(16);
 };
@@ -116,7 +117,7 @@ static void load_tables(const struct cpu *cpu)
 			 "ltr %w4"
 			 :
 			 : "m"(gdt), "m"(idtr), "i"(SELECTOR_CODE64),
-			   "r"(SELECTOR_DATA), "r"(SELECTOR_TSS)
+			   "r"(SELECTOR_DATA), "r"(SELECTOR_TSS64)
 			 : "rax", "memory");
 }
 
@@ -130,7 +131,7 @@ void trap_init_cpu(u32 index)
 	cpu->gdt[SELECTOR_CODE64 / 8] = 0x00af9b000000ffff;
 	cpu->gdt[SELECTOR_DATA / 8] = 0x00cf93000000ffff;
 	cpu->gdt[SELECTOR_CODE32 / 8] = 0x00cf9b000000ffff;
-	describe_tss(&cpu->gdt[SELECTOR_TSS / 8], &cpu->tss);
+	describe_tss(&cpu->gdt[SELECTOR_TSS64 / 8], &cpu->tss);
 	cpu->tss.ist[IST_FAULT - 1] =
 	    (u64)(cpu->fault_stack + FAULT_STACK_BYTES);
 	cpu->tss.io_map_base = sizeof(cpu->tss);
@@ -141,6 +142,11 @@ void trap_init_cpu(u32 index)
 void trap_handle(u32 vector, trap_handler *handler)
 {
 	handlers[vector & 0xff] = handler;
+}
+
+u64 trap_error(void)
+{
+	return cpus[cpu_index()].error;
 }
 
 u64 trap_use_fault_stack(u32 vector)
@@ -187,6 +193,7 @@ static bool resume_at_fixup(struct trap_frame *frame)
 		if (f->fault_rip == frame->rip) {
 			frame->rip = f->resume_rip;
 			frame->r8 = frame->vector;
+			cpus[cpu_index()].error = frame->error;
 			return true;
 		}
 	}

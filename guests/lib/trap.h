@@ -44,6 +44,9 @@ typedef void trap_handler(struct trap_frame *frame);
 /* Sets up descriptors and exceptions of the CPU that calls. */
 void trap_init_cpu(u32 cpu_index);
 
+/* The error code of the last exception under TRY on this CPU, 0 without one. */
+u64 trap_error(void);
+
 /* NULL: none. An interrupt's handler signals its end to the APIC itself. */
 void trap_handle(u32 vector, trap_handler *handler);
 

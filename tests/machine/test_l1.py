@@ -1,0 +1,33 @@
+# SPDX-License-Identifier: MIT
+"""Guests that are hypervisors (guests/l1*.c), on the emulator itself: what they
+expect is what the manual says, and not Umbra's invention."""
+
+from lib import machine_test
+
+GUESTS = "build/guests"
+
+
+def natively(machine, guest, *words, cpus=1, model=None):
+    """Bochs boots the guest in Umbra's place; its words are Umbra's."""
+    options = ["--set", f"host.image={GUESTS}/{guest}.elf32"]
+    for word in words:
+        key, _, value = word.partition("=")
+        options += ["--set", f"umbra.{key}={value or 1}"]
+    if model:
+        options += ["--set", f"host.cpu={model}"]
+    return machine.run(f"{GUESTS}/hello.elf", "--set", f"host.cpus={cpus}",
+                       *options)
+
+
+@machine_test(seconds=2)
+def smallest_hypervisor_runs_its_guest(machine):
+    for words in (("ept=1",), ("ept=0", "n=3")):
+        run = natively(machine, "l1", *words)
+        run.said(r"^L1: an L2 with")
+        run.said(r"^RESULT PASS (\d+)/\1$")
+
+
+@machine_test(seconds=2)
+def hypervisor_runs_on_cpu_without_pml(machine):
+    run = natively(machine, "l1", model="corei7_haswell_4770")
+    run.said(r"^RESULT PASS (\d+)/\1$")
