@@ -310,4 +310,5 @@ endif
 endif
 endif
 
--include $(shell find $(B) -name '*.d' 2>/dev/null)
+-include $(shell find $(B) -path $(B)/debian -prune -o \
+	-name '*.d' -type f -print 2>/dev/null)
