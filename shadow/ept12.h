@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * EPT12: the tables that L1 wrote for its L2, walked as a CPU would walk them.
+ *
+ *	ngpa_t --EPT12 (in L1's memory)--> gpa_t
+ *
+ * Each entry is read once and judged by the format that L1 was offered. What
+ * lies outside L1's memory reads as all ones, as on a bus, and so is an EPT
+ * misconfiguration. A misconfigured entry on the way comes before missing
+ * rights, and rights are those of all entries together.
+ * (SDM vol. 3, "EPT Misconfigurations", "EPT Violations" and
+ * "Accessed and Dirty Flags for EPT".)
+ *
+ *	ept12_begin	where the walk starts
+ *	ept12_walk	to its end; changes nothing
+ *	ept12_set_flags	A and D as the access asks for them, and L1's PML
+ *
+ * With A/D on (bit 6 of the EPT pointer) accesses to L2's own paging
+ * structures are writes.
+ *
+ * What L1 changes meanwhile may be seen or not, as in a CPU; nothing that it
+ * writes can make a walk go wrong or last.
+ */
+#ifndef SHADOW_EPT12_H
+#define SHADOW_EPT12_H
+
+#include "arch/x86/ept/ept_entry.h"
+#include "mm/guest_mem.h"
+
+/* SDM vol. 3, "Exit Qualification for EPT Violations". */
+#define EPT12_READ           BIT(0)
+#define EPT12_WRITE          BIT(1)
+#define EPT12_FETCH          BIT(2)
+#define EPT12_ACCESS         BITS(2, 0)
+#define EPT12_RIGHTS         BITS(5, 3) /* of the translation: R, W, X */
+#define EPT12_LINEAR_VALID   BIT(7)
+#define EPT12_TRANSLATED     BIT(8) /* 0: a paging structure of L2's own */
+#define EPT12_NMI_UNBLOCKING BIT(12)
+
+/* SDM vol. 3, "Extended-Page-Table Pointer (EPTP)". */
+#define EPT12_POINTER_TABLE  BITS(51, 12)
+#define EPT12_POINTER_AD     BIT(6)
+
+/* Whose tables, and what may stand in them. */
+struct ept12 {
+	struct guest_mem *memory; /* L1's */
+	struct ept_format offered;
+};
+
+/* An access of L2's, as the VM exit tells it. */
+struct ept12_access {
+	ngpa_t address;
+	u64 qualification; /* its bits 0-2, 7, 8 and 12 count */
+};
+
+enum ept12_outcome {
+	EPT12_MAPPED,
+	EPT12_VIOLATION,     /* to L1, with `qualification` */
+	EPT12_MISCONFIGURED, /* to L1 */
+	EPT12_LOG_FULL,      /* to L1: its PML page has no room */
+	EPT12_CHANGING,      /* other CPUs keep changing the entries: again */
+};
+
+struct ept12_walk {
+	enum ept12_outcome outcome;
+	u64 access;        /* of EPT12_ACCESS: what it needs, A/D considered */
+	u64 qualification; /* of the violation that it would be */
+	u64 rights;        /* of all entries so far */
+	u64 pointer;
+	ngpa_t from;
+	gpa_t to;             /* MAPPED: the address that `from` means */
+	enum ept_level level; /* of the entry that the walk stands at */
+	/* By level, from the top down to `level`. */
+	gpa_t tables[EPT_TOP + 1];
+	ept_entry_t entries[EPT_TOP + 1];
+};
+
+/* L1's page-modification log: the fields of vmcs12. */
+struct ept12_log {
+	bool on; /* of use only with A/D on */
+	gpa_t page;
+	u16 index;
+};
+
+/* Stands at the top entry, which has not been read. */
+void ept12_begin(struct ept12_walk *walk, u64 pointer,
+		 const struct ept12_access *access);
+
+/*
+ * From where the walk stands to its end: MAPPED, VIOLATION or MISCONFIGURED.
+ * Only reads.
+ */
+void ept12_walk(const struct ept12 *ept12, struct ept12_walk *walk);
+
+/*
+ * The access of a MAPPED walk happens: sets A in its entries and, if it is a
+ * write, D in the leaf and the page's address in L1's log. With A/D off does
+ * nothing. `walk` then holds the entries as they are. MAPPED, LOG_FULL (no D
+ * has been set, the access does not happen) or CHANGING.
+ */
+void ept12_set_flags(const struct ept12 *ept12, struct ept12_walk *walk,
+		     struct ept12_log *log);
+
+/*
+ * Both together, for accesses that Umbra makes on L2's behalf (instructions it
+ * decodes, operands, devices). `log` may be NULL.
+ */
+void ept12_translate(const struct ept12 *ept12, u64 pointer,
+		     const struct ept12_access *access, struct ept12_log *log,
+		     struct ept12_walk *walk);
+
+static inline bool ept12_has_ad(u64 pointer)
+{
+	return (pointer & EPT12_POINTER_AD) != 0;
+}
+
+/* The entry of a table in L1's memory; all ones where there is none. */
+ept_entry_t ept12_read(const struct guest_mem *memory, gpa_t table, u32 index);
+
+#endif

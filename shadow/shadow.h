@@ -1,0 +1,270 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * EPT02, the shadow: EPT12 composed with EPT01, which the CPU walks for L2.
+ *
+ *	ngpa_t --EPT12, L1's tables--> gpa_t --EPT01, ours--> hpa_t
+ *	       \______________________ EPT02 ______________/
+ *
+ * One shadow per VM, shared by its vCPUs. Each table of L1's that L2 uses has
+ * a shadow table; entry i of one is made from entry i of the other:
+ *
+ *	L1's table	 shadow table
+ *	[ R-X | gpa ] -> [ R-X | shadow of the table at gpa ]
+ *	[ RWX | gpa ] -> [ RW- | frame of gpa ]		leaf: both grant it
+ *	[ leaf, 2M  ] -> [ RWX | table of 512 leaves ]	EPT01 has 4K there
+ *
+ * A shadow table belongs to (address, level, A/D) of L1's and not to an EPT
+ * pointer, so pointers that share tables share shadows. Rights above a leaf
+ * are ANDed by the CPU, as in L1's tables.
+ *
+ * WHAT HOLDS
+ *
+ * 1. A leaf never grants more than EPT12's leaf and EPT01's both grant, nor
+ *    covers more than the smaller of both.
+ * 2. An EPT12 is a table that a TLB caches: what L1 changes counts at the
+ *    latest after its INVEPT. A table that L1 has not written since it was
+ *    last looked at costs an INVEPT nothing (see "Coherence").
+ * 3. With A/D on, D=0 of L1's is W=0 here, and A=0 is no entry.
+ * 4. While tracking is on, no large leaf is writable, and a 4K leaf that is
+ *    writable maps a page that is marked, taken, or in a window: its first
+ *    write exits and is marked by its L1 address. PML is off whenever EPT02 is
+ *    in force: the CPU would log L2 addresses.
+ * 5. A page of L1's that holds a watched table is not writable by any leaf.
+ *
+ * THE MACHINE'S SIDE
+ *
+ *	vCPU, each entry of L1 or L2	shadow_enter: FLUSH_OWED? then INVEPT
+ *					for EPT01 and all roots (all-context
+ *					does it), before the entry
+ *	vCPU, each exit			shadow_leave
+ *	L1: VMLAUNCH, EPTP switch	shadow_root_hold / _release
+ *	L2 on EPT02: EPT violation	shadow_fault
+ *	L1, or L2 on EPT01: a write
+ *	  that track_write_fault
+ *	  finds SLOW			shadow_table_written; if it WAS_WATCHED
+ *					track_write_fault again
+ *	L1: INVEPT, either type		shadow_invalidate
+ *	EPT01 lost rights or pages	shadow_forget, after the change
+ *
+ *	track_start			shadow_track_start before the first
+ *					harvest
+ *	track_harvest			shadow_rearm with the same batch; if
+ *					either owes a flush: vm_sync; then read
+ *	track_stop			shadow_track_stop
+ *
+ * FLUSH. Who takes rights away counts shadow->generation up. A CPU remembers
+ * up to where it has flushed; shadow_enter compares. So what one vCPU takes
+ * away is gone for the others at their next entry, as late as L1's own INVEPT
+ * there; a harvest makes them enter (vm_sync). Tables that leave the tree are
+ * reused only after all CPUs that were in the guest have flushed.
+ *
+ * COHERENCE. A shadow table keeps a copy of the entries that it was made from.
+ *
+ *	proven	  L1's page is write-protected in EPT01 (ept_watch) and equals
+ *		  the copy. An INVEPT leaves it alone. L1's next write to it
+ *		  exits once and makes it open.
+ *	open	  L1 may be writing it. An INVEPT makes it suspended.
+ *	suspended nothing leads to it. L2's next access faults, the copy is
+ *		  compared, entries that differ are made anew, and it becomes
+ *		  proven (if it did not differ) or open.
+ *
+ * So INVEPT costs one step per table written since the last one, and nothing
+ * more is done for a table that L2 does not use again. Writes by Umbra itself
+ * are noticed by guest_mem (guest_mem_watch).
+ *
+ * LIMITS. Tables come from the frame allocator up to a limit per VM; beyond it
+ * the one that was not faulted on for longest goes. All loops are bounded by
+ * the tables that exist. One lock, taken inside, held for one fault or one
+ * batch; below it only ept->lock.
+ */
+#ifndef SHADOW_SHADOW_H
+#define SHADOW_SHADOW_H
+
+#include "arch/x86/ept/ept.h"
+#include "lib/spinlock.h"
+#include "shadow/ept12.h"
+
+#define SHADOW_CPUS 64 /* as many as Umbra runs on */
+
+struct shadow_table;
+
+enum shadow_walks {
+	/* A/D in the EPT02 pointer as in L1's. */
+	SHADOW_WALKS_AS_L1_SAYS,
+	/*
+	 * With A/D off the CPU sets A and D of L2's own paging structures past
+	 * W=0 (Bochs 2.7): A/D is on while tracking. An L1 without A/D may
+	 * then see violations for walks of pages that it made read-only.
+	 */
+	SHADOW_WALKS_ARE_WRITES_WHILE_TRACKING,
+};
+
+struct shadow_config {
+	struct guest_mem *memory;  /* L1's */
+	struct ept *ept;           /* EPT01 */
+	struct ept_format offered; /* what L1 may write into its tables */
+	u32 table_limit;           /* 0: in proportion to L1's memory */
+	u32 vcpu_count;
+	enum shadow_walks walks;
+};
+
+/* For the monitor, the bench and tests; no one decides by them. */
+struct shadow_counts {
+	u64 faults;     /* shadow_fault calls */
+	u64 fast_fixes; /* of them: only dirty tracking stood in the way */
+	u64 filled;     /* leaves made, neighbours included */
+	u64 tables_made;
+	u64 evicted;
+	u64 watch_exits; /* L1 wrote a watched table */
+	u64 invalidations;
+	u64 suspended;
+	u64 compared;
+};
+
+struct shadow {
+	struct shadow_config config;
+	struct ept12 ept12;
+	struct spinlock lock;
+	struct shadow_table **tables; /* by number, from 1 */
+	u32 table_limit, table_count; /* that exist, free ones included */
+	u32 table_floor;              /* made at the start, never given back */
+	u32 free_list, retired_list, open_list;
+	u32 clock;    /* where the search for a victim goes on */
+	u32 *buckets; /* tables by the address of L1's table */
+	u32 bucket_count;
+	u32 *page_heads; /* leaves by L1 page: 4K, 2M and 1G */
+	u32 *heads_2m, *heads_1g;
+	u64 page_count;
+	bool tracking;
+	u64 watch_hits; /* of guest_mem's count: seen so far */
+	u64 generation;
+	u64 flushed[SHADOW_CPUS]; /* each written by its CPU only */
+	u64 inside[SHADOW_CPUS];  /* in the guest, flushed up to; or ~0 */
+	struct shadow_counts counts;
+	struct {
+		hpa_t frame;
+		enum frame_order order;
+	} storage[2];
+};
+
+/* A vCPU's hold on the shadow of one EPT12. Zero holds nothing. */
+struct shadow_root {
+	u64 pointer; /* L1's */
+	struct shadow_table *table;
+};
+
+/* ERR_NO_MEMORY has been said on the console. `shadow` must not move. */
+MUST_CHECK enum err shadow_create(struct shadow *shadow,
+				  const struct shadow_config *config);
+
+/* No vCPU holds a root, and no CPU may hold anything of it any more. */
+void shadow_destroy(struct shadow *shadow);
+
+/* --- Entering and leaving the guest, on this CPU -------------------------- */
+
+static inline enum flush shadow_enter(struct shadow *shadow, u32 cpu)
+{
+	enum flush flush = FLUSH_NONE;
+	u64 generation;
+
+	do {
+		generation =
+		    __atomic_load_n(&shadow->generation, __ATOMIC_SEQ_CST);
+		/* Said before it is looked at again: see shadow_leave. */
+		__atomic_exchange_n(&shadow->inside[cpu], generation,
+				    __ATOMIC_SEQ_CST);
+	} while (generation !=
+		 __atomic_load_n(&shadow->generation, __ATOMIC_SEQ_CST));
+	if (shadow->flushed[cpu] != generation) {
+		shadow->flushed[cpu] = generation;
+		flush = FLUSH_OWED;
+	}
+	return flush;
+}
+
+/* What the TLB of this CPU holds is not used until it enters again. */
+static inline void shadow_leave(struct shadow *shadow, u32 cpu)
+{
+	__atomic_store_n(&shadow->inside[cpu], ~0ULL, __ATOMIC_RELEASE);
+}
+
+/* --- Roots --------------------------------------------------------------- */
+
+/*
+ * The shadow for an EPT pointer of L1's that nested_eptp_is_valid has accepted.
+ * A vCPU holds one at a time. ERR_BUSY: no table is free before other CPUs have
+ * flushed; kick the VM's vCPUs and try again.
+ */
+MUST_CHECK enum err shadow_root_hold(struct shadow *shadow, u64 pointer,
+				     struct shadow_root *root);
+void shadow_root_release(struct shadow *shadow, struct shadow_root *root);
+
+/* For the VMCS: changes only where tracking begins or ends. */
+u64 shadow_root_pointer(const struct shadow *shadow,
+			const struct shadow_root *root);
+
+/* --- Faults -------------------------------------------------------------- */
+
+enum shadow_outcome {
+	SHADOW_RESUME,        /* L2 goes on */
+	SHADOW_VIOLATION,     /* reflect with `qualification` */
+	SHADOW_MISCONFIGURED, /* reflect */
+	SHADOW_LOG_FULL,      /* reflect: L1's PML; log->index as it was */
+	SHADOW_DEVICE,        /* L0 emulates the access at `address` */
+	SHADOW_BUSY,          /* as ERR_BUSY above: kick, then resume */
+};
+
+struct shadow_result {
+	enum shadow_outcome outcome;
+	u64 qualification; /* NMI unblocking (bit 12) is passed through */
+	gpa_t address;     /* DEVICE: with the offset in the page */
+};
+
+/*
+ * L2 has violated EPT02. One call does all that the access needs: L1's A and D
+ * bits, L1's page-modification log (`log` is updated; store the index in
+ * vmcs12), Umbra's own log, the composition, and neighbours in L1's table.
+ */
+struct shadow_result shadow_fault(struct shadow *shadow,
+				  const struct shadow_root *root,
+				  const struct ept12_access *access,
+				  struct ept12_log *log);
+
+/*
+ * L1 enters L2 after it has handled a violation there: makes the entry now if
+ * that is possible without setting A or D, and saves L2 the exit.
+ */
+void shadow_prefault(struct shadow *shadow, const struct shadow_root *root,
+		     ngpa_t address);
+
+enum shadow_watch {
+	SHADOW_NOT_WATCHED,
+	SHADOW_WAS_WATCHED, /* no more: the write may go on */
+};
+
+/* A write to L1's page violated EPT01. */
+enum shadow_watch shadow_table_written(struct shadow *shadow, gpa_t address);
+
+/* L1 executed INVEPT, of either type. */
+void shadow_invalidate(struct shadow *shadow);
+
+/*
+ * EPT01 grants less for this range than it did (unmapped, ROM, other frames):
+ * no leaf maps it any more. After the change there; then flush as owed there.
+ */
+void shadow_forget(struct shadow *shadow, gpa_t base, u64 bytes);
+
+/* --- Dirty tracking; the harvester only ----------------------------------- */
+
+/* From now on leaves are made read-only. Arms nothing. */
+void shadow_track_start(struct shadow *shadow);
+
+/*
+ * Re-arms exactly the pages of the batch in all leaves that map them: W goes.
+ * After dirty_log_take, before the flush.
+ */
+enum flush shadow_rearm(struct shadow *shadow, const struct dirty_batch *batch);
+
+void shadow_track_stop(struct shadow *shadow);
+
+#endif
