@@ -50,7 +50,8 @@ devices.pure		:= acpi_pm aml guest_acpi i8042 ioapic lapic lapic_deliver \
 			   pic pit platform platform_irq platform_pci platform_ports \
 			   rtc uart virtio_console virtio_pci virtqueue
 emulate.pure		:= access alu decode emulate operation string_operation
-migrate.pure		:= audit pages receiver shape source wire
+migrate.pure		:= audit link link_fault link_memory pages receiver shape source \
+			   wire
 loader.pure		:= boot_info cmdline elf guest_image guest_load guest_map \
 			   guest_place guest_plan image_file linux \
 			   multiboot1_info multiboot2_info multiboot_guest \

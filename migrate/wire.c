@@ -85,6 +85,15 @@ static u64 load(const u8 *at, u32 bytes)
 	return value;
 }
 
+u32 wire_record_bytes(const u8 *header)
+{
+	u64 payload = load(header + LENGTH_AT, 4);
+
+	return WIRE_HEADER_BYTES + (u32)(payload < WIRE_PAYLOAD_BYTES
+					     ? payload
+					     : WIRE_PAYLOAD_BYTES);
+}
+
 void wire_put_bytes(struct wire_writer *writer, const void *from, u32 bytes)
 {
 	CHECK(bytes <= writer->room - writer->filled);

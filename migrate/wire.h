@@ -68,6 +68,12 @@ enum wire_side {
 /* "PAGES", never NULL. */
 const char *wire_type_name(u32 type);
 
+/*
+ * How many bytes the record has whose header this is, as it claims: for who
+ * passes records on. At most WIRE_RECORD_BYTES.
+ */
+u32 wire_record_bytes(const u8 *header);
+
 /* --- Sending -------------------------------------------------------------- */
 
 /* One record at a time: built, sealed, sent in any portions. */
