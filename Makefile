@@ -64,8 +64,8 @@ arch/x86/vmx.hard	:= capability control_registers exit exit_cpuid \
 			   exit_cr exit_emulate exit_ept exit_event exit_io \
 			   exit_misc exit_msr vcpu vcpu_events vcpu_state \
 			   vcpu_sync vm vmx_cpu
-drivers.hard		:= interrupts rtc serial
-core.hard		:= bench console crash guests log loopback machine main memory \
+drivers.hard		:= interrupts rtc serial uart_link
+core.hard		:= bench console crash guests links log loopback machine main memory \
 			   monitor panic sched symbols vm_make
 boot.hard		:=
 

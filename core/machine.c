@@ -45,6 +45,28 @@ void machine_read_acpi(const u8 *rsdp, u32 rsdp_bytes)
 			 err_text(err));
 }
 
+struct interrupt_route machine_isa_route(u8 irq)
+{
+	struct interrupt_route route = {
+	    .gsi = irq,
+	    .polarity = INTERRUPT_ACTIVE_HIGH,
+	    .trigger = INTERRUPT_EDGE,
+	};
+
+	for (u32 i = 0; i < machine_acpi.override_count; i++) {
+		const struct acpi_override *o = &machine_acpi.overrides[i];
+
+		if (o->isa_irq != irq)
+			continue;
+		route.gsi = o->gsi;
+		if (o->polarity == ACPI_ACTIVE_LOW)
+			route.polarity = INTERRUPT_ACTIVE_LOW;
+		if (o->trigger == ACPI_LEVEL)
+			route.trigger = INTERRUPT_LEVEL;
+	}
+	return route;
+}
+
 void machine_set_exit(enum exit_way way)
 {
 	exit_way = way;

@@ -4,6 +4,7 @@
 #define CORE_MACHINE_H
 
 #include "acpi/acpi.h"
+#include "drivers/interrupts.h"
 #include "lib/types.h"
 #include "loader/options.h"
 
@@ -12,6 +13,9 @@ extern struct acpi_info machine_acpi;
 
 /* Reads the host's tables. All RAM is mapped by then. */
 void machine_read_acpi(const u8 *rsdp, u32 rsdp_bytes);
+
+/* Where an interrupt of the ISA bus arrives; vector and CPU are to be added. */
+struct interrupt_route machine_isa_route(u8 irq);
 
 /* How machine_leave() works; EXIT_STAY until set. */
 void machine_set_exit(enum exit_way way);

@@ -96,32 +96,10 @@ static void set_up_interrupts(void)
 	}
 }
 
-static struct interrupt_route isa_route(u8 irq)
-{
-	struct interrupt_route route = {
-	    .gsi = irq,
-	    .polarity = INTERRUPT_ACTIVE_HIGH,
-	    .trigger = INTERRUPT_EDGE,
-	};
-
-	for (u32 i = 0; i < machine_acpi.override_count; i++) {
-		const struct acpi_override *o = &machine_acpi.overrides[i];
-
-		if (o->isa_irq != irq)
-			continue;
-		route.gsi = o->gsi;
-		if (o->polarity == ACPI_ACTIVE_LOW)
-			route.polarity = INTERRUPT_ACTIVE_LOW;
-		if (o->trigger == ACPI_LEVEL)
-			route.trigger = INTERRUPT_LEVEL;
-	}
-	return route;
-}
-
 /* Without it the console is polled, and still works. */
 static void set_up_console_interrupt(void)
 {
-	struct interrupt_route route = isa_route(UART_COM1_IRQ);
+	struct interrupt_route route = machine_isa_route(UART_COM1_IRQ);
 
 	route.vector = VECTOR_CONSOLE;
 	route.apic_id = cpus[0].apic_id;

@@ -14,6 +14,7 @@ enum serial_register {
 	UART_LCR = 3,
 	UART_MCR = 4,
 	UART_LSR = 5,
+	UART_MSR = 6,
 	UART_SCRATCH = 7,
 };
 
@@ -28,10 +29,16 @@ enum serial_register {
 #define MCR_RTS         BIT(1)
 #define MCR_OUT2        BIT(3) /* connects the interrupt line on a PC */
 #define LSR_RECEIVED    BIT(0)
+#define LSR_OVERRUN     BIT(1)
 #define LSR_THRE        BIT(5) /* the whole FIFO is free */
 #define LSR_TEMT        BIT(6) /* the last bit has left */
 
+#define MSR_CTS         BIT(4)
+
 #define FIFO_BYTES      16
+/* The peer's FIFO may still send that much after RTS has fallen. */
+#define HOLD_ROOM       512U
+#define RELEASE_ROOM    (SERIAL_RING_BYTES / 2)
 
 static u8 get(const struct serial *serial, enum serial_register reg)
 {
@@ -77,13 +84,24 @@ enum err serial_init(struct serial *serial, u16 port)
 	return OK;
 }
 
+static bool may_send(struct serial *serial)
+{
+	bool cts;
+
+	if (!serial->handshake)
+		return true;
+	cts = get(serial, UART_MSR) & MSR_CTS;
+	serial->has_cts |= cts;
+	return cts || !serial->has_cts;
+}
+
 /* Fills the FIFO if it is empty. The lock is held. */
 static void send_some(struct serial *serial)
 {
 	u8 byte;
 
 	if (serial->output.put == serial->output.taken ||
-	    !(get(serial, UART_LSR) & LSR_THRE))
+	    !(get(serial, UART_LSR) & LSR_THRE) || !may_send(serial))
 		return;
 	for (u32 i = 0; i < FIFO_BYTES && ring_take(&serial->output, &byte);
 	     i++)
@@ -96,15 +114,37 @@ static void send_all(struct serial *serial)
 		send_some(serial);
 }
 
+/* By how full the input ring is. The lock is held. */
+static void hold_or_release(struct serial *serial)
+{
+	u32 room =
+	    SERIAL_RING_BYTES - (serial->input.put - serial->input.taken);
+
+	if (!serial->handshake)
+		return;
+	if (room < HOLD_ROOM && !serial->is_held) {
+		serial->is_held = true;
+		set(serial, UART_MCR, MCR_DTR | MCR_OUT2);
+	} else if (room > RELEASE_ROOM && serial->is_held) {
+		serial->is_held = false;
+		set(serial, UART_MCR, MCR_DTR | MCR_RTS | MCR_OUT2);
+	}
+}
+
 /* The lock is held. The count is bounded: a dead UART reads all ones. */
 static void receive_some(struct serial *serial)
 {
 	for (u32 i = 0; i < 4 * FIFO_BYTES; i++) {
-		if (!(get(serial, UART_LSR) & LSR_RECEIVED))
-			return;
+		u8 status = get(serial, UART_LSR);
+
+		if (status & LSR_OVERRUN)
+			serial->overruns++;
+		if (!(status & LSR_RECEIVED))
+			break;
 		if (!ring_put(&serial->input, get(serial, UART_DATA)))
 			serial->input_lost++;
 	}
+	hold_or_release(serial);
 }
 
 void serial_use_interrupts(struct serial *serial)
@@ -115,6 +155,11 @@ void serial_use_interrupts(struct serial *serial)
 	serial->interrupts = true;
 	set(serial, UART_IER, IER_RECEIVED | IER_TRANSMITTED);
 	spin_unlock(&serial->lock);
+}
+
+void serial_use_handshake(struct serial *serial)
+{
+	serial->handshake = true;
 }
 
 void serial_poll(struct serial *serial)
@@ -150,6 +195,30 @@ void serial_write(struct serial *serial, const u8 *bytes, size_t count)
 	spin_unlock(&serial->lock);
 }
 
+size_t serial_write_some(struct serial *serial, const u8 *bytes, size_t count)
+{
+	size_t taken = 0;
+
+	if (!serial->present)
+		return 0;
+	spin_lock(&serial->lock);
+	while (taken < count && ring_put(&serial->output, bytes[taken]))
+		taken++;
+	send_some(serial);
+	spin_unlock(&serial->lock);
+	return taken;
+}
+
+size_t serial_pending(struct serial *serial)
+{
+	size_t pending;
+
+	spin_lock(&serial->lock);
+	pending = serial->output.put - serial->output.taken;
+	spin_unlock(&serial->lock);
+	return pending;
+}
+
 size_t serial_read(struct serial *serial, u8 *bytes, size_t limit)
 {
 	size_t count = 0;
@@ -159,6 +228,7 @@ size_t serial_read(struct serial *serial, u8 *bytes, size_t limit)
 	spin_lock(&serial->lock);
 	while (count < limit && ring_take(&serial->input, &bytes[count]))
 		count++;
+	hold_or_release(serial);
 	spin_unlock(&serial->lock);
 	return count;
 }

@@ -7,6 +7,11 @@
  * serial_use_interrupts() and after serial_flush() nothing waits in the ring.
  * Input is collected by the interrupt handler (or serial_poll()).
  *
+ * A handshake, if asked for and where the line has it: RTS falls while the
+ * input ring is nearly full, and nothing is sent while CTS is low on a line
+ * where CTS has ever been high. (A cable of three wires never raises it.) Not
+ * for the console, which must not wait for whoever is at the other end.
+ *
  * Every function may be called from any CPU; a lock per UART is inside.
  */
 #ifndef DRIVERS_SERIAL_H
@@ -37,6 +42,10 @@ struct serial {
 	struct serial_ring output;
 	struct serial_ring input;
 	u64 input_lost; /* bytes that found the input ring full */
+	u64 overruns;   /* times that the FIFO was full, too */
+	bool handshake; /* was asked for */
+	bool has_cts;   /* CTS was seen high: the line has handshake wires */
+	bool is_held;   /* RTS is low: the peer is to wait */
 };
 
 /*
@@ -48,11 +57,20 @@ enum err serial_init(struct serial *serial, u16 port);
 /* Lets the UART raise its interrupt; the caller has routed it to a CPU. */
 void serial_use_interrupts(struct serial *serial);
 
+/* Before the first byte. */
+void serial_use_handshake(struct serial *serial);
+
 /* The interrupt's handler, and what may be called instead at any time. */
 void serial_poll(struct serial *serial);
 
 /* Queues all bytes; waits for the line only when the ring is full. */
 void serial_write(struct serial *serial, const u8 *bytes, size_t count);
+
+/* Queues what there is room for and returns how much that was; no waiting. */
+size_t serial_write_some(struct serial *serial, const u8 *bytes, size_t count);
+
+/* Bytes that serial_write_some() took and the UART has not. */
+size_t serial_pending(struct serial *serial);
 
 /* Returns how many bytes were there, up to `limit`. */
 size_t serial_read(struct serial *serial, u8 *bytes, size_t limit);

@@ -11,6 +11,7 @@ enum option {
 	OPTION_EXIT,
 	OPTION_LOGLEVEL,
 	OPTION_CPUS,
+	OPTION_LINK,
 	OPTION_COUNT,
 };
 
@@ -35,6 +36,10 @@ static const struct cmdline_rule rules[OPTION_COUNT] = {
 		     .kind = CMDLINE_NUMBER,
 		     .minimum = 1,
 		     .maximum = CPUS_MAX},
+    [OPTION_LINK] =
+	{.key = "link",
+	 .kind = CMDLINE_CHOICE,
+	 .choices = {[LINK_KIND_NONE] = "none", [LINK_KIND_UART] = "uart"}},
 };
 
 static void set_option(struct options *options, enum option option, u64 value)
@@ -51,6 +56,9 @@ static void set_option(struct options *options, enum option option, u64 value)
 		break;
 	case OPTION_CPUS:
 		options->cpus = (u32)value;
+		break;
+	case OPTION_LINK:
+		options->link = (enum link_kind)value;
 		break;
 	case OPTION_COUNT:
 		break;

@@ -6,6 +6,7 @@
  *	exit=stay|bochs|qemu|acpi   how to leave when all guests have ended
  *	loglevel=error|warn|info|debug
  *	cpus=N                      use at most N CPUs of the machine
+ *	link=none|uart              what carries a migration to the peer
  *
  * A mistake on the command line never stops the boot: it costs one line in
  * the log, and the default stays.
@@ -29,6 +30,11 @@ enum exit_way {
 	EXIT_ACPI, /* power off */
 };
 
+enum link_kind {
+	LINK_KIND_NONE, /* the default */
+	LINK_KIND_UART, /* COM2 */
+};
+
 #define OPTIONS_CPUS_ALL 0
 
 struct options {
@@ -36,6 +42,7 @@ struct options {
 	enum exit_way exit;
 	enum log_level loglevel; /* default LOG_INFO */
 	u32 cpus;                /* OPTIONS_CPUS_ALL, or 1 and more */
+	enum link_kind link;
 };
 
 void options_parse(struct options *options, const char *command_line);

@@ -27,7 +27,7 @@ MAY_INCLUDE = {
     "arch/x86/cpu": ["lib", "mm"],
     "arch/x86/vmx": ["lib", "mm", "devices", "emulate", "arch/x86/cpu",
                      "arch/x86/ept", "pml", "nested", "shadow"],
-    "drivers": ["lib", "mm", "arch/x86/cpu"],
+    "drivers": ["lib", "mm", "migrate", "arch/x86/cpu"],
     "core": ["lib", "mm", "arch/x86/ept", "pml", "shadow", "nested", "devices",
              "emulate", "migrate", "loader", "acpi", "arch/x86/cpu",
              "arch/x86/vmx", "drivers"],

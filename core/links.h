@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: MIT */
+/* The link to a peer that the command line chose: `link=uart`. */
+#ifndef CORE_LINKS_H
+#define CORE_LINKS_H
+
+#include "loader/options.h"
+#include "migrate/link.h"
+
+/*
+ * Finds the device and readies it; the link is then to be connected. NULL,
+ * after saying why, if this machine has no such device. Once, on the first CPU,
+ * whose interrupts the device gets.
+ */
+struct link *links_open(const struct options *options);
+
+#endif
