@@ -2,7 +2,9 @@
 """Guests that are hypervisors (guests/l1*.c), on the emulator itself: what they
 expect is what the manual says, and not Umbra's invention."""
 
-from lib import machine_test
+import re
+
+from lib import check, machine_test
 
 GUESTS = "build/guests"
 
@@ -31,3 +33,18 @@ def smallest_hypervisor_runs_its_guest(machine):
 def hypervisor_runs_on_cpu_without_pml(machine):
     run = natively(machine, "l1", model="corei7_haswell_4770")
     run.said(r"^RESULT PASS (\d+)/\1$")
+
+
+@machine_test(seconds=2)
+def nested_ticks_measures_every_row(machine):
+    """In the emulator itself, where pages cost what their stores cost."""
+    run = natively(machine, "l1ticks", "n=100", "pages=512")
+    run.said(r"^RESULT PASS (\d+)/\1$")
+    rows = {name: float(ticks) for name, ticks in
+            re.findall(r"^ticks (\w+) (\d+\.\d+) times", run.err,
+                       re.MULTILINE)}
+    check(rows["exit_no_field"] > rows["cpuid"], "an exit costs nothing")
+    check(rows["exit_cpuid"] > rows["exit_no_field"], "fields cost nothing")
+    for row in ("cold", "warm", "after_invept", "after_protect", "cold_ad",
+                "read_ad", "write_ad", "pml"):
+        check(4 <= rows[row] < 6, f"{row} costs {rows[row]}")
