@@ -57,7 +57,8 @@ loader.pure		:= boot_info cmdline elf guest_image guest_load guest_map \
 			   multiboot1_info multiboot2_info multiboot_guest \
 			   multiboot_header options region_map
 acpi.pure		:= acpi acpi_table fadt madt mcfg s5
-arch/x86/vmx.pure	:= controls guest_cpuid msr_bitmap refusal
+arch/x86/vmx.pure	:= controls event guest_cpuid msr_bitmap \
+			   msr_value refusal
 
 arch/x86/cpu.hard	:= apic cpu descriptors paging smp traps tsc
 arch/x86/vmx.hard	:= capability control_registers exit exit_cpuid \
@@ -150,6 +151,7 @@ $(B)/guests/%.elf: $(B)/guestobj/guests/%.o $(GUEST_LIB_OBJECTS) \
 	@mkdir -p $(@D)
 	$(call say,LD)$(LD) $(LDFLAGS) -T guests/lib/guest.ld $(filter %.o,$^) -o $@
 $(B)/guests/faults.elf: $(B)/guestobj/guests/faults32.o
+$(B)/guests/events.elf: $(B)/guestobj/guests/events64.o
 # Guests that are hypervisors, l1*, have VMX besides.
 GUEST_VMX := $(addprefix guests/lib/,ept12 l2 l2_enter pages vmx)
 $(patsubst %,$(B)/guests/%.elf,$(filter l1%,$(GUESTS))): \

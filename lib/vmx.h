@@ -226,10 +226,13 @@ static inline enum event_type event_type(u32 info)
 }
 
 /* Guest interruptibility state. */
-#define BLOCKING_BY_STI    BIT(0)
-#define BLOCKING_BY_MOV_SS BIT(1)
-#define BLOCKING_BY_SMI    BIT(2)
-#define BLOCKING_BY_NMI    BIT(3)
+#define BLOCKING_BY_STI       BIT(0)
+#define BLOCKING_BY_MOV_SS    BIT(1)
+#define BLOCKING_BY_SMI       BIT(2)
+#define BLOCKING_BY_NMI       BIT(3)
+
+/* Pending debug exceptions; for the rest as DR6. */
+#define PENDING_DEBUG_ENABLED BIT(12) /* a breakpoint that is on was met */
 
 enum guest_activity {
 	ACTIVITY_ACTIVE,

@@ -52,7 +52,12 @@
 #define RFLAGS_FIXED                    BIT(1)
 #define RFLAGS_TF                       BIT(8)
 #define RFLAGS_IF                       BIT(9)
+#define RFLAGS_RF                       BIT(16)
 #define RFLAGS_VM                       BIT(17)
+
+#define DR6_BREAKPOINTS                 BITS(3, 0)
+#define DR6_SINGLE_STEP                 BIT(14)
+#define DR6_RESET                       0xffff0ff0ULL
 
 #define MSR_TSC                         0x10u
 #define MSR_IA32_APIC_BASE              0x1bu

@@ -13,10 +13,19 @@
 #define CR0_GUEST_OWNED \
 	(CR0_PE | CR0_MP | CR0_EM | CR0_TS | CR0_WP | CR0_AM | CR0_PG)
 
-static u64 cr4_guest_owned(const struct vcpu *vcpu)
+static u64 cr4_allowed(const struct vcpu *vcpu)
 {
 	return guest_cpuid_cr4_allowed(&vcpu->vm->cpuid) &
 	       vmx_capability.cr4_fixed1;
+}
+
+/*
+ * Not MCE: without it a machine check of the host's, which has nothing to do
+ * with the guest, would shut the CPU down instead of ending in an exit.
+ */
+static u64 cr4_guest_owned(const struct vcpu *vcpu)
+{
+	return cr4_allowed(vcpu) & ~CR4_MCE;
 }
 
 void control_registers_init(struct vcpu *vcpu)
@@ -75,7 +84,7 @@ void control_registers_write_cr4(struct vcpu *vcpu, u64 value)
 {
 	(void)vcpu;
 	vmcs_write(VMCS_CR4_SHADOW, value);
-	vmcs_write(VMCS_GUEST_CR4, value | vmx_capability.cr4_fixed0);
+	vmcs_write(VMCS_GUEST_CR4, value | vmx_capability.cr4_fixed0 | CR4_MCE);
 }
 
 /* SDM vol. 2, "MOV-Move to/from Control Registers". */
@@ -107,7 +116,7 @@ control_registers_check_cr4(const struct vcpu *vcpu, u64 value)
 	u64 old = control_registers_read_cr4();
 	u64 efer = vmcs_read(VMCS_GUEST_EFER);
 
-	if (value & ~cr4_guest_owned(vcpu))
+	if (value & ~cr4_allowed(vcpu))
 		return CONTROL_REGISTER_FAULT;
 	if ((efer & EFER_LMA) && !(value & CR4_PAE))
 		return CONTROL_REGISTER_FAULT;

@@ -249,16 +249,20 @@ enum exit_action exit_emulate(struct vcpu *vcpu)
 
 	read_cpu(vcpu, &e.cpu);
 	read_paging(vcpu, &e.cpu, &context.paging);
-	result = emulate_step(&e, EMULATE_ITERATIONS);
+	/* A single step is one iteration. */
+	result =
+	    emulate_step(&e, e.cpu.rflags & RFLAGS_TF ? 1 : EMULATE_ITERATIONS);
 	vcpu_events_check(vcpu);
 	switch (result) {
 	case EMULATE_DONE:
 		write_cpu(vcpu, &e.cpu);
-		vcpu_instruction_done();
+		vcpu_instruction_done(vcpu);
 		return ACTION_RESUME;
 	case EMULATE_CONTINUE:
 		/* The guest's own RIP brings us back for the rest. */
 		write_cpu(vcpu, &e.cpu);
+		if (e.cpu.rflags & RFLAGS_TF)
+			vcpu_instruction_done(vcpu);
 		return ACTION_RESUME;
 	case EMULATE_FAULT:
 		write_cpu(vcpu, &e.cpu);

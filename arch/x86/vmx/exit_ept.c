@@ -2,6 +2,7 @@
 /* Accesses that EPT does not allow: dirty logging, devices, and mistakes. */
 #include "arch/x86/vmx/exit.h"
 #include "arch/x86/vmx/exit_emulate.h"
+#include "arch/x86/vmx/vcpu_events.h"
 #include "arch/x86/vmx/vmx_insn.h"
 
 /* SDM vol. 3, "Exit Qualification for EPT Violations". */
@@ -41,9 +42,7 @@ enum exit_action on_ept_violation(struct vcpu *vcpu,
 	/* An IRET had unblocked NMIs before it faulted: block them again. */
 	if ((exit->qualification & EPT_NMI_UNBLOCKING) &&
 	    !(exit->idt_vectoring & EVENT_VALID))
-		vmcs_write(VMCS_GUEST_INTERRUPTIBILITY,
-			   vmcs_read(VMCS_GUEST_INTERRUPTIBILITY) |
-			       BLOCKING_BY_NMI);
+		vcpu_events_block_nmi();
 	if ((exit->qualification & EPT_WRITE) &&
 	    track_write_fault(&vcpu->vm->track, exit->physical) ==
 		TRACK_FAULT_FIXED)

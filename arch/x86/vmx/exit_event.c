@@ -7,7 +7,7 @@
 #include "arch/x86/vmx/vmx_insn.h"
 #include "lib/x86.h"
 
-#define DR6_TRAP_BITS    (BITS(3, 0) | BITS(15, 13))
+#define DR6_TRAP_BITS    (DR6_BREAKPOINTS | BITS(15, 13))
 #define DR7_GD           BIT(13)
 #define PENDING_DEBUG_BS BIT(14)
 
@@ -19,7 +19,7 @@ static void deliver_debug_exception(struct vcpu *vcpu, u64 qualification)
 {
 	u64 blocking = vmcs_read(VMCS_GUEST_INTERRUPTIBILITY);
 
-	insn_write_dr6((insn_read_dr6() & ~BITS(3, 0)) |
+	insn_write_dr6((insn_read_dr6() & ~DR6_BREAKPOINTS) |
 		       (qualification & DR6_TRAP_BITS));
 	vmcs_write(VMCS_GUEST_DR7, vmcs_read(VMCS_GUEST_DR7) & ~DR7_GD);
 	vcpu_raise(vcpu, EXCEPTION_DB);
@@ -32,6 +32,29 @@ static void deliver_debug_exception(struct vcpu *vcpu, u64 qualification)
 		vmcs_write(VMCS_GUEST_PENDING_DEBUG, PENDING_DEBUG_BS);
 }
 
+/*
+ * INT1 (F1) is an instruction: the exit is from before it, and the exception
+ * is one that returns behind it and tells nothing in DR6.
+ */
+static void deliver_int1(struct vcpu *vcpu, const struct vmx_exit *exit)
+{
+	vmcs_write(VMCS_GUEST_DR7, vmcs_read(VMCS_GUEST_DR7) & ~DR7_GD);
+	vcpu->injection = (struct vcpu_event){
+	    .info = exit->interruption & ~(u32)EVENT_NMI_UNBLOCKING,
+	    .instruction_length = (u32)vmcs_read(VMCS_EXIT_INSTRUCTION_LENGTH),
+	};
+	vcpu->attention = 1;
+}
+
+static void on_debug_exception(struct vcpu *vcpu, const struct vmx_exit *exit)
+{
+	if (event_type(exit->interruption) ==
+	    EVENT_PRIVILEGED_SOFTWARE_EXCEPTION)
+		deliver_int1(vcpu, exit);
+	else
+		deliver_debug_exception(vcpu, exit->qualification);
+}
+
 enum exit_action on_exception_or_nmi(struct vcpu *vcpu,
 				     const struct vmx_exit *exit)
 {
@@ -42,12 +65,15 @@ enum exit_action on_exception_or_nmi(struct vcpu *vcpu,
 		vcpu->attention = 1;
 		return ACTION_RESUME;
 	}
+	if ((exit->interruption & EVENT_NMI_UNBLOCKING) &&
+	    !(exit->idt_vectoring & EVENT_VALID))
+		vcpu_events_block_nmi();
 	switch (vector) {
 	case EXCEPTION_MC:
 		insn_int_machine_check();
 		return ACTION_RESUME;
 	case EXCEPTION_DB:
-		deliver_debug_exception(vcpu, exit->qualification);
+		on_debug_exception(vcpu, exit);
 		return ACTION_RESUME;
 	case EXCEPTION_AC:
 		vcpu_raise_with_code(vcpu, vector, exit->error_code);

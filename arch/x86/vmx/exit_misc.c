@@ -27,9 +27,14 @@ static void say_if_all_dead(struct vm *vm)
 
 enum exit_action on_hlt(struct vcpu *vcpu, const struct vmx_exit *exit)
 {
+	u64 rflags = vmcs_read(VMCS_GUEST_RFLAGS);
+
 	(void)exit;
+	/* The trap of a single step ends it at once. */
+	if (rflags & RFLAGS_TF)
+		return ACTION_SKIP;
 	vcpu->activity = VCPU_HALTED;
-	vcpu->halted_for_good = !(vmcs_read(VMCS_GUEST_RFLAGS) & RFLAGS_IF);
+	vcpu->halted_for_good = !(rflags & RFLAGS_IF);
 	if (vcpu->halted_for_good)
 		say_if_all_dead(vcpu->vm);
 	vcpu->attention = 1;

@@ -7,6 +7,7 @@
 #include "arch/x86/cpu/insn.h"
 #include "arch/x86/vmx/control_registers.h"
 #include "arch/x86/vmx/exit.h"
+#include "arch/x86/vmx/msr_value.h"
 #include "arch/x86/vmx/vcpu_events.h"
 #include "arch/x86/vmx/vmx_insn.h"
 #include "lib/log.h"
@@ -16,22 +17,11 @@
 #define MSR_MCG_CAP       0x179u
 #define MSR_MCG_STATUS    0x17au
 
+#define MISC_FAST_STRINGS BIT(0)
+
 #define UNKNOWN_MSRS_SAID 8 /* lines per VM, then silence */
 
 enum msr_verdict { MSR_DONE, MSR_FAULT };
-
-/* SDM vol. 3, "Page Attribute Table (PAT)": eight types, of which some
- * numbers are reserved. */
-static bool pat_is_valid(u64 value)
-{
-	for (u32 i = 0; i < 8; i++) {
-		u64 type = value >> (8 * i) & 0xff;
-
-		if (type > 7 || type == 2 || type == 3)
-			return false;
-	}
-	return true;
-}
 
 /*
  * The guest's TSC moves by the difference (SDM vol. 3, "Time-Stamp Counter
@@ -94,7 +84,7 @@ static enum msr_verdict write_other(struct vcpu *vcpu, u32 msr, u64 value)
 			   ? MSR_DONE
 			   : MSR_FAULT;
 	case MSR_PAT:
-		if (!pat_is_valid(value))
+		if (!msr_value_is_pat(value))
 			return MSR_FAULT;
 		vmcs_write(VMCS_GUEST_PAT, value);
 		return MSR_DONE;
@@ -104,11 +94,13 @@ static enum msr_verdict write_other(struct vcpu *vcpu, u32 msr, u64 value)
 		insn_wrmsr(MSR_TSC_AUX, value);
 		return MSR_DONE;
 	case MSR_MISC_ENABLE:
-		vcpu->misc_enable = value;
+		/* The others say what there is, and stay as they are. */
+		vcpu->misc_enable = (vcpu->misc_enable & ~MISC_FAST_STRINGS) |
+				    (value & MISC_FAST_STRINGS);
 		return MSR_DONE;
 	case MSR_MTRR_DEF_TYPE:
 		/* Enable bits and type; memory is write-back all the same. */
-		if (value & ~(BITS(11, 10) | BITS(2, 0)))
+		if (!msr_value_is_mtrr_def_type(value))
 			return MSR_FAULT;
 		vcpu->mtrr_def_type = value;
 		return MSR_DONE;

@@ -113,6 +113,7 @@ enum err vcpu_create(struct vm *vm, u32 index, struct vcpu **result)
 	vcpu->activity = index ? VCPU_WAIT_FOR_SIPI : VCPU_ACTIVE;
 	vcpu->attention = 1;
 	vcpu->xcr0 = XCR0_X87;
+	vcpu->dr6 = DR6_RESET;
 	vcpu->misc_enable = MISC_ENABLE_RESET;
 	vcpu->stay_ticks = tsc_from_ns(STAY_NS) + STAY_TICKS;
 	vcpu->next_event_ns = CLOCK_NEVER;
@@ -340,29 +341,60 @@ static inline enum vmx_outcome enter(struct vcpu *vcpu)
 	return outcome;
 }
 
-static inline void instruction_done(void)
+/* STI and MOV SS hold interrupts for one instruction, and MOV SS traps, too. */
+static NOINLINE void end_shadow(struct vcpu *vcpu, u64 blocking, u64 rflags)
+{
+	vmcs_write(VMCS_GUEST_INTERRUPTIBILITY,
+		   blocking & ~(BLOCKING_BY_STI | BLOCKING_BY_MOV_SS));
+	if ((blocking & BLOCKING_BY_MOV_SS) && !(rflags & RFLAGS_TF) &&
+	    (vmcs_read(VMCS_GUEST_PENDING_DEBUG) & PENDING_DEBUG_ENABLED))
+		vcpu_events_debug_trap(vcpu, 0);
+}
+
+/* RF is for one instruction: this one. A single step ends here too. */
+static NOINLINE void end_debugging(struct vcpu *vcpu, u64 rflags)
+{
+	if (rflags & RFLAGS_RF)
+		vmcs_write(VMCS_GUEST_RFLAGS, rflags & ~RFLAGS_RF);
+	if (rflags & RFLAGS_TF)
+		vcpu_events_debug_trap(vcpu, DR6_SINGLE_STEP);
+}
+
+static inline void instruction_done(struct vcpu *vcpu)
 {
 	u64 blocking = vmcs_read(VMCS_GUEST_INTERRUPTIBILITY);
+	u64 rflags = vmcs_read(VMCS_GUEST_RFLAGS);
 
-	/* STI and MOV SS hold interrupts for one instruction: this one. */
 	if (unlikely(blocking & (BLOCKING_BY_STI | BLOCKING_BY_MOV_SS)))
-		vmcs_write(VMCS_GUEST_INTERRUPTIBILITY,
-			   blocking & ~(BLOCKING_BY_STI | BLOCKING_BY_MOV_SS));
-	/* A single step ends here too. */
-	if (unlikely(vmcs_read(VMCS_GUEST_RFLAGS) & RFLAGS_TF))
-		vcpu_events_single_step();
+		end_shadow(vcpu, blocking, rflags);
+	if (unlikely(rflags & (RFLAGS_TF | RFLAGS_RF)))
+		end_debugging(vcpu, rflags);
 }
 
-void vcpu_instruction_done(void)
+void vcpu_instruction_done(struct vcpu *vcpu)
 {
-	instruction_done();
+	instruction_done(vcpu);
 }
 
-static inline void skip_instruction(void)
+/* Outside 64-bit code RIP has 32 bits, also past the end of the address space:
+ * the entry would refuse another one. */
+static NOINLINE u64 wrap_rip(u64 rip)
 {
-	vmcs_write(VMCS_GUEST_RIP, vmcs_read(VMCS_GUEST_RIP) +
-				       vmcs_read(VMCS_EXIT_INSTRUCTION_LENGTH));
-	instruction_done();
+	bool is_long = (vmcs_read(VMCS_GUEST_CS_ACCESS_RIGHTS) & RIGHTS_LONG) &&
+		       (vmcs_read(VMCS_GUEST_EFER) & EFER_LMA);
+
+	return is_long ? rip : low32(rip);
+}
+
+static inline void skip_instruction(struct vcpu *vcpu)
+{
+	u64 rip = vmcs_read(VMCS_GUEST_RIP);
+	u64 next = rip + vmcs_read(VMCS_EXIT_INSTRUCTION_LENGTH);
+
+	if (unlikely(high32(rip ^ next)))
+		next = wrap_rip(next);
+	vmcs_write(VMCS_GUEST_RIP, next);
+	instruction_done(vcpu);
 }
 
 static enum vcpu_stop run_until_stopped(struct vcpu *vcpu, u64 until_tsc)
@@ -385,7 +417,7 @@ static enum vcpu_stop run_until_stopped(struct vcpu *vcpu, u64 until_tsc)
 		if (unlikely(action == ACTION_STOP))
 			return VCPU_STOP_ENDED;
 		if (action != ACTION_RESUME)
-			skip_instruction();
+			skip_instruction(vcpu);
 	}
 }
 

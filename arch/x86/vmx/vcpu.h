@@ -13,6 +13,7 @@
 #ifndef ARCH_X86_VMX_VCPU_H
 #define ARCH_X86_VMX_VCPU_H
 
+#include "arch/x86/vmx/event.h"
 #include "arch/x86/vmx/vcpu_state.h"
 #include "arch/x86/vmx/vm.h"
 #include "lib/err.h"
@@ -23,13 +24,6 @@ struct vcpu_registers {
 	u64 gpr[16];  /* in the order of encodings; RSP lives in the VMCS */
 	u64 host_rsp; /* what the VMCS's host RSP field holds */
 	u64 launched; /* since VMCLEAR: 1 */
-};
-
-/* An event on its way into the guest (SDM vol. 3, "Event Injection"). */
-struct vcpu_event {
-	u32 info; /* as the VM-entry interruption-information field; 0: none */
-	u32 error_code;
-	u32 instruction_length; /* of software interrupts and exceptions */
 };
 
 /*
@@ -96,7 +90,9 @@ struct vcpu {
 	enum vcpu_activity activity;
 	bool halted_for_good;        /* in HLT, with interrupts off */
 	struct vcpu_event injection; /* goes in with the next entry */
-	bool interrupt_window;       /* asked for in the VMCS */
+	/* Taken from the APIC, but an exception came first; as `info`, or 0. */
+	u32 postponed_interrupt;
+	bool interrupt_window; /* asked for in the VMCS */
 	bool nmi_window;
 	bool nmi_pending;   /* taken from the APIC, waits for its window */
 	u64 next_event_ns;  /* earliest timer of the devices, guest time */
@@ -174,10 +170,10 @@ void vcpu_raise_with_code(struct vcpu *vcpu, u32 vector, u32 error_code);
 
 /*
  * RIP of the loaded vCPU has just been moved behind an instruction that was
- * carried out for it: what a CPU does then (the end of the STI and MOV-SS
- * shadow, single step) is done.
+ * carried out for it: what a CPU does then (the end of RF and of the STI and
+ * MOV-SS shadow, traps) is done. Nothing else is being injected.
  */
-void vcpu_instruction_done(void);
+void vcpu_instruction_done(struct vcpu *vcpu);
 
 /*
  * The guest has done what cannot go on:says why with the vCPU's whole state,

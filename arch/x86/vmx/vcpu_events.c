@@ -11,64 +11,37 @@
 #include "lib/log.h"
 #include "lib/x86.h"
 
-#define PENDING_DEBUG_SINGLE_STEP BIT(14)
-
-static bool is_contributory(u32 vector)
-{
-	switch (vector) {
-	case EXCEPTION_DE:
-	case EXCEPTION_TS:
-	case EXCEPTION_NP:
-	case EXCEPTION_SS:
-	case EXCEPTION_GP:
-	case EXCEPTION_CP:
-		return true;
-	default:
-		return false;
-	}
-}
-
-/* SDM vol. 3, "Conditions for Generating a Double Fault". */
-static bool makes_double_fault(u32 first, u32 second)
-{
-	if (first == EXCEPTION_PF)
-		return second == EXCEPTION_PF || is_contributory(second);
-	return is_contributory(first) && is_contributory(second);
-}
-
-static void queue(struct vcpu *vcpu, enum event_type type, u32 vector,
-		  u32 error_flag, u32 error_code)
+static void queue(struct vcpu *vcpu, enum event_type type, u32 vector)
 {
 	vcpu->injection = (struct vcpu_event){
-	    .info = (u32)(EVENT_VALID | error_flag | (u32)type << 8 | vector),
-	    .error_code = error_code,
+	    .info = (u32)(EVENT_VALID | (u32)type << 8 | vector),
 	};
 }
 
-/*
- * An exception on top of an event whose delivery was under way: two
- * exceptions may make a double fault, a double fault makes a triple fault,
- * and an interrupt or NMI is simply delivered later.
- */
+static void postpone(struct vcpu *vcpu, u32 info)
+{
+	if (event_type(info) == EVENT_NMI)
+		vcpu->nmi_pending = true;
+	else
+		vcpu->postponed_interrupt = info;
+}
+
 static void raise(struct vcpu *vcpu, u32 vector, u32 error_flag, u32 error_code)
 {
-	u32 first = vcpu->injection.info;
+	const struct vcpu_event exception = {
+	    .info = (u32)(EVENT_VALID | error_flag |
+			  EVENT_HARDWARE_EXCEPTION << 8 | vector),
+	    .error_code = error_code,
+	};
+	u32 later;
 
-	if ((first & EVENT_VALID) &&
-	    event_type(first) == EVENT_HARDWARE_EXCEPTION) {
-		u32 first_vector = first & (u32)EVENT_VECTOR;
-
-		if (first_vector == EXCEPTION_DF) {
-			vcpu_triple_fault(vcpu);
-			return;
-		}
-		if (makes_double_fault(first_vector, vector)) {
-			vector = EXCEPTION_DF;
-			error_flag = (u32)EVENT_HAS_ERROR_CODE;
-			error_code = 0;
-		}
+	if (event_raise(&vcpu->injection, &exception, &later) ==
+	    EVENT_SHUTDOWN) {
+		vcpu_triple_fault(vcpu);
+		return;
 	}
-	queue(vcpu, EVENT_HARDWARE_EXCEPTION, vector, error_flag, error_code);
+	if (later)
+		postpone(vcpu, later);
 	vcpu->attention = 1;
 }
 
@@ -104,15 +77,25 @@ void vcpu_events_redeliver(struct vcpu *vcpu, u32 idt_vectoring)
 	vcpu->attention = 1;
 }
 
-void vcpu_events_single_step(void)
+/*
+ * Raised by us and not left to the pending debug exceptions, which an interrupt
+ * that goes in with the same entry would take the place of (SDM vol. 3,
+ * "Delivery of Pending Debug Exceptions after VM Entry").
+ */
+void vcpu_events_debug_trap(struct vcpu *vcpu, u64 step)
 {
-	/*
-	 * BS in the pending debug exceptions makes the entry deliver the #DB
-	 * after the instruction that we carried out.
-	 */
-	vmcs_write(VMCS_GUEST_PENDING_DEBUG,
-		   vmcs_read(VMCS_GUEST_PENDING_DEBUG) |
-		       PENDING_DEBUG_SINGLE_STEP);
+	u64 pending = vmcs_read(VMCS_GUEST_PENDING_DEBUG);
+
+	vmcs_write(VMCS_GUEST_PENDING_DEBUG, 0);
+	insn_write_dr6((insn_read_dr6() & ~DR6_BREAKPOINTS) |
+		       (pending & DR6_BREAKPOINTS) | step);
+	vcpu_raise(vcpu, EXCEPTION_DB);
+}
+
+void vcpu_events_block_nmi(void)
+{
+	vmcs_write(VMCS_GUEST_INTERRUPTIBILITY,
+		   vmcs_read(VMCS_GUEST_INTERRUPTIBILITY) | BLOCKING_BY_NMI);
 }
 
 /* Asks for an exit as soon as interrupts, or NMIs, can be delivered. */
@@ -164,6 +147,44 @@ static bool can_take_interrupt(u64 blocking)
 	       !(blocking & (BLOCKING_BY_STI | BLOCKING_BY_MOV_SS));
 }
 
+static bool interrupt_waits(const struct vcpu *vcpu)
+{
+	return vcpu->postponed_interrupt ||
+	       platform_interrupt_pending(&vcpu->vm->platform, vcpu->index) !=
+		   PLATFORM_INTERRUPT_NONE;
+}
+
+static void take_interrupt(struct vcpu *vcpu)
+{
+	struct platform *platform = &vcpu->vm->platform;
+
+	if (vcpu->postponed_interrupt) {
+		vcpu->injection.info = vcpu->postponed_interrupt;
+		vcpu->postponed_interrupt = 0;
+		return;
+	}
+	queue(vcpu, EVENT_EXTERNAL_INTERRUPT,
+	      platform_interrupt_take(
+		  platform, vcpu->index,
+		  platform_interrupt_pending(platform, vcpu->index)));
+}
+
+/*
+ * The window in which an NMI can go in. Behind STI it is the one of interrupts,
+ * which are on by then: some CPUs let the NMI window exit in that shadow and
+ * yet refuse the NMI (SDM vol. 3, "Checks on Guest Non-Register State").
+ */
+static void ask_for_windows(struct vcpu *vcpu, u64 blocking)
+{
+	bool behind_sti = blocking & BLOCKING_BY_STI;
+
+	set_window(&vcpu->nmi_window, vcpu->nmi_pending && !behind_sti,
+		   PRIMARY_NMI_WINDOW);
+	set_window(&vcpu->interrupt_window,
+		   interrupt_waits(vcpu) || (vcpu->nmi_pending && behind_sti),
+		   PRIMARY_INTERRUPT_WINDOW);
+}
+
 /*
  * Chooses what goes in with the next entry: what was interrupted, else an
  * NMI, else an interrupt; asks for a window for what has to wait. Returns
@@ -171,41 +192,43 @@ static bool can_take_interrupt(u64 blocking)
  */
 static bool choose_event(struct vcpu *vcpu)
 {
-	struct platform *platform = &vcpu->vm->platform;
 	u64 blocking = vmcs_read(VMCS_GUEST_INTERRUPTIBILITY);
 	bool busy = vcpu->injection.info & EVENT_VALID;
-	enum platform_interrupt interrupt;
 
 	if (lapic_take_nmi(vcpu->lapic))
 		vcpu->nmi_pending = true;
 	if (!busy && vcpu->nmi_pending && can_take_nmi(blocking)) {
-		queue(vcpu, EVENT_NMI, EXCEPTION_NMI, 0, 0);
+		queue(vcpu, EVENT_NMI, EXCEPTION_NMI);
 		vcpu->nmi_pending = false;
 		busy = true;
 	}
-	interrupt = platform_interrupt_pending(platform, vcpu->index);
-	if (!busy && interrupt != PLATFORM_INTERRUPT_NONE &&
-	    can_take_interrupt(blocking)) {
-		u8 vector =
-		    platform_interrupt_take(platform, vcpu->index, interrupt);
-
-		queue(vcpu, EVENT_EXTERNAL_INTERRUPT, vector, 0, 0);
+	if (!busy && interrupt_waits(vcpu) && can_take_interrupt(blocking)) {
+		take_interrupt(vcpu);
 		busy = true;
-		interrupt = platform_interrupt_pending(platform, vcpu->index);
 	}
-	set_window(&vcpu->nmi_window, vcpu->nmi_pending, PRIMARY_NMI_WINDOW);
-	set_window(&vcpu->interrupt_window,
-		   interrupt != PLATFORM_INTERRUPT_NONE,
-		   PRIMARY_INTERRUPT_WINDOW);
+	ask_for_windows(vcpu, blocking);
 	return busy;
 }
 
 /* Nothing to inject, nothing that waits, and no window to close. */
 static bool has_no_event(const struct vcpu *vcpu)
 {
-	return !(vcpu->injection.info | vcpu->nmi_pending | vcpu->nmi_window |
-		 vcpu->interrupt_window | lapic_events(vcpu->lapic)) &&
+	return !(vcpu->injection.info | vcpu->postponed_interrupt |
+		 vcpu->nmi_pending | vcpu->nmi_window | vcpu->interrupt_window |
+		 lapic_events(vcpu->lapic)) &&
 	       !platform_interrupt_possible(&vcpu->vm->platform, vcpu->index);
+}
+
+/* What INIT does to registers that are in no VMCS field (SDM vol. 3, "Processor
+ * State After Reset"). */
+static void reset_unswitched(struct vcpu *vcpu)
+{
+	insn_write_dr0(0);
+	insn_write_dr1(0);
+	insn_write_dr2(0);
+	insn_write_dr3(0);
+	insn_write_dr6(DR6_RESET);
+	vcpu->registers.gpr[REG_RDX] = vcpu->vm->cpuid.basic[1].eax;
 }
 
 static void take_init(struct vcpu *vcpu)
@@ -221,7 +244,9 @@ static void take_init(struct vcpu *vcpu)
 	lapic_on_init(vcpu->lapic);
 	vcpu_state_reset(&state);
 	vcpu_state_write(vcpu, &state);
+	reset_unswitched(vcpu);
 	vcpu->injection.info = 0;
+	vcpu->postponed_interrupt = 0;
 	vcpu->nmi_pending = false;
 	vcpu->activity = VCPU_WAIT_FOR_SIPI;
 }
@@ -234,6 +259,7 @@ static void take_sipi(struct vcpu *vcpu, u8 page)
 		return;
 	vcpu_state_start_up(&state, page);
 	vcpu_state_write(vcpu, &state);
+	reset_unswitched(vcpu);
 	vcpu->activity = VCPU_ACTIVE;
 }
 

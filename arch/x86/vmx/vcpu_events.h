@@ -40,7 +40,14 @@ static inline void vcpu_events_check(struct vcpu *vcpu)
  */
 void vcpu_events_redeliver(struct vcpu *vcpu, u32 idt_vectoring);
 
-/* An instruction that we have carried out was being single-stepped. */
-void vcpu_events_single_step(void);
+/*
+ * An instruction has been carried out for the guest behind which a debug trap
+ * waits: `step` is the BS bit of DR6 if it was being single-stepped, or 0; data
+ * breakpoints that the shadow of MOV SS has held back come with it.
+ */
+void vcpu_events_debug_trap(struct vcpu *vcpu, u64 step);
+
+/* The NMI that an IRET has unblocked is blocked again: the IRET faulted. */
+void vcpu_events_block_nmi(void);
 
 #endif

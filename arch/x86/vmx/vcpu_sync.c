@@ -3,6 +3,7 @@
 #include "arch/x86/vmx/vcpu_sync.h"
 #include "arch/x86/cpu/cpu.h"
 #include "arch/x86/vmx/controls.h"
+#include "arch/x86/vmx/vcpu_events.h"
 #include "arch/x86/vmx/vm.h"
 #include "arch/x86/vmx/vmx_cpu.h"
 #include "arch/x86/vmx/vmx_insn.h"
@@ -57,9 +58,7 @@ enum exit_action on_pml_full(struct vcpu *vcpu, const struct vmx_exit *exit)
 	/* The IRET that would have logged had already unblocked NMIs. */
 	if ((exit->qualification & PML_NMI_UNBLOCKING) &&
 	    !(exit->idt_vectoring & EVENT_VALID))
-		vmcs_write(VMCS_GUEST_INTERRUPTIBILITY,
-			   vmcs_read(VMCS_GUEST_INTERRUPTIBILITY) |
-			       BLOCKING_BY_NMI);
+		vcpu_events_block_nmi();
 	vcpu_sync_drain(vcpu);
 	return ACTION_RESUME;
 }

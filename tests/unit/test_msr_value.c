@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: MIT */
+/* Memory types that a guest may write, each number in each place. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "arch/x86/vmx/msr_value.h"
+#include "lib/x86.h"
+
+/* UC, WC, WT, WP, WB, UC-. */
+static bool is_type(u64 number)
+{
+	return number == 0 || number == 1 || (number >= 4 && number <= 7);
+}
+
+static void pat_takes_types_only(void **state)
+{
+	(void)state;
+	for (u32 place = 0; place < 8; place++)
+		for (u64 type = 0; type < 256; type++) {
+			u64 value = PAT_RESET & ~(0xffULL << (8 * place));
+
+			value |= type << (8 * place);
+			assert_int_equal(msr_value_is_pat(value),
+					 is_type(type));
+		}
+}
+
+static void mtrr_default_takes_types_and_switches(void **state)
+{
+	(void)state;
+	for (u64 type = 0; type < 256; type++)
+		for (u64 switches = 0; switches < 4; switches++)
+			assert_int_equal(
+			    msr_value_is_mtrr_def_type(switches << 10 | type),
+			    is_type(type) && type != 7);
+	for (u32 bit = 8; bit < 64; bit++)
+		assert_int_equal(msr_value_is_mtrr_def_type(6 | 1ULL << bit),
+				 bit == 10 || bit == 11);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(pat_takes_types_only),
+	    cmocka_unit_test(mtrr_default_takes_types_and_switches),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
