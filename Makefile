@@ -152,8 +152,10 @@ $(B)/guests/%.elf: $(B)/guestobj/guests/%.o $(GUEST_LIB_OBJECTS) \
 	$(call say,LD)$(LD) $(LDFLAGS) -T guests/lib/guest.ld $(filter %.o,$^) -o $@
 $(B)/guests/faults.elf: $(B)/guestobj/guests/faults32.o
 $(B)/guests/events.elf: $(B)/guestobj/guests/events64.o
-# Guests that are hypervisors, l1*, have VMX besides.
-GUEST_VMX := $(addprefix guests/lib/,ept12 l2 l2_enter pages vmx)
+# Guests that are hypervisors, l1*, have VMX besides; l1vmx is many files.
+GUEST_VMX := $(addprefix guests/lib/,ept12 l2 l2_enter pages user user_enter vmx)
+$(B)/guests/l1vmx.elf: \
+	$(patsubst %.c,$(B)/guestobj/%.o,$(wildcard guests/vmx/*.c))
 $(patsubst %,$(B)/guests/%.elf,$(filter l1%,$(GUESTS))): \
 	$(addprefix $(B)/guestobj/,$(addsuffix .o,$(GUEST_VMX)))
 $(B)/guests/%.elf32: $(B)/guests/%.elf

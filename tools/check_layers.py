@@ -38,7 +38,8 @@ MAY_INCLUDE = {
 #: they share is the format in loader/multiboot.h.
 MAY_INCLUDE_IN_GUESTS = {
     "guests/lib": ["lib", "loader"],
-    "guests": ["lib", "guests/lib"],
+    "guests/vmx": ["lib", "guests/lib"],
+    "guests": ["lib", "guests/lib", "guests/vmx"],
 }
 
 #: The pure files of a floor that also has hard ones: what all that they

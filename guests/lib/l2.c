@@ -4,6 +4,7 @@
 #include "guests/lib/layout.h"
 #include "guests/lib/pages.h"
 #include "lib/bits.h"
+#include "lib/string.h"
 #include "lib/x86.h"
 
 #define STACK_PAGES   4ul
@@ -141,17 +142,25 @@ static void write_guest_state(void)
 	write_segments();
 }
 
-void l2_make(struct l2 *l2, const struct l2_controls *controls)
+void l2_remake(struct l2 *l2, const struct l2_controls *controls)
 {
-	*l2 = (struct l2){
-	    .vmcs = vmx_region(),
-	    .stack_top = pages_take(STACK_PAGES) + STACK_PAGES * PAGE_BYTES,
-	};
+	u64 vmcs = l2->vmcs;
+
+	*l2 = (struct l2){.vmcs = vmcs, .stack_top = l2->stack_top};
 	l2_clear(l2);
+	memset((void *)vmcs, 0, PAGE_BYTES);
+	*(u32 *)vmcs = (u32)(vmx_basic() & BASIC_REVISION);
 	l2_use(l2);
 	write_controls(controls);
 	write_host_state();
 	write_guest_state();
+}
+
+void l2_make(struct l2 *l2, const struct l2_controls *controls)
+{
+	l2->vmcs = vmx_region();
+	l2->stack_top = pages_take(STACK_PAGES) + STACK_PAGES * PAGE_BYTES;
+	l2_remake(l2, controls);
 }
 
 void l2_begin(struct l2 *l2, void (*program)(void))

@@ -45,7 +45,7 @@ struct table_pointer {
 
 struct cpu {
 	u64 index; /* first: found through GS */
-	u64 gdt[6];
+	u64 gdt[8];
 	u64 error; /* of the last exception under TRY */
 	struct tss tss;
 	u8 fault_stack[FAULT_STACK_BYTES] ALIGNED(16);
@@ -131,6 +131,8 @@ void trap_init_cpu(u32 index)
 	cpu->gdt[SELECTOR_CODE64 / 8] = 0x00af9b000000ffff;
 	cpu->gdt[SELECTOR_DATA / 8] = 0x00cf93000000ffff;
 	cpu->gdt[SELECTOR_CODE32 / 8] = 0x00cf9b000000ffff;
+	cpu->gdt[SELECTOR_USER_DATA / 8] = 0x00cff3000000ffff;
+	cpu->gdt[SELECTOR_USER_CODE64 / 8] = 0x00affb000000ffff;
 	describe_tss(&cpu->gdt[SELECTOR_TSS64 / 8], &cpu->tss);
 	cpu->tss.ist[IST_FAULT - 1] =
 	    (u64)(cpu->fault_stack + FAULT_STACK_BYTES);
@@ -142,6 +144,11 @@ void trap_init_cpu(u32 index)
 void trap_handle(u32 vector, trap_handler *handler)
 {
 	handlers[vector & 0xff] = handler;
+}
+
+void trap_set_kernel_stack(u64 top)
+{
+	cpus[cpu_index()].tss.rsp[0] = top;
 }
 
 u64 trap_error(void)

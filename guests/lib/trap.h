@@ -44,6 +44,9 @@ typedef void trap_handler(struct trap_frame *frame);
 /* Sets up descriptors and exceptions of the CPU that calls. */
 void trap_init_cpu(u32 cpu_index);
 
+/* Where the frame of an event goes that interrupts privilege level 3. */
+void trap_set_kernel_stack(u64 top);
+
 /* The error code of the last exception under TRY on this CPU, 0 without one. */
 u64 trap_error(void);
 

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Is VMX as the manual says? Parts of the suite in guests/vmx/, by name on the
+ * command line; all of them without one.
+ *
+ *	instructions	faults, failures and their numbers
+ *	entry		what a VM entry checks
+ *	exits		exits of instructions, all that they say
+ *	ept		EPT: rights, misconfigurations, A/D bits, PML, switching
+ *	events		injection, exceptions, interrupts, windows, timer
+ *
+ *	verbose		names each case before it begins
+ *	state		what entry and exit load and save; MSR areas
+ */
+#include "guests/vmx/suite.h"
+
+static const struct {
+	const char *name;
+	void (*run)(void);
+} parts[] = {
+    {"instructions", suite_instructions},
+    {"entry", suite_entry},
+};
+
+u8 guest_main(void)
+{
+	bool chosen = false;
+
+	if (!vmx_is_there() || vmx_on() != VMX_OK) {
+		check(false, "vmx_on", "this CPU has no VMX to use");
+		return result_print();
+	}
+	for (u32 i = 0; i < ARRAY_COUNT(parts); i++)
+		chosen = chosen || boot_has_word(parts[i].name);
+	for (u32 i = 0; i < ARRAY_COUNT(parts); i++)
+		if (!chosen || boot_has_word(parts[i].name))
+			parts[i].run();
+	return result_print();
+}
