@@ -150,8 +150,10 @@ $(B)/guests/%.elf: $(B)/guestobj/guests/%.o $(GUEST_LIB_OBJECTS) \
 		   guests/lib/guest.ld
 	@mkdir -p $(@D)
 	$(call say,LD)$(LD) $(LDFLAGS) -T guests/lib/guest.ld $(filter %.o,$^) -o $@
-$(B)/guests/faults.elf: $(B)/guestobj/guests/faults32.o
-$(B)/guests/events.elf: $(B)/guestobj/guests/events64.o
+# Assembly of a guest's own is guests/NAME32.asm or guests/NAME64.asm.
+GUEST_ASM := $(wildcard guests/*32.asm guests/*64.asm)
+$(foreach a,$(GUEST_ASM),$(eval $(B)/$(patsubst %32.asm,%.elf,$(patsubst \
+	%64.asm,%.elf,$(a))): $(B)/guestobj/$(a:.asm=.o)))
 # Guests that are hypervisors, l1*, have VMX besides; l1vmx is many files.
 GUEST_VMX := $(addprefix guests/lib/,ept12 l2 l2_enter pages user user_enter vmx)
 $(B)/guests/l1vmx.elf: \

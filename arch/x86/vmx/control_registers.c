@@ -13,6 +13,9 @@
 #define CR0_GUEST_OWNED \
 	(CR0_PE | CR0_MP | CR0_EM | CR0_TS | CR0_WP | CR0_AM | CR0_PG)
 
+#define TYPE_TSS16      1
+#define TYPE_TSS16_BUSY 3
+
 static u64 cr4_allowed(const struct vcpu *vcpu)
 {
 	return guest_cpuid_cr4_allowed(&vcpu->vm->cpuid) &
@@ -87,6 +90,14 @@ void control_registers_write_cr4(struct vcpu *vcpu, u64 value)
 	vmcs_write(VMCS_GUEST_CR4, value | vmx_capability.cr4_fixed0 | CR4_MCE);
 }
 
+static bool task_is_16_bit(void)
+{
+	u64 type =
+	    bits_get(vmcs_read(VMCS_GUEST_TR_ACCESS_RIGHTS), RIGHTS_TYPE);
+
+	return type == TYPE_TSS16 || type == TYPE_TSS16_BUSY;
+}
+
 /* SDM vol. 2, "MOV-Move to/from Control Registers". */
 enum control_register_verdict control_registers_check_cr0(u64 value)
 {
@@ -102,7 +113,7 @@ enum control_register_verdict control_registers_check_cr0(u64 value)
 	if ((value & CR0_NW) && !(value & CR0_CD))
 		return CONTROL_REGISTER_FAULT;
 	if ((value & CR0_PG) && (efer & EFER_LME) && !(efer & EFER_LMA) &&
-	    (!(cr4 & CR4_PAE) || code_is_long))
+	    (!(cr4 & CR4_PAE) || code_is_long || task_is_16_bit()))
 		return CONTROL_REGISTER_FAULT;
 	if (!(value & CR0_PG) &&
 	    ((cr4 & CR4_PCIDE) || ((efer & EFER_LMA) && code_is_long)))
