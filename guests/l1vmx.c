@@ -9,6 +9,7 @@
  *	ept		EPT: rights, misconfigurations, A/D bits, PML, switching
  *	events		injection, exceptions, interrupts, windows, timer
  *
+ *	bochs		what only the CPU can tell may be wrong as in Bochs 2.7
  *	verbose		names each case before it begins
  *	state		what entry and exit load and save; MSR areas
  */
@@ -20,6 +21,7 @@ static const struct {
 } parts[] = {
     {"instructions", suite_instructions},
     {"entry", suite_entry},
+    {"exits", suite_exits},
 };
 
 u8 guest_main(void)

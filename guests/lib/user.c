@@ -49,10 +49,11 @@ void user_run(void (*code)(void))
 {
 	static bool allowed;
 
-	if (!allowed)
+	if (!allowed) {
 		allow((u64 *)(read_cr3() & PAGE_ADDRESS), 4);
+		write_cr3(read_cr3());
+	}
 	allowed = true;
-	write_cr3(read_cr3());
 	trap_set_kernel_stack((u64)(kernel_stack + STACK_SIZE));
 	trap_handle(VECTOR_BP, on_breakpoint);
 	user_enter(code, (u64)(user_stack + STACK_SIZE));

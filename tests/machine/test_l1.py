@@ -63,3 +63,4 @@ def emulator_conforms_but_for_known_defects(machine):
     check(conforms(machine, "entry") ==
           {"error-code", "nmi-state", "debugctl", "entry-rip",
            "activity-events", "pending-debug"}, "entry")
+    check(conforms(machine, "exits") == {"sib-segment"}, "exits")
