@@ -163,7 +163,16 @@ $(patsubst %,$(B)/guests/%.elf,$(filter l1%,$(GUESTS))): \
 $(B)/guests/%.elf32: $(B)/guests/%.elf
 	@$(OBJCOPY) -O elf32-i386 $< $@
 
-guests: $(foreach g,$(GUESTS),$(B)/guests/$(g).elf $(B)/guests/$(g).elf32)
+# Programs for Linux as a guest, without a library: guests/linux/NAME.asm is
+# build/guests/linux/NAME.
+LINUX_PROGRAMS := $(patsubst guests/linux/%.asm,$(B)/guests/linux/%, \
+		    $(wildcard guests/linux/*.asm))
+$(LINUX_PROGRAMS): $(B)/guests/linux/%: $(B)/guestobj/guests/linux/%.o
+	@mkdir -p $(@D)
+	$(call say,LD)$(LD) $(LDFLAGS) $< -o $@
+
+guests: $(foreach g,$(GUESTS),$(B)/guests/$(g).elf $(B)/guests/$(g).elf32) \
+	$(LINUX_PROGRAMS)
 
 # --- Host builds of the pure floors ---------------------------------------
 # One archive per sanitizer set; every tests/unit/test_*.c becomes a program

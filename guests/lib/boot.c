@@ -44,6 +44,22 @@ next_entry(const struct mb1_mmap_entry *entry)
 	return at + sizeof(*entry) <= end ? (const void *)at : NULL;
 }
 
+bool boot_map(u32 index, struct boot_map_entry *result)
+{
+	const struct mb1_mmap_entry *entry = NULL;
+
+	if (!has(MB1_INFO_MMAP))
+		return false;
+	do
+		entry = next_entry(entry);
+	while (entry && index--);
+	if (!entry)
+		return false;
+	*result = (struct boot_map_entry){entry->base_addr, entry->length,
+					  entry->type};
+	return true;
+}
+
 u64 boot_memory_bytes(void)
 {
 	const struct mb1_mmap_entry *entry = NULL;

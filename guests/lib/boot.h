@@ -23,6 +23,14 @@ void boot_init(u32 magic, u32 info_address);
 
 const char *boot_command_line(void); /* "" when there is none */
 
+struct boot_map_entry {
+	u64 base, bytes;
+	u32 type; /* as the specification counts; 1 is RAM */
+};
+
+/* Entry `index` of the loader's memory map; false: there is none. */
+bool boot_map(u32 index, struct boot_map_entry *result);
+
 /* All memory that is free to use, in bytes. */
 u64 boot_memory_bytes(void);
 

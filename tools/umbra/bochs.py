@@ -23,7 +23,7 @@ _CONFIGURATION = """\
 display_library: rfb, options="timeout=0"
 memory: guest={guest}, host={host}
 cpu: model={model}, count={cpus}, ips={ips}, reset_on_triple_fault=0, \
-ignore_bad_msrs=0
+ignore_bad_msrs={ignored}
 clock: sync={sync}, time0=utc
 romimage: file="{share}/BIOS-bochs-latest"
 vgaromimage: file="{share}/VGABIOS-lgpl-latest"
@@ -88,7 +88,8 @@ def command(machine, directory, port, root):
         host=min(machine.memory, _HOST_MEMORY_MAX) // sizes.MIB,
         model=_cpu_model(machine), cpus=machine.cpus,
         ips=machine.ips, sync=machine.sync, share=_share(), port=port,
-        boot=boot(machine, directory, root))
+        boot=boot(machine, directory, root),
+        ignored=int(machine.unknown_msrs == "ignored"))
     _write(directory, "bochsrc", text.encode())
     # Umbra's way out leads to the debugger's prompt.
     _write(directory, "commands", b"c\nq\n")

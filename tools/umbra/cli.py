@@ -19,6 +19,7 @@ host.image=FILE: another build of Umbra;
 host.firmware=bios|uefi host.protocol=multiboot2|multiboot1: how a CD boots;
 host.ips=N host.sync=none|slowdown: how fast Bochs' clock is (with
 host.ips=50000000 host.sync=slowdown seconds are real ones);
+host.unknown_msrs=fault|ignored: what Bochs does with them;
 umbra.KEY=VALUE: Umbra's command line;
 anything else: a setting of each guest"""
 

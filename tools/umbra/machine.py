@@ -71,6 +71,7 @@ class Machine:
     cpu_model: str = None  # None: the engine's usual one
     ips: int = 1_000_000  # how fast Bochs' devices see the CPU run
     sync: str = "none"  # how Bochs' clock follows the world's
+    unknown_msrs: str = "fault"  # what Bochs does: as a CPU, or "ignored"
     iso: str = None  # boot this CD instead of starting the image directly
     firmware: str = "bios"  # or "uefi": QEMU with a CD only
     protocol: str = "multiboot2"  # or "multiboot1": with a CD

@@ -12,6 +12,7 @@ from .trouble import Trouble
 
 _IMAGE = os.path.join("build", "umbra.elf")
 _FIRMWARE = ("bios", "uefi")
+_UNKNOWN_MSRS = ("fault", "ignored")
 _SYNC = ("none", "slowdown", "realtime", "both")
 
 
@@ -50,8 +51,8 @@ class Settings:
     def all_taken(self):
         for key in self._host:
             raise Trouble(f"--set host.{key}: unknown; there are "
-                          "mem, cpus, cpu, ips, sync, image, firmware and "
-                          "protocol")
+                          "mem, cpus, cpu, ips, sync, unknown_msrs, image, "
+                          "firmware and protocol")
 
 
 def build_machine(guests, options, root, way_out):
@@ -82,6 +83,8 @@ def build_machine(guests, options, root, way_out):
         cpu_model=settings.take("cpu"),
         ips=settings.take_number("ips", machines.Machine.ips, 1_000_000),
         sync=settings.take("sync", machines.Machine.sync),
+        unknown_msrs=settings.take("unknown_msrs",
+                                   machines.Machine.unknown_msrs),
         firmware=settings.take("firmware", "bios"),
         protocol=settings.take("protocol", "multiboot2"), guest_names=names)
     settings.all_taken()
@@ -103,6 +106,8 @@ def _check(machine, options, engine):
         raise Trouble("--set host.firmware: " + " or ".join(_FIRMWARE))
     if machine.sync not in _SYNC:
         raise Trouble("--set host.sync: " + " or ".join(_SYNC))
+    if machine.unknown_msrs not in _UNKNOWN_MSRS:
+        raise Trouble("--set host.unknown_msrs: " + " or ".join(_UNKNOWN_MSRS))
     if machine.firmware == "uefi" and (not options.iso
                                        or engine.NAME != "qemu"):
         raise Trouble("host.firmware=uefi needs --iso and --engine qemu")
