@@ -45,13 +45,13 @@ shadow.pure		:=
 nested.pure		:= capability checks checks_controls checks_events \
 			   checks_guest checks_host checks_segments checks_state \
 			   instruction operand vmcs12
-devices.pure		:= acpi_pm aml guest_acpi i8042 ioapic lapic lapic_deliver \
-			   lapic_timer msix pci \
+devices.pure		:= acpi_pm aml guest_acpi guest_time i8042 ioapic lapic \
+			   lapic_deliver lapic_state lapic_timer msix pci \
 			   pic pit platform platform_irq platform_pci platform_ports \
 			   rtc uart virtio_console virtio_pci virtqueue
 emulate.pure		:= access alu decode emulate operation string_operation
-migrate.pure		:= audit link link_fault link_memory pages receiver shape source \
-			   wire
+migrate.pure		:= audit link link_fault link_memory pages receiver record \
+			   record_machine record_vcpu shape source wire
 loader.pure		:= boot_info cmdline elf guest_image guest_load guest_map \
 			   guest_place guest_plan image_file linux \
 			   multiboot1_info multiboot2_info multiboot_guest \
@@ -67,7 +67,8 @@ arch/x86/vmx.hard	:= capability control_registers exit exit_cpuid \
 			   vcpu_sync vm vmx_cpu
 drivers.hard		:= interrupts rtc serial uart_link
 core.hard		:= bench console crash guests links log loopback machine main memory \
-			   monitor panic sched symbols vm_make
+			   monitor panic record_loop sched settings symbols vm_make \
+			   vm_record
 boot.hard		:=
 
 boot.asm		:= headers start

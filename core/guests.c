@@ -12,6 +12,7 @@
 #include "core/loopback.h"
 #include "core/machine.h"
 #include "core/monitor.h"
+#include "core/record_loop.h"
 #include "core/sched.h"
 #include "core/vm_make.h"
 #include "lib/log.h"
@@ -71,6 +72,7 @@ static void run_vcpus(struct vm *vm)
 {
 	vm->live_vcpus = vm->vcpu_count;
 	vm->restart_tsc = insn_rdtsc() + tsc_from_ns(RESTART_PERIOD_NS);
+	vm->has_started = true;
 	__atomic_store_n(&vm->state, VM_RUNNING, __ATOMIC_SEQ_CST);
 	for (u32 i = 0; i < vm->vcpu_count; i++)
 		sched_add(vm->vcpus[i]);
@@ -199,6 +201,7 @@ static void reap(struct vm *vm)
 	u32 status;
 
 	loopback_vm_ended(vm);
+	record_loop_vm_ended(vm);
 	if (restart(vm))
 		return;
 	bench_vm_ended(vm);

@@ -6,10 +6,10 @@
 #include "arch/x86/vmx/capability.h"
 #include "arch/x86/vmx/vm.h"
 #include "core/guests.h"
+#include "core/settings.h"
 #include "lib/check.h"
 #include "lib/log.h"
 #include "lib/string.h"
-#include "loader/cmdline.h"
 
 #define BATCH_WORDS      4 /* up to 256 pages in one step */
 #define WAIT_NS_MAX      100000000
@@ -46,29 +46,6 @@ static u64 draw(struct loopback *l, u64 below)
 	l->random ^= l->random >> 7;
 	l->random ^= l->random << 17;
 	return l->random % below;
-}
-
-static enum err number_setting(const struct guest_plan *plan, const char *key,
-			       u64 *value)
-{
-	const struct cmdline_rule rule = {
-	    key, CMDLINE_NUMBER, 0, UINT32_MAX, {NULL}};
-	const char *text = guest_plan_setting(plan, key);
-	struct cmdline_word word = {.has_value = true};
-	char explanation[128];
-	enum err err;
-
-	if (!text)
-		return OK;
-	word.key = (struct slice){key, (u32)strlen(key)};
-	word.value = (struct slice){text, (u32)strlen(text)};
-	word.text = word.value;
-	err = cmdline_value(&rule, &word, value);
-	if (err == OK)
-		return OK;
-	cmdline_explain(&rule, &word, explanation, sizeof(explanation));
-	log_error("guest %s: %s", plan->name, explanation);
-	return err;
 }
 
 static enum err choose_mode(struct loopback *l, const struct guest_plan *plan,
@@ -116,10 +93,10 @@ enum err loopback_start(struct vm *vm, const struct guest_plan *plan,
 	struct loopback *l = &loopback;
 	enum track_mode mode;
 	u64 rounds = 0, seed = 1;
-	enum err err = number_setting(plan, "loopback", &rounds);
+	enum err err = setting_number(plan, "loopback", &rounds);
 
 	if (err == OK)
-		err = number_setting(plan, "loopback.seed", &seed);
+		err = setting_number(plan, "loopback.seed", &seed);
 	if (err != OK || !rounds)
 		return err;
 	if (l->phase != PHASE_NONE)

@@ -12,6 +12,7 @@
 #include "core/console.h"
 #include "core/guests.h"
 #include "core/loopback.h"
+#include "core/record_loop.h"
 #include "lib/check.h"
 #include "lib/spinlock.h"
 
@@ -228,10 +229,12 @@ static struct vcpu *least_used_ready(u32 cpu)
 /* The first CPU's other work, if it comes earlier than `until`. */
 static u64 serve_next(u64 until)
 {
-	u64 loopback = loopback_next_tsc(), guests = guests_next_tsc();
+	const u64 due[] = {loopback_next_tsc(), record_loop_next_tsc(),
+			   guests_next_tsc()};
 
-	until = loopback < until ? loopback : until;
-	return guests < until ? guests : until;
+	for (u32 i = 0; i < ARRAY_COUNT(due); i++)
+		until = due[i] < until ? due[i] : until;
+	return until;
 }
 
 /* Until when may this CPU run or sleep without looking again? */
@@ -307,6 +310,31 @@ static void release(struct worker *worker)
 	spin_unlock(&lock);
 }
 
+/* Who is paused may be wanted elsewhere: sched_unload. */
+static void release_paused(struct worker *worker)
+{
+	if (worker->loaded && vm_is_paused(worker->loaded->vm))
+		release(worker);
+}
+
+static bool is_loaded(const struct vcpu *vcpu)
+{
+	return __atomic_load_n(&vcpu->schedule.cpu, __ATOMIC_ACQUIRE) != NO_CPU;
+}
+
+void sched_unload(const struct vm *vm)
+{
+	release_paused(this_worker());
+	spin_lock(&lock);
+	for (u32 i = 0; i < vm->vcpu_count; i++)
+		if (is_loaded(vm->vcpus[i]))
+			call_cpu(vm->vcpus[i]->schedule.cpu);
+	spin_unlock(&lock);
+	for (u32 i = 0; i < vm->vcpu_count; i++)
+		while (is_loaded(vm->vcpus[i]))
+			insn_pause();
+}
+
 static void load(struct worker *worker, struct vcpu *vcpu)
 {
 	if (worker->loaded == vcpu)
@@ -323,6 +351,14 @@ static void forget(struct vcpu *vcpu)
 			*link = vcpu->schedule.next;
 			return;
 		}
+}
+
+void sched_remove(const struct vm *vm)
+{
+	spin_lock(&lock);
+	for (u32 i = 0; i < vm->vcpu_count; i++)
+		forget(vm->vcpus[i]);
+	spin_unlock(&lock);
 }
 
 /* The vCPU has come back from its run. */
@@ -349,6 +385,7 @@ static void put_back(struct worker *worker, struct vcpu *vcpu,
 		break;
 	case VCPU_STOP_ENDED:
 		vcpu->schedule.state = SCHEDULE_GONE;
+		vcpu->schedule.cpu = NO_CPU;
 		forget(vcpu);
 		break;
 	}
@@ -389,6 +426,7 @@ static void serve(struct worker *worker)
 	console_poll_input();
 	guests_reap();
 	bench_step();
+	record_loop_step();
 	if (loopback_next_tsc() > insn_rdtsc())
 		return;
 	/* It may take a while: let another CPU run our guest meanwhile. */
@@ -409,6 +447,7 @@ void sched_run(void)
 		struct vcpu *vcpu;
 		u64 until;
 
+		release_paused(worker);
 		if (first)
 			serve(worker);
 		vcpu = pick(worker, &until);

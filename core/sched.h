@@ -22,12 +22,22 @@
 #include "lib/types.h"
 
 struct vcpu;
+struct vm;
 
 /* Before any other function of this file, on the first CPU. */
 void sched_init(void);
 
 /* Hands over a vCPU that is not loaded anywhere. */
 void sched_add(struct vcpu *vcpu);
+
+/*
+ * The VM is paused. Brings all of its vCPUs out of the CPUs on which they are
+ * still loaded, so that anybody may load one. First CPU, not from a handler.
+ */
+void sched_unload(const struct vm *vm);
+
+/* Takes them out of the schedule for good; they are loaded nowhere. */
+void sched_remove(const struct vm *vm);
 
 /*
  * The loop of the calling CPU, which switches VMX on there first if guests can

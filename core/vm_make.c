@@ -8,6 +8,7 @@
 #include "core/bench.h"
 #include "core/console.h"
 #include "core/loopback.h"
+#include "core/record_loop.h"
 #include "devices/guest_acpi.h"
 #include "drivers/rtc.h"
 #include "lib/string.h"
@@ -100,7 +101,7 @@ static u64 apic_timer_hz(void)
 	return hz;
 }
 
-static void make_cpuid(struct vm *vm, u32 vcpu_count)
+void vm_make_cpuid(struct guest_cpuid *cpuid, u32 vcpu_count)
 {
 	const struct controls *controls = &vmx_capability.controls;
 	const struct guest_cpuid_config config = {
@@ -115,8 +116,28 @@ static void make_cpuid(struct vm *vm, u32 vcpu_count)
 	    .host = read_host_cpuid,
 	};
 
-	guest_cpuid_build(&vm->cpuid, &config);
+	guest_cpuid_build(cpuid, &config);
+}
+
+static void make_cpuid(struct vm *vm, u32 vcpu_count)
+{
+	vm_make_cpuid(&vm->cpuid, vcpu_count);
 	vm->xcr0_allowed = vm->cpuid.xcr0_allowed;
+}
+
+/* Without VMX nothing runs that would need the tables. */
+static enum err map_memory(struct vm *vm)
+{
+	enum err err;
+
+	if (!vmx_capability.usable)
+		return OK;
+	err = ept_create(&vm->ept, &vmx_capability.ept);
+	if (err == OK)
+		err = ept_map_guest(&vm->ept, &vm->memory);
+	if (err == OK)
+		track_init(&vm->track, &vm->ept, &vm->memory.log);
+	return err;
 }
 
 static enum err make_memory(struct vm *vm, const struct guest_map *map)
@@ -132,38 +153,32 @@ static enum err make_memory(struct vm *vm, const struct guest_map *map)
 		if (err == OK && range->kind == GUEST_RANGE_ROM)
 			err = guest_mem_make_rom(&vm->memory, range->base);
 	}
-	if (err == OK)
-		err = ept_create(&vm->ept, &vmx_capability.ept);
-	if (err == OK)
-		err = ept_map_guest(&vm->ept, &vm->memory);
-	if (err == OK)
-		track_init(&vm->track, &vm->ept, &vm->memory.log);
-	return err;
+	return err == OK ? map_memory(vm) : err;
 }
 
-static u64 ram_bytes(const struct guest_map *map, u64 from, u64 to)
+static u64 ram_bytes(const struct guest_mem *memory, u64 from, u64 to)
 {
 	u64 end = 0;
 
-	for (u32 i = 0; i < map->range_count; i++) {
-		u64 base = gpa_raw(map->ranges[i].base);
+	for (u32 i = 0; i < memory->slot_count; i++) {
+		u64 base = gpa_raw(memory->slots[i].base);
 
 		if (base >= from && base < to)
-			end = base + map->ranges[i].bytes - from;
+			end = base + memory->slots[i].bytes - from;
 	}
 	return end;
 }
 
-static enum err make_platform(struct vm *vm, const struct guest_map *map,
-			      u32 vcpu_count)
+static enum err make_platform(struct vm *vm, u32 vcpu_count)
 {
 	const struct platform_config config = {
 	    .vcpu_count = vcpu_count,
 	    .phys_bits = cpu_features.physical_bits,
 	    .tsc_hz = tsc_hz(),
 	    .apic_timer_hz = apic_timer_hz(),
-	    .ram_low_bytes = ram_bytes(map, 0, PLATFORM_RAM_HIGH),
-	    .ram_high_bytes = ram_bytes(map, PLATFORM_RAM_HIGH, UINT64_MAX),
+	    .ram_low_bytes = ram_bytes(&vm->memory, 0, PLATFORM_RAM_HIGH),
+	    .ram_high_bytes =
+		ram_bytes(&vm->memory, PLATFORM_RAM_HIGH, UINT64_MAX),
 	    .start_time_s = rtc_seconds(),
 	    .host = &platform_host,
 	    .host_context = vm,
@@ -233,15 +248,14 @@ static void set_entry(struct vcpu_state *state, const struct guest_entry *entry)
 	}
 }
 
-/* Gives the first vCPU its registers; they live in its VMCS. */
-static void prepare_first_vcpu(struct vm *vm, const struct guest_entry *entry)
+static enum err start_time(struct vm *vm)
 {
-	struct vcpu_state state;
+	enum err err =
+	    guest_time_init(&vm->time, tsc_hz(), tsc_hz(), GUEST_TIME_FIXED);
 
-	set_entry(&state, entry);
-	vcpu_load(vm->vcpus[0]);
-	vcpu_state_write(vm->vcpus[0], &state);
-	vcpu_unload(vm->vcpus[0]);
+	if (err == OK)
+		guest_time_set(&vm->time, insn_rdtsc(), 0);
+	return err;
 }
 
 /* Everything that a reset makes anew; the guest's memory is there. */
@@ -249,15 +263,16 @@ static enum err power_on(struct vm *vm, u32 vcpu_count)
 {
 	enum err err = guest_load_commit(&load, &vm->memory);
 
-	vm->tsc_offset = 0 - insn_rdtsc();
 	if (err == OK)
-		err = make_platform(vm, &load.map, vcpu_count);
+		err = start_time(vm);
+	if (err == OK)
+		err = make_platform(vm, vcpu_count);
 	if (err == OK)
 		err = put_acpi_tables(vm, vcpu_count);
 	if (err == OK)
 		err = make_vcpus(vm, vcpu_count);
 	if (err == OK)
-		prepare_first_vcpu(vm, &load.entry);
+		set_entry(&vm->vcpus[0]->start, &load.entry);
 	return err;
 }
 
@@ -265,6 +280,18 @@ static void destroy_vcpus(struct vm *vm)
 {
 	while (vm->vcpu_count)
 		vcpu_destroy(vm->vcpus[--vm->vcpu_count]);
+}
+
+/* Frees all that it has, but not the record itself. */
+static void empty(struct vm *vm)
+{
+	destroy_vcpus(vm);
+	if (hpa_raw(vm->ept.root))
+		ept_destroy(&vm->ept);
+	if (vm->memory.name)
+		guest_mem_destroy(&vm->memory);
+	vm->ept.root = hpa(0);
+	vm->memory.name = NULL;
 }
 
 static enum err fill(struct vm *vm, const struct guest_plan *plan,
@@ -281,33 +308,95 @@ static enum err fill(struct vm *vm, const struct guest_plan *plan,
 	if (err == OK)
 		err = loopback_start(vm, plan, &load.map);
 	if (err == OK)
+		err = record_loop_start(vm, plan);
+	if (err == OK)
 		return OK;
 	bench_vm_ended(vm);
-	destroy_vcpus(vm);
-	if (hpa_raw(vm->ept.root))
-		ept_destroy(&vm->ept);
-	if (vm->memory.name)
-		guest_mem_destroy(&vm->memory);
+	empty(vm);
 	return err;
+}
+
+static enum err allocate(const char *name, struct vm **vm)
+{
+	hpa_t block;
+	enum err err = frame_alloc_zeroed(frame_order_for(sizeof(struct vm)),
+					  name, &block);
+
+	if (err != OK)
+		return err;
+	*vm = phys_ptr(block);
+	memcpy((*vm)->name, name, sizeof((*vm)->name));
+	return OK;
+}
+
+void vm_destroy(struct vm *vm)
+{
+	empty(vm);
+	frame_free(phys_of(vm), frame_order_for(sizeof(struct vm)));
 }
 
 enum err vm_make(const struct guest_plan *plan, const struct boot_info *boot,
 		 u32 index, struct vm **result)
 {
-	enum frame_order order = frame_order_for(sizeof(struct vm));
-	hpa_t block;
 	struct vm *vm;
-	enum err err = frame_alloc_zeroed(order, plan->name, &block);
+	enum err err = allocate(plan->name, &vm);
 
 	if (err != OK)
 		return err;
-	vm = phys_ptr(block);
 	vm->index = index;
-	memcpy(vm->name, plan->name, sizeof(vm->name));
 	make_cpuid(vm, plan->cpus);
 	err = fill(vm, plan, boot);
 	if (err != OK)
-		frame_free(block, order);
+		vm_destroy(vm);
+	else
+		*result = vm;
+	return err;
+}
+
+enum err vm_power_on_empty(struct vm *vm, u32 vcpu_count)
+{
+	enum err err = OK;
+
+	destroy_vcpus(vm);
+	err = start_time(vm);
+	if (err == OK)
+		err = make_platform(vm, vcpu_count);
+	if (err == OK)
+		err = make_vcpus(vm, vcpu_count);
+	return err;
+}
+
+static enum err add_slots(struct vm *vm, const struct vm_shape *shape)
+{
+	const struct shape_slot *last = &shape->slots[shape->slot_count - 1];
+	enum err err = guest_mem_create(
+	    &vm->memory, gpa_add(last->base, last->bytes), vm->name);
+
+	for (u32 i = 0; err == OK && i < shape->slot_count; i++) {
+		const struct shape_slot *slot = &shape->slots[i];
+
+		err = guest_mem_add(&vm->memory, slot->base, slot->bytes);
+		if (err == OK && slot->kind == GUEST_ROM)
+			err = guest_mem_make_rom(&vm->memory, slot->base);
+	}
+	return err;
+}
+
+enum err vm_make_of_shape(const struct vm_shape *shape, struct vm **result)
+{
+	struct vm *vm;
+	enum err err = allocate(shape->name, &vm);
+
+	if (err != OK)
+		return err;
+	make_cpuid(vm, shape->cpu_count);
+	err = add_slots(vm, shape);
+	if (err == OK)
+		err = map_memory(vm);
+	if (err == OK)
+		err = vm_power_on_empty(vm, shape->cpu_count);
+	if (err != OK)
+		vm_destroy(vm);
 	else
 		*result = vm;
 	return err;

@@ -8,8 +8,13 @@
 #include "lib/err.h"
 #include "loader/boot_info.h"
 #include "loader/guest_plan.h"
+#include "migrate/shape.h"
 
+struct guest_cpuid;
 struct vm;
+
+/* What a guest with so many vCPUs sees of this machine's CPU. */
+void vm_make_cpuid(struct guest_cpuid *cpuid, u32 vcpu_count);
 
 /*
  * A VM with its kernel loaded and its vCPUs ready, in no schedule yet. On any
@@ -18,6 +23,19 @@ struct vm;
 MUST_CHECK enum err vm_make(const struct guest_plan *plan,
 			    const struct boot_info *boot, u32 index,
 			    struct vm **result);
+
+/*
+ * A VM of that shape whose memory is zero and whose vCPUs are as after
+ * power-on: what a state record is put into (core/vm_record.h).
+ */
+MUST_CHECK enum err vm_make_of_shape(const struct vm_shape *shape,
+				     struct vm **result);
+
+/* New devices and vCPUs for a VM of which none is in a schedule. */
+MUST_CHECK enum err vm_power_on_empty(struct vm *vm, u32 vcpu_count);
+
+/* None of its vCPUs is in a schedule; the VM is gone then. */
+void vm_destroy(struct vm *vm);
 
 /*
  * The same VM after a reset: its kernel loaded again from the boot module, new

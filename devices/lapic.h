@@ -242,6 +242,31 @@ bool lapic_is_enabled(const struct lapic *lapic);
 /* Task priority, for lowest-priority arbitration; may be a little old. */
 u32 lapic_arbitration_priority(const struct lapic *lapic);
 
+/* --- Moving to another machine (lapic_state.c) ---------------------------- */
+
+#define LAPIC_STATE_REGISTERS 64 /* of the page, at multiples of 16 */
+
+struct lapic_state {
+	u32 registers[LAPIC_STATE_REGISTERS];
+	u32 icr_high; /* ICR bits 63:32 in x2APIC mode */
+	u32 events, errors;
+	u64 base;
+	u64 timer_start, tsc_deadline, tsc_offset;
+	u8 timer_armed; /* 0 or 1 */
+};
+
+/* The vCPU is stopped, and so is time: what is due by now has happened. */
+void lapic_save(struct lapic *lapic, struct lapic_state *state, u64 now_ns);
+
+/*
+ * Into a fresh APIC of the same vCPU. ERR_BAD_FORMAT: no APIC can be in that
+ * state; nothing has changed.
+ */
+MUST_CHECK enum err lapic_restore(struct lapic *lapic,
+				  const struct lapic_state *state, u64 now_ns);
+
+/* --- Events --------------------------------------------------------------- */
+
 #define LAPIC_EVENT_NMI         BIT(0)
 #define LAPIC_EVENT_INIT        BIT(1)
 #define LAPIC_EVENT_SIPI        BIT(2)

@@ -81,6 +81,10 @@ struct lapic_outcome lapic_eoi(struct lapic *lapic);
 
 /* The timer's registers, already stored or about to be (lapic_timer.c). */
 void lapic_timer_reset(struct lapic *lapic);
+/* Its registers, start and deadline are in place: when does it fire? */
+enum lapic_timer { LAPIC_TIMER_STANDS, LAPIC_TIMER_RUNS };
+void lapic_timer_restored(struct lapic *lapic, enum lapic_timer timer,
+			  u64 now_ns);
 void lapic_timer_set_lvt(struct lapic *lapic, u32 value, u64 now_ns);
 void lapic_timer_set_initial(struct lapic *lapic, u32 value, u64 now_ns);
 void lapic_timer_set_divide(struct lapic *lapic, u32 value, u64 now_ns);

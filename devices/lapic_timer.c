@@ -85,6 +85,18 @@ void lapic_timer_reset(struct lapic *lapic)
 	disarm(lapic);
 }
 
+void lapic_timer_restored(struct lapic *lapic, enum lapic_timer timer,
+			  u64 now_ns)
+{
+	lapic->timer_due_ns = CLOCK_NEVER;
+	if (timer == LAPIC_TIMER_STANDS)
+		return;
+	if (mode_of(lapic) == TIMER_TSC_DEADLINE)
+		arm_deadline(lapic, now_ns);
+	else
+		arm_count(lapic);
+}
+
 /*
  * Changing between TSC-deadline and the counting modes disarms. From one-shot
  * to periodic and back the count goes on; a one-shot that had expired has

@@ -112,6 +112,11 @@ static void plan_edge(struct pit_state *pit)
 	pit->edge_ns = tick == NO_EDGE ? CLOCK_NEVER : clock_ns(tick, PIT_HZ);
 }
 
+void pit_restored(struct pit_state *pit)
+{
+	plan_edge(pit);
+}
+
 static u16 to_bcd(u64 value)
 {
 	return (u16)(value % 10 | value / 10 % 10 << 4 | value / 100 % 10 << 8 |

@@ -65,6 +65,9 @@ static inline u64 pit_next_edge_ns(const struct pit_state *pit)
 	return pit->edge_ns;
 }
 
+/* Its channels have been put in place: when does channel 0 rise next? */
+void pit_restored(struct pit_state *pit);
+
 bool pit_take_edge(struct pit_state *pit, u64 now_ns);
 
 /* The output of a channel (0 to 2) now. */

@@ -269,6 +269,22 @@ void platform_tick(struct platform *platform, u32 vcpu, u64 now_ns)
 	spin_unlock(&platform->lock);
 }
 
+void platform_still(struct platform *platform, u64 now_ns)
+{
+	for (u32 i = 0; i < platform->lapic_count; i++)
+		platform_tick(platform, i, now_ns);
+	for (u32 i = 0; i < platform->lapic_count; i++)
+		lapic_sync(platform->lapics[i]);
+}
+
+void platform_restored(struct platform *platform)
+{
+	spin_lock(&platform->lock);
+	pit_restored(&platform->devices.pit);
+	platform_settle(platform);
+	spin_unlock(&platform->lock);
+}
+
 /* --- The world outside ---------------------------------------------------- */
 
 u64 platform_console_input(struct platform *platform,

@@ -254,6 +254,15 @@ void platform_console_ready(struct platform *platform, u64 now_ns);
 /* The power button: asks the guest's operating system to shut down. */
 void platform_power_button(struct platform *platform, u64 now_ns);
 
+/* --- Moving to another machine ---------------------------------------------
+ *
+ * For a stopped VM. still: everything that is due by `now_ns` has happened, so
+ * that the state is one of that moment; it comes before saving. restored: the
+ * devices' state has been put in place, the local APICs' before it.
+ */
+void platform_still(struct platform *platform, u64 now_ns);
+void platform_restored(struct platform *platform);
+
 /* --- Interrupt messages ---------------------------------------------------
  *
  * A write of `data` to the message address space 0xfee00000-0xfeefffff (SDM

@@ -155,6 +155,12 @@ static bool is_multiport(const struct virtio_console *console)
 
 /* --- Control messages ----------------------------------------------------- */
 
+u8 virtio_console_may_owe(u32 port)
+{
+	return (u8)(BIT(DEVICE_ADD) | BIT(PORT_OPEN) |
+		    (ports[port].name ? BIT(PORT_NAME) : BIT(CONSOLE_PORT)));
+}
+
 static void on_port_ready(struct run *run, u32 port)
 {
 	run->console->state.ports[port].owed |=

@@ -41,6 +41,9 @@ struct virtio_console_config {
 void virtio_console_init(struct virtio_console *console,
 			 const struct virtio_console_config *config);
 
+/* The control messages that a port (below the count) can ever owe, as bits. */
+u8 virtio_console_may_owe(u32 port);
+
 /* The driver has reset the device. */
 void virtio_console_reset(struct virtio_console *console);
 

@@ -73,6 +73,20 @@ struct nested_verdict nested_check_entry(const struct nested_entry *e)
 	return verdict;
 }
 
+enum nested_rule nested_check_guest_state(const struct nested_entry *e)
+{
+	static nested_check *const checks[] = {
+	    nested_check_event,        nested_check_registers,
+	    nested_check_segments,     nested_check_tables,
+	    nested_check_non_register,
+	};
+	u64 pdptes[4];
+	enum nested_rule rule =
+	    nested_run_checks(e, checks, ARRAY_COUNT(checks));
+
+	return rule == RULE_NONE ? nested_check_pdptes(e, pdptes) : rule;
+}
+
 struct area {
 	u64 address;
 	u32 count;

@@ -53,6 +53,12 @@ struct nested_verdict {
 /* All but the MSR-load area. */
 struct nested_verdict nested_check_entry(const struct nested_entry *e);
 
+/*
+ * Only the event to inject and the guest state, under controls that are not in
+ * question: for a vCPU whose state somebody else has sent.
+ */
+enum nested_rule nested_check_guest_state(const struct nested_entry *e);
+
 /* "guest CR3: beyond the physical-address width", never NULL. */
 const char *nested_rule_text(enum nested_rule rule);
 

@@ -93,7 +93,7 @@ static bool length_fits(const struct nested_entry *e, enum event_type type)
 	return length <= LENGTH_MAX;
 }
 
-static enum nested_rule check_event(const struct nested_entry *e)
+enum nested_rule nested_check_event(const struct nested_entry *e)
 {
 	u32 info = e->v->entry_interruption_info;
 	enum event_type type = event_type(info);
@@ -119,7 +119,7 @@ static enum nested_rule check_entry(const struct nested_entry *e)
 	enum nested_rule rule;
 
 	RULE(is_allowed(e, CONTROLS_ENTRY, v->entry_controls), ENTRY_RESERVED);
-	rule = check_event(e);
+	rule = nested_check_event(e);
 	if (rule != RULE_NONE)
 		return rule;
 	RULE(is_area(e, v->entry_msr_load_address, v->entry_msr_load_count),

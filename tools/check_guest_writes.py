@@ -38,6 +38,7 @@ POINTER_USERS = {
     "drivers/interrupts.c": "registers",
     "core/vm_make.c": "VM records",
     "core/loopback.c": "its copy of a guest's memory",
+    "core/record_loop.c": "two state records",
     "core/machine.c": "registers",
     "loader/boot_info.c": "the loader's records",
     "loader/guest_load.c": "boot modules, for reading",

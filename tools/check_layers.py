@@ -21,7 +21,7 @@ MAY_INCLUDE = {
     "nested": ["lib", "mm"],
     "devices": ["lib", "mm"],
     "emulate": ["lib", "mm"],
-    "migrate": ["lib", "mm"],
+    "migrate": ["lib", "mm", "nested", "devices"],
     "loader": ["lib", "mm"],
     "acpi": ["lib", "mm"],
     "arch/x86/cpu": ["lib", "mm"],

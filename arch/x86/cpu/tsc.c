@@ -142,15 +142,6 @@ u64 tsc_from_ns(u64 ns)
 	return (u64)((u128)ns * tick_per_ns_32 >> 32);
 }
 
-u64 tsc_ticks_reaching_ns(u64 ns)
-{
-	u64 ticks = tsc_from_ns(ns);
-
-	for (u64 have = tsc_to_ns(ticks); have < ns; have = tsc_to_ns(ticks))
-		ticks += tsc_from_ns(ns - have) + 1;
-	return ticks;
-}
-
 u64 tsc_now_ns(void)
 {
 	return tsc_to_ns(insn_rdtsc() - started_at);

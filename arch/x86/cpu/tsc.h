@@ -20,8 +20,6 @@ void tsc_calibrate(u16 pm_timer_port, u32 pm_timer_bits);
 u64 tsc_hz(void);
 u64 tsc_to_ns(u64 ticks);
 u64 tsc_from_ns(u64 ns);
-/* The least number of ticks t with tsc_to_ns(t) >= ns. */
-u64 tsc_ticks_reaching_ns(u64 ns);
 
 /* Nanoseconds since tsc_calibrate(); never goes backwards on one CPU. */
 u64 tsc_now_ns(void);

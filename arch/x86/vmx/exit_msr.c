@@ -29,12 +29,11 @@ enum msr_verdict { MSR_DONE, MSR_FAULT };
  */
 static void move_tsc(struct vcpu *vcpu, u64 difference)
 {
-	u64 offset = vmcs_read(VMCS_TSC_OFFSET) + difference;
+	u64 offset = vcpu->lapic->tsc_offset + difference;
 
-	vmcs_write(VMCS_TSC_OFFSET, offset);
+	vmcs_write(VMCS_TSC_OFFSET, vcpu->vm->time.offset + offset);
 	vcpu->tsc_adjust += difference;
-	lapic_set_tsc_offset(vcpu->lapic, offset - vcpu->vm->tsc_offset,
-			     vm_now_ns(vcpu->vm));
+	lapic_set_tsc_offset(vcpu->lapic, offset, vm_now_ns(vcpu->vm));
 	vcpu->attention = 1;
 }
 
@@ -72,8 +71,9 @@ static enum msr_verdict write_other(struct vcpu *vcpu, u32 msr, u64 value)
 {
 	switch (msr) {
 	case MSR_TSC:
-		move_tsc(vcpu,
-			 value - (insn_rdtsc() + vmcs_read(VMCS_TSC_OFFSET)));
+		move_tsc(vcpu, value - (guest_time_tsc(&vcpu->vm->time,
+						       insn_rdtsc()) +
+					vcpu->lapic->tsc_offset));
 		return MSR_DONE;
 	case MSR_TSC_ADJUST:
 		move_tsc(vcpu, value - vcpu->tsc_adjust);

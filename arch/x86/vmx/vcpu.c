@@ -118,6 +118,7 @@ enum err vcpu_create(struct vm *vm, u32 index, struct vcpu **result)
 	vcpu->stay_ticks = tsc_from_ns(STAY_NS) + STAY_TICKS;
 	vcpu->next_event_ns = CLOCK_NEVER;
 	vcpu->next_event_tsc = UINT64_MAX;
+	vcpu_state_reset(&vcpu->start);
 	reset_fpu(vcpu);
 	msr_bitmap_init(phys_ptr(vcpu->msr_bitmap));
 	vmx_write_revision(vcpu->vmcs);
@@ -128,6 +129,16 @@ enum err vcpu_create(struct vm *vm, u32 index, struct vcpu **result)
 void vcpu_destroy(struct vcpu *vcpu)
 {
 	frame_free(vcpu->storage, FRAME_32K);
+}
+
+/* Only a VM that came from a CPU of another frequency needs it. */
+static void write_tsc_multiplier(const struct vcpu *vcpu)
+{
+	if (!vcpu->vm->time.multiplier)
+		return;
+	vmcs_write(VMCS_TSC_MULTIPLIER, vcpu->vm->time.multiplier);
+	vmcs_write(VMCS_SECONDARY_CONTROLS,
+		   vmcs_read(VMCS_SECONDARY_CONTROLS) | SECONDARY_TSC_SCALING);
 }
 
 static void write_controls(const struct vcpu *vcpu)
@@ -143,7 +154,9 @@ static void write_controls(const struct vcpu *vcpu)
 	vmcs_write(VMCS_EXCEPTION_BITMAP, EXCEPTIONS_EXITING);
 	vmcs_write(VMCS_MSR_BITMAP, hpa_raw(vcpu->msr_bitmap));
 	vmcs_write(VMCS_EPT_POINTER, ept_pointer(&vcpu->vm->ept));
-	vmcs_write(VMCS_TSC_OFFSET, vcpu->vm->tsc_offset);
+	vmcs_write(VMCS_TSC_OFFSET,
+		   vcpu->vm->time.offset + vcpu->lapic->tsc_offset);
+	write_tsc_multiplier(vcpu);
 	if (vmx_capability.has_vpid)
 		vmcs_write(VMCS_VPID, vcpu->vpid);
 	if (vmx_capability.has_pml) {
@@ -199,13 +212,10 @@ static void write_this_cpu(const struct cpu *cpu)
 
 static void init_vmcs(struct vcpu *vcpu)
 {
-	struct vcpu_state state;
-
 	write_controls(vcpu);
 	write_constant_state();
 	control_registers_init(vcpu);
-	vcpu_state_reset(&state);
-	vcpu_state_write(vcpu, &state);
+	vcpu_state_write(vcpu, &vcpu->start);
 }
 
 static void load_fpu(const struct vcpu *vcpu)

@@ -98,6 +98,8 @@ struct vcpu {
 	u64 next_event_ns;  /* earliest timer of the devices, guest time */
 	u64 next_event_tsc; /* the same as a host TSC value */
 
+	struct vcpu_state start; /* what the VMCS begins with */
+
 	/* Guest state that is in neither the VMCS nor `registers`. */
 	u64 live_msrs[LIVE_MSR_COUNT];
 	u64 cr2;

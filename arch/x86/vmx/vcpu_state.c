@@ -17,6 +17,7 @@
 
 /* Distance between the fields of neighbouring segment registers. */
 #define SEGMENT_FIELD_STEP 2
+#define PDPTE_FIELD_STEP   2
 
 static void set_data_segments(struct vcpu_state *state,
 			      const struct segment_state *segment)
@@ -125,6 +126,9 @@ void vcpu_state_write(struct vcpu *vcpu, const struct vcpu_state *state)
 	vmcs_write(VMCS_GUEST_SYSENTER_EIP, state->sysenter_eip);
 	vmcs_write(VMCS_GUEST_INTERRUPTIBILITY, state->interruptibility);
 	vmcs_write(VMCS_GUEST_PENDING_DEBUG, state->pending_debug);
+	for (u32 i = 0; i < ARRAY_COUNT(state->pdpte); i++)
+		vmcs_write(VMCS_GUEST_PDPTE0 + i * PDPTE_FIELD_STEP,
+			   state->pdpte[i]);
 }
 
 void vcpu_state_read(const struct vcpu *vcpu, struct vcpu_state *state)
@@ -147,4 +151,7 @@ void vcpu_state_read(const struct vcpu *vcpu, struct vcpu_state *state)
 	state->sysenter_eip = vmcs_read(VMCS_GUEST_SYSENTER_EIP);
 	state->interruptibility = (u32)vmcs_read(VMCS_GUEST_INTERRUPTIBILITY);
 	state->pending_debug = vmcs_read(VMCS_GUEST_PENDING_DEBUG);
+	for (u32 i = 0; i < ARRAY_COUNT(state->pdpte); i++)
+		state->pdpte[i] =
+		    vmcs_read(VMCS_GUEST_PDPTE0 + i * PDPTE_FIELD_STEP);
 }

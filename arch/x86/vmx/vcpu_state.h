@@ -49,6 +49,7 @@ struct vcpu_state {
 	u64 sysenter_cs, sysenter_esp, sysenter_eip;
 	u32 interruptibility;
 	u64 pending_debug;
+	u64 pdpte[4]; /* of PAE paging */
 };
 
 /* State after RESET or INIT (SDM vol. 3, "Processor State After Reset"). */

@@ -2,7 +2,6 @@
 /* A VM's clock and its end; what is said when a vCPU cannot go on. */
 #include "arch/x86/vmx/vm.h"
 #include "arch/x86/cpu/insn.h"
-#include "arch/x86/cpu/tsc.h"
 #include "arch/x86/vmx/exit.h"
 #include "arch/x86/vmx/vcpu.h"
 #include "arch/x86/vmx/vmx_insn.h"
@@ -25,13 +24,18 @@ void vm_end(struct vm *vm, enum vm_end end, u32 value)
 
 u64 vm_now_ns(const struct vm *vm)
 {
-	return tsc_to_ns(insn_rdtsc() + vm->tsc_offset);
+	const struct guest_time *time = &vm->time;
+
+	return guest_time_ns(time, guest_time_tsc(time, insn_rdtsc()));
 }
 
 u64 vm_tsc_at(const struct vm *vm, u64 ns)
 {
-	return ns == CLOCK_NEVER ? UINT64_MAX
-				 : tsc_ticks_reaching_ns(ns) - vm->tsc_offset;
+	const struct guest_time *time = &vm->time;
+
+	if (ns == CLOCK_NEVER)
+		return UINT64_MAX;
+	return guest_time_host_tsc(time, guest_time_reaching_ns(time, ns));
 }
 
 static void print_segments(const struct vcpu_state *state)

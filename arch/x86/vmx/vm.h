@@ -11,6 +11,7 @@
 #include "arch/x86/cpu/cpu.h"
 #include "arch/x86/ept/ept.h"
 #include "arch/x86/vmx/guest_cpuid.h"
+#include "devices/guest_time.h"
 #include "devices/platform.h"
 #include "lib/types.h"
 #include "mm/guest_mem.h"
@@ -44,7 +45,10 @@ struct vm {
 	struct track track;
 	struct platform platform;
 	struct guest_cpuid cpuid;
-	u64 tsc_offset; /* guest TSC = TSC + this; starts near 0 */
+	struct guest_time time; /* guest TSC 0 is where the VM began */
+
+	u64 stopped_tsc;  /* of the record it was made of */
+	bool has_started; /* a vCPU has run, here or elsewhere */
 
 	/*
 	 * Counts vm_sync() calls. A vCPU does not enter the guest, and a CPU

@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: MIT */
+/* A guest's settings as values; what is wrong with one has been said. */
+#ifndef CORE_SETTINGS_H
+#define CORE_SETTINGS_H
+
+#include "lib/err.h"
+#include "loader/guest_plan.h"
+
+/* Unchanged when the guest does not have the setting. */
+MUST_CHECK enum err setting_number(const struct guest_plan *plan,
+				   const char *key, u64 *value);
+
+#endif

@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A machine that can be saved and restored on the host: the platform of
+ * tests/unit/fake_host.h, and vCPUs that are nothing but their records.
+ */
+#ifndef TESTS_UNIT_RECORD_WORLD_H
+#define TESTS_UNIT_RECORD_WORLD_H
+
+#include <stdlib.h>
+
+#include "lib/vmcs.h"
+#include "lib/x86.h"
+#include "migrate/record_machine.h"
+#include "migrate/record_vcpu.h"
+#include "tests/unit/fake_host.h"
+
+#define WORLD_BYTES (64 * KIB)
+
+static struct record_vcpu vcpus[FAKE_VCPU_COUNT];
+static struct record_fpu fpus[FAKE_VCPU_COUNT];
+
+static const struct record_host world_host = {
+    .cr4 = BITS(22, 0) & ~CR4_LA57,
+    .xcr0 = 7,
+    .physical_bits = 40,
+    .mxcsr = 0xffff,
+    .fpu_bytes = 832,
+};
+
+static const u32 code_rights = 0xa09b, data_rights = 0xc093;
+
+static void make_segments(struct record_vcpu *vcpu)
+{
+	for (u32 i = 0; i < 6; i++) {
+		vcpu->selector[i] = i == 1 ? 0x10 : 0x18;
+		vcpu->limit[i] = ~0U;
+		vcpu->rights[i] = i == 1 ? code_rights : data_rights;
+	}
+	vcpu->limit[6] = 0xffff;
+	vcpu->rights[6] = 0x82;
+	vcpu->limit[7] = 0x67;
+	vcpu->rights[7] = 0x8b;
+	vcpu->selector[7] = 0x40;
+	vcpu->base[7] = 0xffff888000001000UL;
+}
+
+/* A kernel in 64-bit mode. */
+static void make_vcpu(u32 index)
+{
+	struct record_vcpu *vcpu = &vcpus[index];
+
+	*vcpu = (struct record_vcpu){
+	    .index = index,
+	    .rip = 0xffffffff81000000UL + index,
+	    .rflags = RFLAGS_FIXED | RFLAGS_IF,
+	    .table_base = {0xfffffe0000001000UL, 0xfffffe0000000000UL},
+	    .table_limit = {0x7f, 0xfff},
+	    .cr0 = CR0_PE | CR0_PG | CR0_NE | CR0_ET | CR0_WP,
+	    .cr2 = 0x7f0012345678UL,
+	    .cr3 = 0x12345000,
+	    .cr4 = CR4_PAE | CR4_OSFXSR | CR4_OSXSAVE,
+	    .efer = EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE,
+	    .xcr0 = 7,
+	    .dr6 = 0xffff0ff0,
+	    .dr7 = 0x400,
+	    .pat = PAT_RESET,
+	    .lstar = 0xffffffff81800000UL,
+	    .star = 0x0023001000000000UL,
+	    .fmask = 0x47700,
+	    .tsc_aux = index,
+	    .misc_enable = 1,
+	    .tsc_adjust = 0x1234,
+	};
+	for (u32 i = 0; i < 16; i++)
+		vcpu->gpr[i] = 0x0101010101010101UL * i;
+	make_segments(vcpu);
+	memset(&fpus[index], 0, sizeof(fpus[index]));
+	fpus[index].image[0] = 0x7f;
+	fpus[index].image[1] = 3;
+	fpus[index].image[24] = 0x80;
+	fpus[index].image[25] = 0x1f;
+	fpus[index].image[512] = 7;
+	fpus[index].image[600] = (u8)index;
+}
+
+UNUSED static void make_world(void)
+{
+	if (fake_platform() != OK)
+		abort();
+	for (u32 i = 0; i < FAKE_VCPU_COUNT; i++)
+		make_vcpu(i);
+}
+
+UNUSED static u32 save_world(u8 *room)
+{
+	struct wire_writer writer = {.at = room, .room = WORLD_BYTES};
+	struct lapic_state state;
+	u32 end;
+
+	/* As vm_record_moment() does. */
+	if (now_ns < platform.devices.now_ns)
+		now_ns = platform.devices.now_ns;
+	platform_still(&platform, now_ns);
+	for (u32 i = 0; i < FAKE_VCPU_COUNT; i++) {
+		record_put_vcpu(&writer, &vcpus[i]);
+		record_put_fpu(&writer, &fpus[i], &world_host);
+		lapic_save(&lapics[i], &state, now_ns);
+		record_put_lapic(&writer, &state);
+	}
+	record_put_devices(&writer, &platform.devices);
+	end = record_begin(&writer, RECORD_END, 1);
+	record_end(&writer, end);
+	return writer.filled;
+}
+
+static void get_vcpu(struct record_reader *reader, u32 i)
+{
+	struct lapic_state state;
+
+	record_get_vcpu(reader, &world_host, &vcpus[i]);
+	record_must(reader, vcpus[i].index == i, "its number");
+	record_get_fpu(reader, &world_host, &fpus[i]);
+	record_get_lapic(reader, &state);
+	record_must(reader,
+		    reader->is_wrong ||
+			lapic_restore(&lapics[i], &state, now_ns) == OK,
+		    "such a state");
+}
+
+/* Into a fresh world, at now_ns. Why not, or NULL. */
+UNUSED static const char *load_world(const u8 *data, u32 bytes)
+{
+	static struct record_reader reader;
+
+	if (fake_platform() != OK)
+		abort();
+	record_read(&reader, data, bytes);
+	for (u32 i = 0; i < FAKE_VCPU_COUNT; i++)
+		get_vcpu(&reader, i);
+	record_get_devices(&reader, now_ns, &platform.devices);
+	record_enter(&reader, RECORD_END, 1);
+	record_leave(&reader);
+	if (!wire_is_done(&reader.bytes))
+		record_refuse(&reader, "something follows the state's end");
+	if (reader.is_wrong)
+		return reader.why;
+	platform_restored(&platform);
+	return NULL;
+}
+
+#endif

@@ -1,0 +1,323 @@
+/* SPDX-License-Identifier: MIT */
+/* The state record: nothing is lost in it, and nothing gets in with it. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+#include "tests/unit/platform_steps.h"
+#include "tests/unit/record_world.h"
+#include "tests/unit/support.h"
+
+static u8 first[WORLD_BYTES], second[WORLD_BYTES];
+
+static void bring_somewhere(struct random *random, u32 steps)
+{
+	for (u32 i = 0; i < steps; i++) {
+		struct step step = {
+		    .what = (u8)random_next(random),
+		    .where = (u8)random_next(random),
+		    .value = random_next(random) >> random_below(random, 64),
+		};
+
+		perform(&step);
+	}
+}
+
+static void assert_same(u32 bytes, u32 again)
+{
+	assert_int_equal(bytes, again);
+	assert_memory_equal(first, second, bytes);
+}
+
+static void taken(u32 bytes)
+{
+	const char *why = load_world(first, bytes);
+
+	if (why)
+		fail_msg("refused: %s", why);
+}
+
+/* --- Nothing is lost ------------------------------------------------------ */
+
+static void save_restore_save(u64 seed)
+{
+	struct random random = random_from(seed);
+	u32 bytes;
+
+	now_ns = 0;
+	make_world();
+	bring_somewhere(&random, 300);
+	bytes = save_world(first);
+	taken(bytes);
+	assert_same(bytes, save_world(second));
+}
+
+static void saved_again_it_is_the_same(void **state)
+{
+	(void)state;
+	for_seeds(120, save_restore_save);
+}
+
+/* Two machines, one of which has moved: the same happens to both. */
+static void go_on_alike(u64 seed)
+{
+	static u8 after[WORLD_BYTES], ram[FAKE_RAM_BYTES];
+	struct random random = random_from(seed), future;
+	u64 moment;
+	u32 bytes, length;
+
+	now_ns = 0;
+	make_world();
+	bring_somewhere(&random, 200);
+	bytes = save_world(first);
+	moment = now_ns;
+	memcpy(ram, fake.ram, sizeof(ram));
+	future = random;
+	bring_somewhere(&random, 100);
+	length = save_world(after);
+	now_ns = moment;
+	taken(bytes);
+	memcpy(fake.ram, ram, sizeof(ram));
+	bring_somewhere(&future, 100);
+	assert_int_equal(length, save_world(second));
+	assert_memory_equal(after, second, length);
+}
+
+static void what_has_moved_goes_on_as_if_it_had_not(void **state)
+{
+	(void)state;
+	for_seeds(120, go_on_alike);
+}
+
+static void vcpu_comes_back_in_every_field(void **state)
+{
+	struct record_vcpu before[FAKE_VCPU_COUNT];
+	u32 bytes;
+
+	(void)state;
+	now_ns = 5;
+	make_world();
+	memcpy(before, vcpus, sizeof(before));
+	bytes = save_world(first);
+	memset(vcpus, 0x55, sizeof(vcpus));
+	memset(fpus, 0x55, sizeof(fpus));
+	taken(bytes);
+	assert_memory_equal(before, vcpus, sizeof(before));
+	assert_int_equal(fpus[3].image[600], 3);
+}
+
+/* --- Nothing gets in ------------------------------------------------------ */
+
+static void refused(const char *words)
+{
+	u32 bytes = save_world(first);
+	const char *why = load_world(first, bytes);
+
+	if (!why || !strstr(why, words))
+		fail_msg("\"%s\" does not say \"%s\"", why ? why : "taken",
+			 words);
+	make_world();
+}
+
+static void vcpu_in_a_state_that_cannot_be_is_refused(void **state)
+{
+	(void)state;
+	now_ns = 7;
+	make_world();
+	vcpus[1].rflags = 0;
+	refused("vCPU 1: no CPU can be in that state");
+	vcpus[0].cr3 = BIT(45);
+	refused("CR3");
+	vcpus[0].efer &= ~EFER_LMA;
+	refused("no CPU");
+	vcpus[0].cr4 |= BIT(30);
+	refused("CR4");
+	vcpus[0].lstar = BIT(60);
+	refused("canonical");
+	vcpus[0].kernel_gs_base = BIT(47);
+	refused("canonical");
+	vcpus[0].fmask = BIT(32);
+	refused("fmask");
+	vcpus[0].tsc_aux = BIT(32);
+	refused("tsc_aux");
+	vcpus[0].dr6 = BIT(33);
+	refused("dr6");
+	vcpus[0].debugctl = 1;
+	refused("debugctl");
+	vcpus[0].xss = BIT(8);
+	refused("xss");
+	vcpus[0].xcr0 = 0xf;
+	refused("XCR0");
+	vcpus[0].xcr0 = 5;
+	refused("XCR0");
+	vcpus[0].pat = 2;
+	refused("PAT");
+	vcpus[0].activity = 3;
+	refused("activity");
+	vcpus[0].index = 1;
+	refused("number");
+	vcpus[0].cr0 |= CR0_NW;
+	refused("NW");
+	vcpus[0].interruptibility = 3;
+	refused("no CPU");
+	vcpus[0].event = 0x80000b01;
+	refused("no CPU");
+	vcpus[0].event_error_code = 1;
+	refused("event");
+	vcpus[0].rights[1] = 0;
+	refused("no CPU");
+	vcpus[0].table_limit[0] = 0x10000;
+	refused("no CPU");
+}
+
+static void fpu_state_on_which_xrstor_faults_is_refused(void **state)
+{
+	(void)state;
+	make_world();
+	fpus[0].image[26] = 1;
+	refused("MXCSR");
+	fpus[0].image[512] = 0x0f;
+	refused("components");
+	fpus[0].image[527] = 0x80;
+	refused("header");
+	fpus[0].image[575] = 1;
+	refused("header");
+}
+
+static void local_apic_that_cannot_be_is_refused(void **state)
+{
+	(void)state;
+	make_world();
+	lapics[2].page[LAPIC_IRR / 4] = 1; /* vector 0 */
+	refused("local APIC");
+	lapics[2].base |= BIT(45);
+	refused("local APIC");
+	lapics[2].base = APIC_BASE_X2APIC;
+	refused("local APIC");
+	lapics[2].page[LAPIC_ID / 4] = 0;
+	refused("local APIC");
+	lapics[2].events = BIT(20);
+	refused("local APIC");
+}
+
+static void device_that_cannot_be_is_refused(void **state)
+{
+	struct platform_devices *d = &platform.devices;
+
+	(void)state;
+	make_world();
+	d->com1.received.count = 17;
+	refused("FIFO");
+	d->pit.channels[2].mode = 6;
+	refused("mode");
+	d->pit.channels[1].count = 65537;
+	refused("count");
+	d->pic.chips[1].elcr = 1;
+	refused("ELCR");
+	d->pic.chips[0].expects = 1;
+	refused("word");
+	d->ioapic.entries[3] = BIT(20);
+	refused("entries");
+	d->rtc.seen_ns = now_ns + 1;
+	refused("time to come");
+	d->rtc.epoch_s = INT64_MIN;
+	refused("date");
+	d->rtc.index = 200;
+	refused("index");
+	d->pm.seen_ns = now_ns + 1;
+	refused("time to come");
+	d->bridge.state.config[0] ^= 1;
+	refused("configuration space");
+	d->console.virtio.state.queues[0].size = 48;
+	refused("size of a queue");
+	d->console.virtio.state.queues[5].vector = 9;
+	refused("vector");
+	d->console.virtio.state.status = VIRTIO_FEATURES_OK;
+	refused("features");
+	d->console.state.ports[0].owed = BIT(7); /* a console has no name */
+	refused("owed");
+	d->console.state.ports[1].head = VIRTQUEUE_SIZE_MAX;
+	refused("head");
+}
+
+/* The record's own form. */
+
+static void says(const u8 *data, u32 bytes, const char *words)
+{
+	const char *why = load_world(data, bytes);
+
+	assert_non_null(why);
+	if (!strstr(why, words))
+		fail_msg("\"%s\" does not say \"%s\"", why, words);
+}
+
+static void form_that_is_wrong_is_refused_in_words(void **state)
+{
+	u32 bytes;
+
+	(void)state;
+	now_ns = 9;
+	make_world();
+	bytes = save_world(first);
+	for (u32 i = 0; i < bytes; i++)
+		assert_non_null(load_world(first, i));
+	first[bytes] = 0;
+	says(first, bytes + 1, "follows");
+	first[0] = 0x70;
+	says(first, bytes, "does not know");
+	first[0] = RECORD_RTC;
+	says(first, bytes, "section RTC where vCPU belongs");
+	first[0] = RECORD_VCPU;
+	first[2] = 2;
+	says(first, bytes, "version 2");
+	first[2] = 0;
+	says(first, bytes, "version 0");
+	first[2] = 1;
+	first[4]++;
+	says(first, bytes, "too long");
+	first[4] -= 2;
+	says(first, bytes, "too short");
+	first[7] = 0xff;
+	says(first, bytes, "cut off");
+}
+
+/* Every bit of a record may be wrong; nothing but words comes of it. */
+static void no_bit_does_harm(void **state)
+{
+	struct random random = random_from(3);
+	u32 bytes, tried = 0, well = 0;
+
+	(void)state;
+	now_ns = 11;
+	make_world();
+	bring_somewhere(&random, 100);
+	bytes = save_world(first);
+	for (u32 bit = 0; bit < bytes * 8;
+	     bit += 1 + (u32)random_below(&random, 7)) {
+		tried++;
+		first[bit / 8] ^= (u8)(1U << bit % 8);
+		well += !load_world(first, bytes);
+		first[bit / 8] ^= (u8)(1U << bit % 8);
+	}
+	/* Registers hold any value; structure does not. */
+	assert_true(well > tried / 8 && well < tried);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(saved_again_it_is_the_same),
+	    cmocka_unit_test(what_has_moved_goes_on_as_if_it_had_not),
+	    cmocka_unit_test(vcpu_comes_back_in_every_field),
+	    cmocka_unit_test(vcpu_in_a_state_that_cannot_be_is_refused),
+	    cmocka_unit_test(fpu_state_on_which_xrstor_faults_is_refused),
+	    cmocka_unit_test(local_apic_that_cannot_be_is_refused),
+	    cmocka_unit_test(device_that_cannot_be_is_refused),
+	    cmocka_unit_test(form_that_is_wrong_is_refused_in_words),
+	    cmocka_unit_test(no_bit_does_harm),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
