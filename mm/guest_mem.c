@@ -57,6 +57,8 @@ void guest_mem_destroy(struct guest_mem *mem)
 	for (u32 i = 0; i < mem->slot_count; i++)
 		release_slot(&mem->slots[i], mem->slots[i].bytes >> PAGE_SHIFT);
 	dirty_log_destroy(&mem->log);
+	if (mem->watched)
+		frame_free(mem->watch_storage, mem->watch_order);
 	*mem = (struct guest_mem){0};
 }
 
@@ -307,7 +309,82 @@ enum err guest_mem_read(const struct guest_mem *mem, gpa_t address, void *to,
 	return OK;
 }
 
+/* --- Watching ------------------------------------------------------------ */
+
+#define WATCH_PAGES 64 /* of one word */
+
+enum err guest_mem_watch_create(struct guest_mem *mem)
+{
+	u64 bytes = (gpa_page(dirty_log_end(&mem->log)) / WATCH_PAGES) *
+		    sizeof(*mem->watched);
+	enum frame_order order = frame_order_for(bytes);
+
+	if (frame_alloc_zeroed(order, mem->name, &mem->watch_storage) != OK)
+		return ERR_NO_MEMORY;
+	mem->watch_order = order;
+	mem->watched = phys_ptr(mem->watch_storage);
+	return OK;
+}
+
+/* The word that has the page's bit, NULL if the page cannot be watched. */
+static u64 *watch_word(const struct guest_mem *mem, gpa_t page)
+{
+	if (gpa_raw(page) >= gpa_raw(dirty_log_end(&mem->log)))
+		return NULL;
+	return &mem->watched[gpa_page(page) / WATCH_PAGES];
+}
+
+static u64 watch_bit(gpa_t page)
+{
+	return BIT(gpa_page(page) % WATCH_PAGES);
+}
+
+bool guest_mem_watch(struct guest_mem *mem, gpa_t page)
+{
+	u64 *word = watch_word(mem, page);
+	u64 bit = watch_bit(page);
+
+	return word && (__atomic_fetch_or(word, bit, __ATOMIC_SEQ_CST) & bit);
+}
+
+void guest_mem_unwatch(struct guest_mem *mem, gpa_t page)
+{
+	u64 *word = watch_word(mem, page);
+
+	if (word)
+		__atomic_fetch_and(word, ~watch_bit(page), __ATOMIC_SEQ_CST);
+}
+
+bool guest_mem_is_watched(const struct guest_mem *mem, gpa_t page)
+{
+	const u64 *word = watch_word(mem, page);
+
+	return word &&
+	       (__atomic_load_n(word, __ATOMIC_SEQ_CST) & watch_bit(page));
+}
+
+u64 guest_mem_watch_hits(const struct guest_mem *mem)
+{
+	return __atomic_load_n(&mem->watch_hits, __ATOMIC_SEQ_CST);
+}
+
+/* After a write and its mark, which is a locked instruction. */
+static void look_for_watch(struct guest_mem *mem, gpa_t address)
+{
+	if (likely(!mem->watched) || !guest_mem_is_watched(mem, address))
+		return;
+	guest_mem_unwatch(mem, address);
+	__atomic_fetch_add(&mem->watch_hits, 1, __ATOMIC_SEQ_CST);
+}
+
 /* --- Writing: bytes first, mark second (mm/dirty_log.h) ------------------ */
+
+/* The page of `address` has been written. */
+static void wrote(struct guest_mem *mem, gpa_t address)
+{
+	dirty_log_mark(&mem->log, address);
+	look_for_watch(mem, address);
+}
 
 /* Within one page. NULL puts zeroes. */
 static void put(struct guest_mem *mem, gpa_t address, const u8 *from, u64 bytes)
@@ -318,7 +395,7 @@ static void put(struct guest_mem *mem, gpa_t address, const u8 *from, u64 bytes)
 		memcpy(to, from, bytes);
 	else
 		memset(to, 0, bytes);
-	dirty_log_mark(&mem->log, address);
+	wrote(mem, address);
 }
 
 static enum err put_all(struct guest_mem *mem, gpa_t address, const void *from,
@@ -428,7 +505,7 @@ enum err guest_mem_write_u8(struct guest_mem *mem, gpa_t address, u8 value)
 		return err;
 	at = bytes_of(mem, address);
 	__atomic_store_n(at, value, __ATOMIC_RELEASE);
-	dirty_log_mark(&mem->log, address);
+	wrote(mem, address);
 	return OK;
 }
 
@@ -441,7 +518,7 @@ enum err guest_mem_write_u16(struct guest_mem *mem, gpa_t address, u16 value)
 		return err;
 	at = bytes_of(mem, address);
 	__atomic_store_n(at, value, __ATOMIC_RELEASE);
-	dirty_log_mark(&mem->log, address);
+	wrote(mem, address);
 	return OK;
 }
 
@@ -454,7 +531,7 @@ enum err guest_mem_write_u32(struct guest_mem *mem, gpa_t address, u32 value)
 		return err;
 	at = bytes_of(mem, address);
 	__atomic_store_n(at, value, __ATOMIC_RELEASE);
-	dirty_log_mark(&mem->log, address);
+	wrote(mem, address);
 	return OK;
 }
 
@@ -467,7 +544,7 @@ enum err guest_mem_write_u64(struct guest_mem *mem, gpa_t address, u64 value)
 		return err;
 	at = bytes_of(mem, address);
 	__atomic_store_n(at, value, __ATOMIC_RELEASE);
-	dirty_log_mark(&mem->log, address);
+	wrote(mem, address);
 	return OK;
 }
 
@@ -483,12 +560,12 @@ enum err guest_mem_swap_u32(struct guest_mem *mem, gpa_t address, u32 *expected,
 	if (!__atomic_compare_exchange_n(at, expected, value, false,
 					 __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
 		return ERR_BUSY;
-	dirty_log_mark(&mem->log, address);
+	wrote(mem, address);
 	return OK;
 }
 
-enum err guest_mem_swap_u64(struct guest_mem *mem, gpa_t address, u64 *expected,
-			    u64 value)
+enum err guest_mem_swap_unseen_u64(struct guest_mem *mem, gpa_t address,
+				   u64 *expected, u64 value)
 {
 	u64 *at;
 	enum err err = single(mem, address, sizeof(*at), USE_WRITE);
@@ -503,7 +580,24 @@ enum err guest_mem_swap_u64(struct guest_mem *mem, gpa_t address, u64 *expected,
 	return OK;
 }
 
+enum err guest_mem_swap_u64(struct guest_mem *mem, gpa_t address, u64 *expected,
+			    u64 value)
+{
+	enum err err = guest_mem_swap_unseen_u64(mem, address, expected, value);
+
+	if (err == OK)
+		look_for_watch(mem, address);
+	return err;
+}
+
 void guest_mem_mark(struct guest_mem *mem, gpa_t address, u64 bytes)
 {
 	dirty_log_mark_range(&mem->log, address, bytes);
+	while (mem->watched && bytes) {
+		u64 here = bytes_in_page(address, bytes);
+
+		look_for_watch(mem, address);
+		address = gpa_add(address, here);
+		bytes -= here;
+	}
 }

@@ -54,6 +54,10 @@ struct guest_mem {
 	struct guest_slot slots[GUEST_MEM_SLOTS];
 	u64 bytes; /* of all slots */
 	struct dirty_log log;
+	u64 *watched; /* one bit per page; NULL: nobody watches */
+	u64 watch_hits;
+	hpa_t watch_storage;
+	enum frame_order watch_order;
 };
 
 /* No slot yet; slots will lie below `limit`. `name` must live as long. */
@@ -135,5 +139,34 @@ MUST_CHECK enum err guest_mem_swap_u64(struct guest_mem *mem, gpa_t address,
  * write: at the latest when the vCPU that did it has stopped.
  */
 void guest_mem_mark(struct guest_mem *mem, gpa_t address, u64 bytes);
+
+/* --- Watching ------------------------------------------------------------ */
+
+/*
+ * For one who keeps a copy of pages and must know when Umbra itself writes them
+ * (the guest's own writes are found by EPT). A write through this file to a
+ * watched page ends the watch and counts a hit:
+ *
+ *	watcher: (1) watches; (2) reads the page
+ *	writer:	 (1) writes; (2) looks whether it is watched
+ *
+ * so what the watcher has not read is a hit. One watcher per VM.
+ */
+
+/* Room for it, for all pages. Before any vCPU runs; ERR_NO_MEMORY. */
+MUST_CHECK enum err guest_mem_watch_create(struct guest_mem *mem);
+
+/* Returns whether it was watched already. */
+bool guest_mem_watch(struct guest_mem *mem, gpa_t page);
+void guest_mem_unwatch(struct guest_mem *mem, gpa_t page);
+bool guest_mem_is_watched(const struct guest_mem *mem, gpa_t page);
+
+/* Hits until now. */
+u64 guest_mem_watch_hits(const struct guest_mem *mem);
+
+/* guest_mem_swap_u64 by the watcher itself: no hit. */
+MUST_CHECK enum err guest_mem_swap_unseen_u64(struct guest_mem *mem,
+					      gpa_t address, u64 *expected,
+					      u64 value);
 
 #endif

@@ -27,11 +27,14 @@
 #include "arch/x86/ept/ept_entry.h"
 #include "mm/guest_mem.h"
 
-/* SDM vol. 3, "Exit Qualification for EPT Violations". */
-#define EPT12_READ           BIT(0)
-#define EPT12_WRITE          BIT(1)
-#define EPT12_FETCH          BIT(2)
-#define EPT12_ACCESS         BITS(2, 0)
+/*
+ * SDM vol. 3, "Exit Qualification for EPT Violations". Accesses have the bits
+ * of the rights that they need.
+ */
+#define EPT12_READ           EPT_R
+#define EPT12_WRITE          EPT_W
+#define EPT12_FETCH          EPT_X
+#define EPT12_ACCESS         EPT_RWX
 #define EPT12_RIGHTS         BITS(5, 3) /* of the translation: R, W, X */
 #define EPT12_LINEAR_VALID   BIT(7)
 #define EPT12_TRANSLATED     BIT(8) /* 0: a paging structure of L2's own */
@@ -40,6 +43,8 @@
 /* SDM vol. 3, "Extended-Page-Table Pointer (EPTP)". */
 #define EPT12_POINTER_TABLE  BITS(51, 12)
 #define EPT12_POINTER_AD     BIT(6)
+
+#define EPT12_SPAN           BIT(48) /* what four levels reach */
 
 /* Whose tables, and what may stand in them. */
 struct ept12 {
@@ -112,6 +117,12 @@ void ept12_translate(const struct ept12 *ept12, u64 pointer,
 static inline bool ept12_has_ad(u64 pointer)
 {
 	return (pointer & EPT12_POINTER_AD) != 0;
+}
+
+/* What an entry of L1's names, a page or a table, is an address of L1's. */
+static inline gpa_t ept12_address(ept_entry_t entry)
+{
+	return gpa(entry.raw & EPT_ADDRESS);
 }
 
 /* The entry of a table in L1's memory; all ones where there is none. */

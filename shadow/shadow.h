@@ -66,7 +66,7 @@
  *	open	  L1 may be writing it. An INVEPT makes it suspended.
  *	suspended nothing leads to it. L2's next access faults, the copy is
  *		  compared, entries that differ are made anew, and it becomes
- *		  proven (if it did not differ) or open.
+ *		  proven, or open if it cannot be or changes all the time.
  *
  * So INVEPT costs one step per table written since the last one, and nothing
  * more is done for a table that L2 does not use again. Writes by Umbra itself
@@ -105,6 +105,7 @@ struct shadow_config {
 	struct ept_format offered; /* what L1 may write into its tables */
 	u32 table_limit;           /* 0: in proportion to L1's memory */
 	u32 vcpu_count;
+	u32 cpu_count; /* Umbra's; SHADOW_CPUS at most */
 	enum shadow_walks walks;
 };
 
@@ -127,24 +128,20 @@ struct shadow {
 	struct spinlock lock;
 	struct shadow_table **tables; /* by number, from 1 */
 	u32 table_limit, table_count; /* that exist, free ones included */
-	u32 table_floor;              /* made at the start, never given back */
 	u32 free_list, retired_list, open_list;
 	u32 clock;    /* where the search for a victim goes on */
+	u64 stamp;    /* of this fault: tables on its way stay */
 	u32 *buckets; /* tables by the address of L1's table */
 	u32 bucket_count;
-	u32 *page_heads; /* leaves by L1 page: 4K, 2M and 1G */
-	u32 *heads_2m, *heads_1g;
-	u64 page_count;
+	u32 *page_heads, *heads_2m, *heads_1g; /* leaves by L1 page and size */
 	bool tracking;
-	u64 watch_hits; /* of guest_mem's count: seen so far */
+	u64 watch_hits; /* of guest_mem's: seen so far */
 	u64 generation;
 	u64 flushed[SHADOW_CPUS]; /* each written by its CPU only */
 	u64 inside[SHADOW_CPUS];  /* in the guest, flushed up to; or ~0 */
 	struct shadow_counts counts;
-	struct {
-		hpa_t frame;
-		enum frame_order order;
-	} storage[2];
+	hpa_t lists, heads; /* frames of the arrays */
+	enum frame_order lists_order, heads_order;
 };
 
 /* A vCPU's hold on the shadow of one EPT12. Zero holds nothing. */
@@ -235,7 +232,7 @@ struct shadow_result shadow_fault(struct shadow *shadow,
  * that is possible without setting A or D, and saves L2 the exit.
  */
 void shadow_prefault(struct shadow *shadow, const struct shadow_root *root,
-		     ngpa_t address);
+		     const struct ept12_access *access);
 
 enum shadow_watch {
 	SHADOW_NOT_WATCHED,

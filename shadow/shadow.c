@@ -1,0 +1,587 @@
+/* SPDX-License-Identifier: MIT */
+/* The shadow EPT as a whole, and its faults: see shadow/shadow.h. */
+#include "shadow/shadow.h"
+#include "lib/string.h"
+#include "shadow/table.h"
+
+/* EPT pointer (SDM section "Extended-Page-Table Pointer (EPTP)"). */
+#define EPTP_TYPE        BITS(2, 0)
+#define EPTP_WALK_LENGTH BITS(5, 3) /* levels - 1 */
+#define EPTP_AD          BIT(6)
+
+/* --- Beginning and end --------------------------------------------------- */
+
+static enum err make_heads(struct shadow *shadow)
+{
+	u64 pages = gpa_page(dirty_log_end(&shadow->config.memory->log));
+	u64 pages_2m = pages / EPT_ENTRIES + 1;
+	u64 pages_1g = pages_2m / EPT_ENTRIES + 1;
+	u64 bytes = (pages + pages_2m + pages_1g) * sizeof(u32);
+
+	shadow->heads_order = frame_order_for(bytes);
+	if (shadow->heads_order >= FRAME_ORDERS)
+		return ERR_RANGE;
+	if (frame_alloc_zeroed(shadow->heads_order, "shadow EPT",
+			       &shadow->heads) != OK)
+		return ERR_NO_MEMORY;
+	shadow->page_heads = phys_ptr(shadow->heads);
+	shadow->heads_2m = shadow->page_heads + pages;
+	shadow->heads_1g = shadow->heads_2m + pages_2m;
+	return OK;
+}
+
+enum err shadow_create(struct shadow *shadow,
+		       const struct shadow_config *config)
+{
+	enum err err;
+
+	CHECK(config->cpu_count <= SHADOW_CPUS);
+	memset(shadow, 0, sizeof(*shadow));
+	shadow->config = *config;
+	shadow->ept12 = (struct ept12){config->memory, config->offered};
+	for (u32 cpu = 0; cpu < SHADOW_CPUS; cpu++)
+		shadow->inside[cpu] = ~0ULL;
+	/* A CPU that has flushed up to 0 has not flushed. */
+	shadow->generation = 1;
+	if (!config->memory->watched) {
+		err = guest_mem_watch_create(config->memory);
+		if (err != OK)
+			return err;
+	}
+	err = make_heads(shadow);
+	if (err != OK)
+		return err;
+	err = shadow_pool_create(shadow);
+	if (err != OK)
+		frame_free(shadow->heads, shadow->heads_order);
+	return err;
+}
+
+void shadow_destroy(struct shadow *shadow)
+{
+	shadow_pool_destroy(shadow);
+	frame_free(shadow->heads, shadow->heads_order);
+	memset(shadow, 0, sizeof(*shadow));
+}
+
+/* --- Roots --------------------------------------------------------------- */
+
+static u64 key_ad(u64 pointer)
+{
+	return ept12_has_ad(pointer) ? SHADOW_KEY_AD : 0;
+}
+
+enum err shadow_root_hold(struct shadow *shadow, u64 pointer,
+			  struct shadow_root *root)
+{
+	gpa_t base = gpa(pointer & EPT12_POINTER_TABLE);
+	struct shadow_table *t;
+
+	spin_lock(&shadow->lock);
+	shadow->stamp++;
+	t = shadow_pool_get(shadow,
+			    shadow_key_mirror(base, EPT_TOP, key_ad(pointer)));
+	if (t)
+		t->holds++;
+	spin_unlock(&shadow->lock);
+	if (!t)
+		return ERR_BUSY;
+	*root = (struct shadow_root){pointer, t};
+	return OK;
+}
+
+void shadow_root_release(struct shadow *shadow, struct shadow_root *root)
+{
+	if (!root->table)
+		return;
+	spin_lock(&shadow->lock);
+	root->table->holds--;
+	spin_unlock(&shadow->lock);
+	*root = (struct shadow_root){0};
+}
+
+static bool is_tracking(const struct shadow *shadow)
+{
+	return __atomic_load_n(&shadow->tracking, __ATOMIC_ACQUIRE);
+}
+
+u64 shadow_root_pointer(const struct shadow *shadow,
+			const struct shadow_root *root)
+{
+	const struct ept_format *format = &shadow->config.ept->format;
+	u64 pointer = hpa_raw(phys_of(root->table));
+	bool ad = ept12_has_ad(root->pointer);
+
+	if (shadow->config.walks == SHADOW_WALKS_ARE_WRITES_WHILE_TRACKING &&
+	    is_tracking(shadow))
+		ad = true;
+	pointer = bits_set(pointer, EPTP_TYPE,
+			   format->uncacheable_tables ? EPT_UC : EPT_WB);
+	pointer = bits_set(pointer, EPTP_WALK_LENGTH, EPT_TOP - 1);
+	return ad && format->accessed_dirty ? pointer | EPTP_AD : pointer;
+}
+
+/* --- One fault ----------------------------------------------------------- */
+
+/* Everything that one fault is about. */
+struct fault {
+	struct shadow *shadow;
+	const struct shadow_root *root;
+	const struct ept12_access *access;
+	struct ept12_log *log;
+	struct ept12_walk walk;
+	/* Where the shadow's own walk stands, at walk.level. */
+	struct shadow_table *at;
+};
+
+static u32 index_at(const struct fault *f, enum ept_level level)
+{
+	return ept_index(ngpa_raw(f->walk.from), level);
+}
+
+/* Four levels do not translate it. */
+static bool is_beyond_reach(const struct fault *f)
+{
+	return ngpa_raw(f->walk.from) >= EPT12_SPAN;
+}
+
+/*
+ * Goes down as far as shadow tables say what L1's tables say at this moment;
+ * the rest is left to ept12_walk. Most faults end in a table that exists.
+ */
+static void descend(struct fault *f)
+{
+	struct ept12_walk *walk = &f->walk;
+
+	f->at = f->root->table;
+	if (is_beyond_reach(f))
+		return;
+	while (walk->level > EPT_4K) {
+		u32 index = index_at(f, walk->level);
+		ept_entry_t now = shadow_entry12(f->at, index);
+
+		f->at->stamp = f->shadow->stamp;
+		f->at->recent = true;
+		if (shadow_entry_kind(f->at, index) != EPT_TABLE ||
+		    now.raw != f->at->copy[index].raw ||
+		    ept_entry_kind(now, walk->level) != EPT_TABLE)
+			return;
+		walk->entries[walk->level] = now;
+		walk->rights &= now.raw;
+		f->at = shadow_entry_table(f->at, index);
+		walk->level--;
+		walk->tables[walk->level] = shadow_table_base(f->at);
+	}
+	f->at->stamp = f->shadow->stamp;
+	f->at->recent = true;
+}
+
+static struct shadow_result resume(void)
+{
+	return (struct shadow_result){.outcome = SHADOW_RESUME};
+}
+
+/* Makes a leaf writable: writable first, mark second. */
+static void fix_leaf(struct fault *f, struct shadow_table *t, u32 index)
+{
+	ept_write(&t->hardware[index],
+		  (ept_entry_t){t->hardware[index].raw | EPT_W});
+	if (f->shadow->tracking)
+		dirty_log_mark(&f->shadow->config.memory->log,
+			       ept12_address(t->copy[index]));
+}
+
+/* Tracking has ended: all leaves of the table get back what they may have. */
+static void relax_table(struct shadow_table *t)
+{
+	for (u32 i = 0; i < EPT_ENTRIES; i++) {
+		ept_entry_t entry = t->hardware[i];
+
+		if ((entry.raw & (EPT_MAY_WRITE | EPT_W)) == EPT_MAY_WRITE)
+			ept_write(&t->hardware[i],
+				  (ept_entry_t){entry.raw | EPT_W});
+	}
+}
+
+/*
+ * A write to a leaf that lacks W for tracking alone, under entries that L1
+ * has not changed: nothing of L1's has to be looked at or set.
+ */
+static bool fix_fast(struct fault *f)
+{
+	struct shadow_table *t = f->at;
+	enum ept_level level = f->walk.level;
+	u32 index = index_at(f, level);
+
+	if (is_beyond_reach(f) ||
+	    (f->walk.access & (EPT12_WRITE | EPT12_FETCH)) != EPT12_WRITE ||
+	    !(f->walk.rights & EPT_W) ||
+	    shadow_entry12(t, index).raw != t->copy[index].raw)
+		return false;
+	/* Split tables: W is missing above them if L1's D is 0. */
+	while (shadow_entry_kind(t, index) == EPT_TABLE) {
+		if (!(t->hardware[index].raw & EPT_W))
+			return false;
+		t = shadow_entry_table(t, index);
+		index = index_at(f, --level);
+	}
+	if ((t->hardware[index].raw & (EPT_MAY_WRITE | EPT_W | EPT_LARGE)) !=
+	    EPT_MAY_WRITE)
+		return false;
+	/* What was split for tracking becomes large again by the slow way. */
+	if (!f->shadow->tracking && shadow_table_is_split(t))
+		return false;
+	fix_leaf(f, t, index);
+	if (!f->shadow->tracking)
+		relax_table(t);
+	f->shadow->counts.fast_fixes++;
+	return true;
+}
+
+/* --- The slow way: L1's tables have been walked --------------------------- */
+
+enum made {
+	MADE,
+	MADE_NOTHING_BUSY,  /* no table */
+	MADE_NOTHING_AGAIN, /* L1's entries have changed */
+	MADE_NOTHING_THERE, /* EPT01 does not allow it */
+};
+
+/*
+ * The table for the next lower level of L1's, linked. It may be watched only
+ * since now, so that the entry there has to be looked at again.
+ */
+static enum made step_down(struct fault *f)
+{
+	enum ept_level below = shadow_table_level(f->at) - 1;
+	ept_entry_t entry = f->walk.entries[below + 1];
+	struct shadow_step step = {.rights = entry.raw & EPT_RWX};
+
+	step.child = shadow_pool_get(
+	    f->shadow, shadow_key_mirror(f->walk.tables[below], below,
+					 key_ad(f->walk.pointer)));
+	if (!step.child)
+		return MADE_NOTHING_BUSY;
+	shadow_entry_put_table(f->shadow, f->at, index_at(f, below + 1), step,
+			       entry);
+	f->at = step.child;
+	if (shadow_entry12(f->at, index_at(f, below)).raw !=
+	    f->walk.entries[below].raw)
+		return MADE_NOTHING_AGAIN;
+	return MADE;
+}
+
+/* A table for one large leaf of L1's that must be smaller here. */
+static enum made step_into_leaf(struct fault *f, ept_entry_t leaf12)
+{
+	enum ept_level level = shadow_table_level(f->at);
+	u64 ad = key_ad(f->walk.pointer);
+	gpa_t base =
+	    gpa(align_down(gpa_raw(f->walk.to), ept_level_bytes(level)));
+	struct shadow_step step = {.rights = shadow_rights12(leaf12, ad != 0)};
+
+	step.child = shadow_pool_get(
+	    f->shadow, shadow_key_split(base, level - 1, leaf12, ad));
+	if (!step.child)
+		return MADE_NOTHING_BUSY;
+	shadow_entry_put_table(f->shadow, f->at, index_at(f, level), step,
+			       leaf12);
+	f->at = step.child;
+	return MADE;
+}
+
+/* The parts of the leaf that the walk has ended at, as f->at has it. */
+static struct shadow_page page_of(const struct fault *f, ept_entry_t leaf12)
+{
+	return (struct shadow_page){
+	    .address = f->walk.to,
+	    .parts = {.leaf12 = leaf12,
+		      .level12 = shadow_table_level(f->at),
+		      .ad = ept12_has_ad(f->walk.pointer),
+		      .tracking = f->shadow->tracking,
+		      .format01 = &f->shadow->config.ept->format},
+	};
+}
+
+/*
+ * A write to a page that holds a table of L1's: that is watched no more. The
+ * page may have got W in EPT01 by this.
+ */
+static enum err find_page(struct fault *f, struct shadow_page *page)
+{
+	gpa_t at = gpa(align_down(gpa_raw(page->address), PAGE_4K));
+	enum err err = shadow_page_find(f->shadow, page);
+
+	if (err == OK && (f->walk.access & EPT12_WRITE) &&
+	    !(page->parts.leaf01.raw & EPT_MAY_WRITE) &&
+	    shadow_coherence_written(f->shadow, at) == SHADOW_WAS_WATCHED)
+		err = shadow_page_find(f->shadow, page);
+	return err;
+}
+
+static enum made make_leaf(struct fault *f)
+{
+	ept_entry_t leaf12 = f->walk.entries[f->walk.level];
+	struct shadow_page page = page_of(f, leaf12);
+	u32 index;
+
+	if (find_page(f, &page) != OK)
+		return MADE_NOTHING_THERE;
+	while (shadow_level(&page.parts) < shadow_table_level(f->at)) {
+		enum made made = step_into_leaf(f, leaf12);
+
+		if (made != MADE)
+			return made;
+		page.parts.level12 = shadow_table_level(f->at);
+		leaf12 = shadow_entry12(f->at, index_at(f, page.parts.level12));
+	}
+	index = index_at(f, shadow_table_level(f->at));
+	page.parts.leaf12 = leaf12;
+	shadow_entry_put_leaf(f->shadow, f->at, index,
+			      shadow_page_leaf(&page, page.parts.level12),
+			      leaf12);
+	f->shadow->counts.filled++;
+	if (f->walk.access & ~shadow_rights(&page.parts))
+		return MADE_NOTHING_THERE;
+	if ((f->walk.access & EPT12_WRITE) &&
+	    !(f->at->hardware[index].raw & EPT_W))
+		fix_leaf(f, f->at, index);
+	shadow_fill_around(f->shadow, f->at, index);
+	return MADE;
+}
+
+/* The walk has ended MAPPED, its flags are set. */
+static enum made compose(struct fault *f)
+{
+	while (shadow_table_level(f->at) > f->walk.level) {
+		enum made made = step_down(f);
+
+		if (made != MADE)
+			return made;
+	}
+	return make_leaf(f);
+}
+
+static struct shadow_result reflect(const struct ept12_walk *walk)
+{
+	static const enum shadow_outcome outcomes[] = {
+	    [EPT12_VIOLATION] = SHADOW_VIOLATION,
+	    [EPT12_MISCONFIGURED] = SHADOW_MISCONFIGURED,
+	    [EPT12_LOG_FULL] = SHADOW_LOG_FULL,
+	    [EPT12_CHANGING] = SHADOW_RESUME,
+	};
+
+	return (struct shadow_result){
+	    .outcome = outcomes[walk->outcome],
+	    .qualification = walk->qualification,
+	};
+}
+
+/* One attempt; false: L1's tables have changed under it. */
+static bool attempt(struct fault *f, struct shadow_result *result)
+{
+	ept12_begin(&f->walk, f->root->pointer, f->access);
+	descend(f);
+	if (fix_fast(f)) {
+		*result = resume();
+		return true;
+	}
+	ept12_walk(&f->shadow->ept12, &f->walk);
+	if (f->walk.outcome == EPT12_MAPPED)
+		ept12_set_flags(&f->shadow->ept12, &f->walk, f->log);
+	*result = reflect(&f->walk);
+	if (f->walk.outcome == EPT12_CHANGING)
+		return false;
+	if (f->walk.outcome != EPT12_MAPPED)
+		return true;
+	switch (compose(f)) {
+	case MADE:
+		*result = resume();
+		return true;
+	case MADE_NOTHING_BUSY:
+		result->outcome = SHADOW_BUSY;
+		return true;
+	case MADE_NOTHING_THERE:
+		result->outcome = SHADOW_DEVICE;
+		result->address = f->walk.to;
+		return true;
+	case MADE_NOTHING_AGAIN:
+		break;
+	}
+	return false;
+}
+
+/* After as many changes L2 tries again by itself. */
+#define ATTEMPTS 4
+
+struct shadow_result shadow_fault(struct shadow *shadow,
+				  const struct shadow_root *root,
+				  const struct ept12_access *access,
+				  struct ept12_log *log)
+{
+	struct fault fault = {
+	    .shadow = shadow, .root = root, .access = access, .log = log};
+	struct shadow_result result = resume();
+
+	spin_lock(&shadow->lock);
+	shadow->counts.faults++;
+	shadow->stamp++;
+	for (u32 i = 0; i < ATTEMPTS; i++)
+		if (attempt(&fault, &result))
+			break;
+	spin_unlock(&shadow->lock);
+	return result;
+}
+
+/* Are all flags set that the access would set? */
+static bool has_flags(const struct ept12_walk *walk)
+{
+	bool writes = (walk->access & EPT12_WRITE) != 0;
+	u64 missing = 0;
+
+	if (!ept12_has_ad(walk->pointer))
+		return true;
+	for (enum ept_level level = EPT_TOP; level >= walk->level; level--)
+		missing |= EPT_A & ~walk->entries[level].raw;
+	if (writes)
+		missing |= EPT_D & ~walk->entries[walk->level].raw;
+	return !missing;
+}
+
+void shadow_prefault(struct shadow *shadow, const struct shadow_root *root,
+		     const struct ept12_access *access)
+{
+	struct fault fault = {.shadow = shadow, .root = root, .access = access};
+
+	spin_lock(&shadow->lock);
+	shadow->stamp++;
+	ept12_begin(&fault.walk, root->pointer, access);
+	descend(&fault);
+	ept12_walk(&shadow->ept12, &fault.walk);
+	if (fault.walk.outcome == EPT12_MAPPED && has_flags(&fault.walk))
+		(void)compose(&fault);
+	spin_unlock(&shadow->lock);
+}
+
+/* --- EPT01 grants less ---------------------------------------------------- */
+
+static void drop_chain(struct shadow *shadow, const u32 *head)
+{
+	while (*head)
+		shadow_entry_drop(shadow, shadow_link_table(shadow, *head),
+				  shadow_link_index(*head));
+}
+
+static void forget_level(struct shadow *shadow, enum ept_level level,
+			 gpa_t base, gpa_t end)
+{
+	u64 bytes = ept_level_bytes(level);
+
+	for (u64 at = align_down(gpa_raw(base), bytes); at < gpa_raw(end);
+	     at += bytes)
+		drop_chain(shadow, shadow_leaf_head(shadow, gpa(at), level));
+}
+
+void shadow_forget(struct shadow *shadow, gpa_t base, u64 bytes)
+{
+	gpa_t limit = dirty_log_end(&shadow->config.memory->log);
+	gpa_t end = gpa_add(base, bytes);
+
+	if (gpa_raw(base) >= gpa_raw(limit))
+		return;
+	if (bytes > gpa_raw(limit) - gpa_raw(base))
+		end = limit;
+	spin_lock(&shadow->lock);
+	forget_level(shadow, EPT_4K, base, end);
+	forget_level(shadow, EPT_2M, base, end);
+	forget_level(shadow, EPT_1G, base, end);
+	spin_unlock(&shadow->lock);
+}
+
+/* --- Dirty tracking ------------------------------------------------------ */
+
+static void set_tracking(struct shadow *shadow, bool tracking)
+{
+	spin_lock(&shadow->lock);
+	__atomic_store_n(&shadow->tracking, tracking, __ATOMIC_RELEASE);
+	spin_unlock(&shadow->lock);
+}
+
+void shadow_track_start(struct shadow *shadow)
+{
+	set_tracking(shadow, true);
+}
+
+void shadow_track_stop(struct shadow *shadow)
+{
+	set_tracking(shadow, false);
+}
+
+/* A large leaf that is writable: one bit of the log would be 512 pages. */
+static void rearm_large(struct shadow *shadow, gpa_t address,
+			enum ept_level level)
+{
+	u32 link = *shadow_leaf_head(shadow, address, level);
+
+	while (link) {
+		struct shadow_table *t = shadow_link_table(shadow, link);
+		u32 index = shadow_link_index(link);
+
+		link = t->links[index].next;
+		if (t->hardware[index].raw & EPT_W)
+			shadow_entry_drop(shadow, t, index);
+	}
+}
+
+/* All leaves of one page lose W. */
+static bool rearm_page(struct shadow *shadow, u32 link)
+{
+	bool lost = false;
+
+	while (link) {
+		struct shadow_table *t = shadow_link_table(shadow, link);
+		u32 index = shadow_link_index(link);
+		ept_entry_t leaf = t->hardware[index];
+
+		link = t->links[index].next;
+		if (!(leaf.raw & EPT_W))
+			continue;
+		leaf.raw = bits_set(leaf.raw & ~EPT_W, EPT_SHADOW_TAG,
+				    SHADOW_TAG_WRITE_PROTECT);
+		ept_write(&t->hardware[index], leaf);
+		lost = true;
+	}
+	return lost;
+}
+
+static bool rearm_word(struct shadow *shadow, const struct dirty_word *word)
+{
+	const u32 *heads = shadow_leaf_head(shadow, word->base, EPT_4K);
+	bool lost = false;
+
+	rearm_large(shadow, word->base, EPT_2M);
+	rearm_large(shadow, word->base, EPT_1G);
+	for (u64 bits = word->bits; bits; bits &= bits - 1) {
+		u32 link = heads[__builtin_ctzll(bits)];
+
+		if (link && rearm_page(shadow, link))
+			lost = true;
+	}
+	return lost;
+}
+
+enum flush shadow_rearm(struct shadow *shadow, const struct dirty_batch *batch)
+{
+	bool lost = false;
+	u64 before;
+
+	spin_lock(&shadow->lock);
+	before = shadow->generation;
+	for (u32 i = 0; i < batch->count; i++)
+		lost |= rearm_word(shadow, &batch->words[i]);
+	if (lost)
+		shadow_owe(shadow);
+	lost = shadow->generation != before;
+	spin_unlock(&shadow->lock);
+	return lost ? FLUSH_OWED : FLUSH_NONE;
+}
