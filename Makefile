@@ -39,7 +39,7 @@ FLOORS := lib mm arch/x86/ept pml shadow nested devices emulate migrate loader \
 
 lib.pure		:= crc32c err fmt string
 mm.pure			:= frame_alloc dirty_log guest_mem guest_walk
-arch/x86/ept.pure	:= ept_entry ept_walk ept ept_track
+arch/x86/ept.pure	:= ept_entry ept ept_track
 pml.pure		:= pml track
 shadow.pure		:= coherence compose ept12 fill pool shadow table
 nested.pure		:= capability checks checks_controls checks_events \

@@ -55,6 +55,12 @@ static inline u32 bits_count(u64 value)
 	return (u32)((value * 0x0101010101010101ULL) >> 56);
 }
 
+/* The number of the lowest bit that is set; `value` is not 0. */
+static inline u64 bits_lowest(u64 value)
+{
+	return (u64)__builtin_ctzll(value);
+}
+
 static inline u32 low32(u64 value)
 {
 	return (u32)value;

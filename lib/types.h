@@ -21,13 +21,15 @@ typedef int32_t i32;
 typedef int64_t i64;
 typedef unsigned __int128 u128;
 
-#define MUST_CHECK __attribute__((warn_unused_result))
-#define NORETURN   __attribute__((noreturn))
-#define PACKED     __attribute__((packed))
-#define ALIGNED(n) __attribute__((aligned(n)))
-#define COLD       __attribute__((cold))
-#define NOINLINE   __attribute__((noinline))
-#define UNUSED     __attribute__((unused))
+#define MUST_CHECK    __attribute__((warn_unused_result))
+#define NORETURN      __attribute__((noreturn))
+#define PACKED        __attribute__((packed))
+#define ALIGNED(n)    __attribute__((aligned(n)))
+#define COLD          __attribute__((cold))
+#define NOINLINE      __attribute__((noinline))
+/* Where a constant argument has to become part of the code. */
+#define ALWAYS_INLINE inline __attribute__((always_inline))
+#define UNUSED        __attribute__((unused))
 #define PRINTF(fmt_index, first_arg) \
 	__attribute__((format(printf, fmt_index, first_arg)))
 

@@ -60,7 +60,9 @@
 #include "mm/addr.h"
 #include "mm/frame_alloc.h"
 
-#define DIRTY_WORD_PAGES 64 /* pages of one word, and of one dirty_word */
+#define DIRTY_WORD_PAGES  64 /* pages of one word, and of one dirty_word */
+#define DIRTY_WORD_BYTES  (DIRTY_WORD_PAGES * PAGE_4K) /* of guest memory */
+#define DIRTY_GROUP_WORDS 64 /* words of one summary word */
 
 struct dirty_log {
 	u64 *dirty;        /* one bit per page */
@@ -93,12 +95,36 @@ void dirty_log_destroy(struct dirty_log *log);
 /* These pages are guest memory. Before any vCPU runs. */
 void dirty_log_cover(struct dirty_log *log, gpa_t base, u64 bytes);
 
+/* Some of these pages are no guest memory: those are counted, not marked. */
+COLD void dirty_log_mark_foreign(struct dirty_log *log, gpa_t base, u64 bits);
+
 /*
  * The pages in the 64 pages around `base` whose bits are set were written.
  * Pages that are no guest memory are counted and otherwise ignored. Any CPU,
  * any time. When it returns, a harvest that begins finds the pages.
  */
-void dirty_log_mark_word(struct dirty_log *log, gpa_t base, u64 bits);
+static inline void dirty_log_mark_word(struct dirty_log *log, gpa_t base,
+				       u64 bits)
+{
+	u64 word = gpa_raw(base) / DIRTY_WORD_BYTES;
+
+	if (unlikely(word >= log->word_count || (bits & ~log->known[word]))) {
+		dirty_log_mark_foreign(log, base, bits);
+		return;
+	}
+
+	u64 *summary = &log->summary[word / DIRTY_GROUP_WORDS];
+	u64 summary_bit = BIT(word % DIRTY_GROUP_WORDS);
+
+	/*
+	 * Locked, so that what the writer wrote is visible before the bit. The
+	 * summary is read after that: finding its bit set means that a harvest
+	 * will take the word later, and with it these bits.
+	 */
+	__atomic_fetch_or(&log->dirty[word], bits, __ATOMIC_SEQ_CST);
+	if (!(__atomic_load_n(summary, __ATOMIC_SEQ_CST) & summary_bit))
+		__atomic_fetch_or(summary, summary_bit, __ATOMIC_SEQ_CST);
+}
 
 /* The page of `address` was written. */
 static inline void dirty_log_mark(struct dirty_log *log, gpa_t address)

@@ -75,21 +75,6 @@ gpa_t track_harvest(struct track *track, gpa_t from, gpa_t to,
 	return stopped;
 }
 
-enum track_fault track_write_fault(struct track *track, gpa_t address)
-{
-	switch (ept_fix_write(track->ept, address)) {
-	case EPT_FIXED:
-		/* Writable first, bit second: see mm/dirty_log.h. */
-		dirty_log_mark(track->log, address);
-		return TRACK_FAULT_FIXED;
-	case EPT_FIX_STALE:
-		return TRACK_FAULT_FIXED;
-	case EPT_FIX_SLOW:
-		return TRACK_FAULT_SLOW;
-	}
-	return TRACK_FAULT_SLOW;
-}
-
 enum err track_switch(struct track *track, enum track_mode mode)
 {
 	if (track->mode == TRACK_OFF || mode == TRACK_OFF)

@@ -39,6 +39,7 @@
 #define PML_TRACK_H
 
 #include "arch/x86/ept/ept.h"
+#include "arch/x86/ept/ept_fix.h"
 #include "lib/err.h"
 #include "mm/dirty_log.h"
 
@@ -103,7 +104,21 @@ enum track_fault {
 /*
  * A guest write violated EPT01 at `address`. Lock-free; any CPU, any mode.
  */
-enum track_fault track_write_fault(struct track *track, gpa_t address);
+static ALWAYS_INLINE enum track_fault track_write_fault(struct track *track,
+							gpa_t address)
+{
+	switch (ept_fix_write(track->ept, address)) {
+	case EPT_FIXED:
+		/* Writable first, bit second: see mm/dirty_log.h. */
+		dirty_log_mark(track->log, address);
+		return TRACK_FAULT_FIXED;
+	case EPT_FIX_STALE:
+		return TRACK_FAULT_FIXED;
+	case EPT_FIX_SLOW:
+		return TRACK_FAULT_SLOW;
+	}
+	return TRACK_FAULT_SLOW;
+}
 
 /* ERR_STATE when not tracking. */
 MUST_CHECK enum err track_switch(struct track *track, enum track_mode mode);

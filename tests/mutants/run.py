@@ -19,7 +19,10 @@ The mutants stand in tests/mutants/*.txt:
 
 with one or more pairs of old and new. PROGRAM is one of tests/unit; FILE is
 compiled with the mistake in it, exactly as that program compiles it, and
-linked before the archive that holds the sound one.
+linked before the archive that holds the sound one. If FILE is a header, what
+is compiled with it is the program's own file and those that the line names:
+
+	in mm/dirty_log.h for mm/guest_mem.c
 """
 
 import argparse
@@ -40,7 +43,8 @@ FLAVOURS = {"test": "asan", "weave": "weave", "tsan": "tsan"}
 
 SECONDS = 60
 
-HEAD = re.compile(r"^(?P<name>\w+)\n(?P<what>.*?)\nin (?P<file>\S+)\n"
+HEAD = re.compile(r"^(?P<name>\w+)\n(?P<what>.*?)\n"
+                  r"in (?P<file>\S+)(?: for (?P<users>[^\n]+))?\n"
                   r"killed by (?P<program>\w+) (?P<test>\w+)\n(?P<edits>.*)$",
                   re.DOTALL)
 
@@ -62,6 +66,13 @@ class Mutant:
         pairs = re.split(r"^-- old\n", match["edits"], flags=re.MULTILINE)[1:]
         self.edits = [pair.split("-- new\n") for pair in pairs]
         self.flavour = FLAVOURS[self.program.split("_")[0]]
+        self.users = (match["users"] or "").split()
+        if self.file.endswith(".h"):
+            self.users.append(f"tests/unit/{self.program}.c")
+
+    def compiled(self):
+        """The files whose objects hold the mistake."""
+        return self.users or [self.file]
 
     def source(self):
         """The file with the mistake in it."""
@@ -101,23 +112,32 @@ class Tools:
     def build(self, mutant):
         """The program that should fail."""
         folder = WORK / mutant.name
-        folder.mkdir(parents=True, exist_ok=True)
-        source = folder / pathlib.Path(mutant.file).name
-        source.write_text(mutant.source())
+        mutated = folder / mutant.file
+        mutated.parent.mkdir(parents=True, exist_ok=True)
+        mutated.write_text(mutant.source())
         sanitizers = self.sanitizers[mutant.flavour]
         objects = f"build/{mutant.flavour}"
-        mutated = source.with_suffix(".o")
-        command([*self.compiler, *self.flags, *sanitizers, "-c", str(source),
-                 "-o", str(mutated)])
-        parts = [f"{objects}/tests/unit/{mutant.program}.o",
-                 f"{objects}/tests/unit/host_seams.o"]
+        parts = [f"tests/unit/{mutant.program}", "tests/unit/host_seams"]
         if mutant.flavour == "weave":
-            parts.append(f"{objects}/tests/unit/weave.o")
+            parts.append("tests/unit/weave")
+        changed = [self.compile(mutant, user, folder, sanitizers)
+                   for user in mutant.compiled()]
+        sound = [f"{objects}/{part}.o" for part in parts
+                 if f"{part}.c" not in mutant.compiled()]
         program = folder / mutant.program
-        command([*self.compiler, *sanitizers, *parts, str(mutated),
+        command([*self.compiler, *sanitizers, *changed, *sound,
                  f"{objects}/libumbra.a", "-lcmocka", "-lpthread", "-o",
                  str(program)])
         return program
+
+    def compile(self, mutant, source, folder, sanitizers):
+        """An object that includes from `folder` what stands there."""
+        path = folder / source if source == mutant.file else ROOT / source
+        result = str((folder / source).with_suffix(".o"))
+        pathlib.Path(result).parent.mkdir(parents=True, exist_ok=True)
+        command([*self.compiler, f"-I{folder}", *self.flags, *sanitizers,
+                 "-c", str(path), "-o", result])
+        return result
 
 
 def output_until(program, verdict):

@@ -211,6 +211,9 @@ static void the_word_past_the_end_is_foreign(void **state)
 	dirty_log_mark_all(&small);
 	dirty_log_mark_word(&small, page_at(64), ~0ULL);
 	assert_int_equal(small.foreign_count, 64);
+	/* What lies behind the words has this bit set: it is no word. */
+	dirty_log_mark(&small, page_at(64));
+	assert_int_equal(small.foreign_count, 65);
 	dirty_log_mark(&small, page_at(0));
 	assert_false(dirty_log_is_marked(&small, page_at(0)));
 	assert_int_equal(dirty_log_count(&small), 32);

@@ -13,6 +13,7 @@
 #include <cmocka.h>
 
 #include "arch/x86/ept/ept.h"
+#include "arch/x86/ept/ept_fix.h"
 #include "mm/frame_alloc.h"
 #include "mm/phys.h"
 #include "tests/unit/host_seams.h"

@@ -41,10 +41,11 @@ static inline void insn_wrmsr(u32 msr, u64 value)
 
 static inline u64 insn_rdtsc(void)
 {
-	u32 low, high;
+	u64 low, high;
 
+	/* It clears the upper halves of both. */
 	__asm__ volatile("rdtsc" : "=a"(low), "=d"(high));
-	return (u64)high << 32 | low;
+	return high << 32 | low;
 }
 
 static inline u8 insn_in8(u16 port)

@@ -138,19 +138,6 @@ enum flush ept_rearm_by_w(struct ept *ept, gpa_t base, u64 bytes);
 enum flush ept_harvest_d(struct ept *ept, gpa_t base, u64 bytes,
 			 struct dirty_log *log);
 
-enum ept_fix {
-	EPT_FIXED,     /* made writable by this call: now mark the page */
-	EPT_FIX_STALE, /* was writable already: just resume */
-	EPT_FIX_SLOW,  /* hole, large leaf, or someone must be asked */
-};
-
-/*
- * A write to `address` violated EPT. Lock-free, for any number of CPUs at
- * once. On EPT_FIXED the caller marks the dirty log before it does anything
- * that could let it be stopped.
- */
-enum ept_fix ept_fix_write(struct ept *ept, gpa_t address);
-
 /*
  * Write-tracking of one page on behalf of somebody else (shadow paging
  * watches L1's tables): W and MAY_WRITE go, so that each write exits and

@@ -17,32 +17,24 @@
 #include "mm/phys.h"
 
 /*
- * Clears one bit in the leaves that `bits` names: find, clear, forget, loop,
- * eight instructions per page. The bit is a constant in both callers, so that
- * one locked BTR both clears it and says what it was.
+ * Clears one bit in the leaves that `bits` names; says whether any had it:
+ * find, clear, forget, loop, eight instructions per page. The bit is a constant
+ * in both callers, so that one locked BTR both clears it and tells.
  */
-static inline __attribute__((always_inline)) bool
-clear_in_leaves(ept_entry_t *leaves, u64 bits, const u64 bit)
+static ALWAYS_INLINE bool clear_in_leaves(ept_entry_t *leaves, u64 bits,
+					  const u64 bit, bool had_it)
 {
-	bool was_set = false;
-
 	for (; bits; bits &= bits - 1) {
-		u64 *raw = &leaves[__builtin_ctzll(bits)].raw;
+		u64 *raw = &leaves[bits_lowest(bits)].raw;
 
 		if (__atomic_fetch_and(raw, ~bit, __ATOMIC_SEQ_CST) & bit)
-			was_set = true;
+			had_it = true;
 	}
-	return was_set;
+	return had_it;
 }
 
-static bool arm_leaves(ept_entry_t *leaves, u64 bits, enum ept_arm arm)
-{
-	return arm == EPT_ARM_D ? clear_in_leaves(leaves, bits, EPT_D)
-				: clear_in_leaves(leaves, bits, EPT_W);
-}
-
-/* The table of 4K leaves for `address`; NULL where nothing is mapped. */
-static ept_entry_t *leaf_table(struct ept *ept, u64 address)
+/* A table of 4K leaves is made; NULL where nothing is mapped. */
+static NOINLINE ept_entry_t *make_leaves(struct ept *ept, u64 address)
 {
 	struct ept_spot spot;
 
@@ -52,25 +44,50 @@ static ept_entry_t *leaf_table(struct ept *ept, u64 address)
 	return spot.slot - ept_index(address, EPT_4K);
 }
 
+/* The table of 4K leaves for `address`; NULL where nothing is mapped. */
+static inline ept_entry_t *find_leaves(struct ept *ept, u64 address)
+{
+	struct ept_spot spot = ept_walk(ept->root, address, EPT_2M);
+
+	if (likely(spot.level == EPT_2M &&
+		   ept_entry_kind(spot.entry, EPT_2M) == EPT_TABLE))
+		return phys_ptr(ept_entry_address(spot.entry));
+	return make_leaves(ept, address);
+}
+
+/* One walk per table of leaves, not per page or word. */
+static ALWAYS_INLINE enum flush
+clear_in_batch(struct ept *ept, const struct dirty_batch *batch, const u64 bit)
+{
+	const struct dirty_word *word = batch->words;
+	const struct dirty_word *end = word + batch->count;
+	ept_entry_t *leaves = NULL;
+	u64 base = BIT(63); /* of what `leaves` maps; no address is near */
+	bool had_it = false;
+
+	for (; word < end; word++) {
+		u64 address = gpa_raw(word->base);
+
+		if (address - base >= PAGE_2M) {
+			base = align_down(address, PAGE_2M);
+			leaves = find_leaves(ept, address);
+		}
+		if (leaves)
+			had_it =
+			    clear_in_leaves(&leaves[(address - base) / PAGE_4K],
+					    word->bits, bit, had_it);
+	}
+	return had_it ? FLUSH_OWED : FLUSH_NONE;
+}
+
 enum flush ept_rearm(struct ept *ept, const struct dirty_batch *batch,
 		     enum ept_arm arm)
 {
-	enum flush flush = FLUSH_NONE;
-	ept_entry_t *table = NULL;
-	u64 table_base = ~0ULL;
+	enum flush flush;
 
 	spin_lock(&ept->lock);
-	for (u32 i = 0; i < batch->count; i++) {
-		u64 address = gpa_raw(batch->words[i].base);
-
-		if (align_down(address, PAGE_2M) != table_base) {
-			table_base = align_down(address, PAGE_2M);
-			table = leaf_table(ept, address);
-		}
-		if (table && arm_leaves(&table[ept_index(address, EPT_4K)],
-					batch->words[i].bits, arm))
-			flush = FLUSH_OWED;
-	}
+	flush = arm == EPT_ARM_D ? clear_in_batch(ept, batch, EPT_D)
+				 : clear_in_batch(ept, batch, EPT_W);
 	spin_unlock(&ept->lock);
 	return flush;
 }
@@ -130,30 +147,6 @@ enum flush ept_harvest_d(struct ept *ept, gpa_t base, u64 bytes,
 	}
 	spin_unlock(&ept->lock);
 	return flush;
-}
-
-enum ept_fix ept_fix_write(struct ept *ept, gpa_t address)
-{
-	struct ept_spot spot;
-
-	if (gpa_raw(address) >= EPT_SPAN)
-		return EPT_FIX_SLOW;
-	spot = ept_walk(ept->root, gpa_raw(address), EPT_4K);
-	for (;; spot.entry = ept_read(spot.slot)) {
-		if (ept_entry_kind(spot.entry, spot.level) != EPT_LEAF)
-			return EPT_FIX_SLOW;
-		if (spot.entry.raw & EPT_W)
-			return EPT_FIX_STALE;
-		/* One bit of the log must not stand for 512 pages. */
-		if (spot.level != EPT_4K || !(spot.entry.raw & EPT_MAY_WRITE))
-			return EPT_FIX_SLOW;
-
-		u64 fixed = spot.entry.raw | EPT_W | EPT_A | EPT_D;
-
-		if (ept_swap(spot.slot, spot.entry, (ept_entry_t){fixed}) ==
-		    EPT_SWAPPED)
-			return EPT_FIXED;
-	}
 }
 
 enum err ept_watch(struct ept *ept, gpa_t page, enum flush *flush)

@@ -7,9 +7,8 @@
 #define ARCH_X86_EPT_EPT_TREE_H
 
 #include "arch/x86/ept/ept.h"
+#include "arch/x86/ept/ept_fix.h"
 #include "arch/x86/ept/ept_walk.h"
-
-#define EPT_SPAN BIT(48) /* what four levels reach */
 
 /* The first address after the entry of `level` that covers `address`. */
 static inline u64 ept_tree_next(u64 address, enum ept_level level)

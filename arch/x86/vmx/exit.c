@@ -78,42 +78,34 @@ static const struct exit_entry entries[EXIT_REASON_COUNT] = {
     [EXIT_XSETBV] = {on_xsetbv, "XSETBV", 0},
 };
 
-static void read_exit(struct vmx_exit *exit, u32 reads)
+static inline void read_exit(struct vmx_exit *exit, u32 reads)
 {
 	if (reads & READS_QUALIFICATION)
 		exit->qualification = vmcs_read(VMCS_EXIT_QUALIFICATION);
-	if (reads & READS_DELIVERY)
-		exit->idt_vectoring = (u32)vmcs_read(VMCS_IDT_VECTORING_INFO);
-	if (reads & READS_INTERRUPTION) {
+	if (reads & READS_PHYSICAL)
+		exit->physical = gpa(vmcs_read(VMCS_GUEST_PHYSICAL_ADDRESS));
+	else if (reads & READS_INTERRUPTION) {
 		exit->interruption =
 		    (u32)vmcs_read(VMCS_EXIT_INTERRUPTION_INFO);
 		exit->error_code =
 		    (u32)vmcs_read(VMCS_EXIT_INTERRUPTION_ERROR_CODE);
 	}
-	if (reads & READS_PHYSICAL) {
-		exit->physical = gpa(vmcs_read(VMCS_GUEST_PHYSICAL_ADDRESS));
-		exit->linear = gva(vmcs_read(VMCS_GUEST_LINEAR_ADDRESS));
-	}
 }
 
 const char *exit_reason_text(u32 reason)
 {
-	u32 basic = reason & (u32)EXIT_REASON_BASIC;
+	u64 basic = reason & EXIT_REASON_BASIC;
 
 	if (basic < EXIT_REASON_COUNT && entries[basic].text)
 		return entries[basic].text;
 	return "exit that Umbra does not know";
 }
 
-/* Apart, so that an exit that leaves nothing to read needs no frame. */
-static NOINLINE enum exit_action read_and_handle(struct vcpu *vcpu,
-						 const struct exit_entry *entry)
+static NOINLINE enum exit_action redeliver_and_handle(struct vcpu *vcpu,
+						      exit_handler *handler)
 {
-	read_exit(&vcpu->exit, entry->reads);
-	if ((entry->reads & READS_DELIVERY) &&
-	    unlikely(vcpu->exit.idt_vectoring & EVENT_VALID))
-		vcpu_events_redeliver(vcpu, vcpu->exit.idt_vectoring);
-	return entry->handler(vcpu, &vcpu->exit);
+	vcpu_events_redeliver(vcpu, vcpu->exit.idt_vectoring);
+	return handler(vcpu, &vcpu->exit);
 }
 
 static COLD enum exit_action fail_unknown(struct vcpu *vcpu)
@@ -123,17 +115,25 @@ static COLD enum exit_action fail_unknown(struct vcpu *vcpu)
 	return ACTION_STOP;
 }
 
+/* Its calls are all last ones: nothing has to be kept for after them. */
 enum exit_action exit_handle(struct vcpu *vcpu)
 {
-	u32 reason = (u32)vmcs_read(VMCS_EXIT_REASON);
-	u32 basic = reason & (u32)EXIT_REASON_BASIC;
+	u64 reason = vmcs_read(VMCS_EXIT_REASON);
+	u64 basic = reason & EXIT_REASON_BASIC;
 	const struct exit_entry *entry = &entries[basic];
 
-	vcpu->exit.reason = reason;
+	vcpu->exit.reason = (u32)reason;
 	if (unlikely(basic >= EXIT_REASON_COUNT || !entry->handler))
 		return fail_unknown(vcpu);
 	vcpu->exits_by_reason[basic]++;
-	if (entry->reads)
-		return read_and_handle(vcpu, entry);
+	if (!entry->reads)
+		return entry->handler(vcpu, &vcpu->exit);
+	read_exit(&vcpu->exit, entry->reads);
+	if (entry->reads & READS_DELIVERY) {
+		vcpu->exit.idt_vectoring =
+		    (u32)vmcs_read(VMCS_IDT_VECTORING_INFO);
+		if (unlikely(vcpu->exit.idt_vectoring & EVENT_VALID))
+			return redeliver_and_handle(vcpu, entry->handler);
+	}
 	return entry->handler(vcpu, &vcpu->exit);
 }

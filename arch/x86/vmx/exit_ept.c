@@ -34,18 +34,29 @@ static bool is_memory(const struct vm *vm, gpa_t address)
 	return guest_mem_ptr(&vm->memory, address, 1) != NULL;
 }
 
-enum exit_action on_ept_violation(struct vcpu *vcpu,
-				  const struct vmx_exit *exit)
+/* An IRET had unblocked NMIs before it faulted: they are blocked again. */
+static void undo_nmi_unblocking(const struct vmx_exit *exit)
 {
-	const char *lost;
-
-	/* An IRET had unblocked NMIs before it faulted: block them again. */
 	if ((exit->qualification & EPT_NMI_UNBLOCKING) &&
 	    !(exit->idt_vectoring & EVENT_VALID))
 		vcpu_events_block_nmi();
-	if ((exit->qualification & EPT_WRITE) &&
-	    track_write_fault(&vcpu->vm->track, exit->physical) ==
-		TRACK_FAULT_FIXED)
+}
+
+static ALWAYS_INLINE bool is_tracked_write(struct vcpu *vcpu,
+					   const struct vmx_exit *exit)
+{
+	return (exit->qualification & EPT_WRITE) &&
+	       track_write_fault(&vcpu->vm->track, exit->physical) ==
+		   TRACK_FAULT_FIXED;
+}
+
+static NOINLINE enum exit_action on_other_violation(struct vcpu *vcpu,
+						    const struct vmx_exit *exit)
+{
+	const char *lost;
+
+	undo_nmi_unblocking(exit);
+	if (is_tracked_write(vcpu, exit))
 		return ACTION_RESUME;
 	lost = lost_reason(exit);
 	if (lost) {
@@ -56,6 +67,19 @@ enum exit_action on_ept_violation(struct vcpu *vcpu,
 		return ACTION_STOP;
 	}
 	return exit_emulate(vcpu);
+}
+
+/*
+ * Nearly always a first write to a page while writes are tracked by write
+ * protection: that way is short, and needs no frame.
+ */
+enum exit_action on_ept_violation(struct vcpu *vcpu,
+				  const struct vmx_exit *exit)
+{
+	if (likely(!(exit->qualification & EPT_NMI_UNBLOCKING)) &&
+	    is_tracked_write(vcpu, exit))
+		return ACTION_RESUME;
+	return on_other_violation(vcpu, exit);
 }
 
 enum exit_action on_ept_misconfiguration(struct vcpu *vcpu,

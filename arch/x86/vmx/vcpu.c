@@ -115,7 +115,9 @@ enum err vcpu_create(struct vm *vm, u32 index, struct vcpu **result)
 	vcpu->xcr0 = XCR0_X87;
 	vcpu->dr6 = DR6_RESET;
 	vcpu->misc_enable = MISC_ENABLE_RESET;
-	vcpu->stay_ticks = tsc_from_ns(STAY_NS) + STAY_TICKS;
+	vcpu->stay_ticks = (i64)tsc_from_ns(STAY_NS) + STAY_TICKS;
+	vcpu->plain_ticks =
+	    vmx_capability.has_preemption_timer ? vcpu->stay_ticks : INT64_MAX;
 	vcpu->next_event_ns = CLOCK_NEVER;
 	vcpu->next_event_tsc = UINT64_MAX;
 	vcpu_state_reset(&vcpu->start);
@@ -295,10 +297,24 @@ void vcpu_unload(struct vcpu *vcpu)
 	CHECK(insn_vmclear(vcpu->vmcs) == VMX_SUCCEED);
 }
 
-/* For CPUs without a preemption timer. */
-static NOINLINE void arm_apic_timer(u64 ticks)
+static inline void arm_preemption_timer(i64 ticks)
 {
-	apic_timer_arm(insn_rdtsc() + ticks);
+	vmcs_write(VMCS_PREEMPTION_TIMER,
+		   (u64)ticks >> vmx_capability.preemption_shift);
+}
+
+/* A stay that is too short, or a CPU without a preemption timer. */
+static NOINLINE void arm_otherwise(struct vcpu *vcpu, i64 ticks)
+{
+	if (ticks < vcpu->stay_ticks) {
+		ticks = vcpu->stay_ticks;
+		/* A guest that exits all the time never lets it run out. */
+		vcpu->attention = 1;
+	}
+	if (vmx_capability.has_preemption_timer)
+		arm_preemption_timer(ticks);
+	else
+		apic_timer_arm(insn_rdtsc() + (u64)ticks);
 }
 
 /*
@@ -306,21 +322,15 @@ static NOINLINE void arm_apic_timer(u64 ticks)
  * timer that is always due: some of its own instructions must come between two
  * exits, or it would make no progress.
  */
-static void arm_timer(struct vcpu *vcpu)
+static inline void arm_timer(struct vcpu *vcpu)
 {
-	u64 ticks = vcpu->deadline_tsc - insn_rdtsc();
+	/* Negative when the deadline is past. */
+	i64 ticks = (i64)(vcpu->deadline_tsc - insn_rdtsc());
 
-	/* Also when the deadline is past. */
-	if ((i64)ticks < (i64)vcpu->stay_ticks) {
-		ticks = vcpu->stay_ticks;
-		/* A guest that exits all the time never lets it run out. */
-		vcpu->attention = 1;
-	}
-	if (likely(vmx_capability.has_preemption_timer))
-		vmcs_write(VMCS_PREEMPTION_TIMER,
-			   ticks >> vmx_capability.preemption_shift);
+	if (likely(ticks >= vcpu->plain_ticks))
+		arm_preemption_timer(ticks);
 	else
-		arm_apic_timer(ticks);
+		arm_otherwise(vcpu, ticks);
 }
 
 static void fail_entry(struct vcpu *vcpu, enum vmx_outcome outcome)
@@ -424,10 +434,11 @@ static enum vcpu_stop run_until_stopped(struct vcpu *vcpu, u64 until_tsc)
 			return VCPU_STOP_ENDED;
 		}
 		action = exit_handle(vcpu);
+		if (action == ACTION_RESUME)
+			continue;
 		if (unlikely(action == ACTION_STOP))
 			return VCPU_STOP_ENDED;
-		if (action != ACTION_RESUME)
-			skip_instruction(vcpu);
+		skip_instruction(vcpu);
 	}
 }
 

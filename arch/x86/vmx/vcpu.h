@@ -37,7 +37,6 @@ struct vmx_exit {
 	u32 error_code;
 	u32 idt_vectoring; /* the event whose delivery was cut short, or 0 */
 	gpa_t physical;    /* EPT violations and misconfigurations */
-	gva_t linear;      /* EPT violations, if the qualification says so */
 };
 
 enum vcpu_activity {
@@ -85,7 +84,8 @@ struct vcpu {
 	u32 attention;
 
 	u64 deadline_tsc; /* the coming stay in the guest ends here at last */
-	u64 stay_ticks;   /* the shortest stay */
+	i64 stay_ticks;   /* the shortest stay */
+	i64 plain_ticks;  /* from here on a stay needs the timer only */
 
 	enum vcpu_activity activity;
 	bool halted_for_good;        /* in HLT, with interrupts off */
