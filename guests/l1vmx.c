@@ -22,6 +22,9 @@ static const struct {
     {"instructions", suite_instructions},
     {"entry", suite_entry},
     {"exits", suite_exits},
+    {"ept", suite_ept},
+    {"events", suite_events},
+    {"state", suite_state},
 };
 
 u8 guest_main(void)

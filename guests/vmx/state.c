@@ -1,0 +1,643 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What a VM entry loads and a VM exit saves and loads: registers, MSR areas,
+ * time; L2 in other modes than L1's; a shadow VMCS for L2.
+ * SDM vol. 3, "Loading MSRs", "Saving MSRs", "VMCS Shadowing Bitmap Addresses",
+ * "PDPTE Registers".
+ */
+#include "guests/vmx/suite.h"
+
+#define MARK(n)            (0x0000234500000000ull + (n))
+#define PAT_OTHER          0x0006040600060406ull
+#define DR7_GUEST          0x0455u
+#define PAGE_ADDRESS       BITS(51, 12)
+#define PAGE_PRESENT       BIT(0)
+
+#define CODE_16            RIGHTS_CODE
+#define DATA_16            RIGHTS_DATA
+#define CODE_32            (RIGHTS_CODE | RIGHTS_32 | RIGHTS_4K_LIMIT)
+#define DATA_32            (RIGHTS_DATA | RIGHTS_32 | RIGHTS_4K_LIMIT)
+
+#define TASK_SWITCH_SOURCE 30 /* the first of two bits */
+
+static void make(const struct l2_controls *controls, void (*program)(void))
+{
+	suite_make_l2(controls, program);
+}
+
+static void do_nothing(void)
+{
+}
+
+/* --- Registers ------------------------------------------------------------ */
+
+static void change_registers(void)
+{
+	wrmsr(MSR_SYSENTER_CS, 0x11);
+	wrmsr(MSR_SYSENTER_ESP, MARK(1));
+	wrmsr(MSR_SYSENTER_EIP, MARK(2));
+	wrmsr(MSR_FS_BASE, MARK(3));
+	__asm__ volatile("mov %0, %%fs" ::"r"(SELECTOR_DATA));
+	wrmsr(MSR_FS_BASE, MARK(4));
+	__asm__ volatile("mov %0, %%dr7" ::"r"((u64)DR7_GUEST));
+	write_cr0(read_cr0() ^ CR0_AM);
+	write_cr4(read_cr4() ^ CR4_TSD);
+}
+
+static struct l2_controls quiet = {
+    .primary = PRIMARY_MSR_BITMAPS,
+    .exit = EXIT_SAVE_DEBUG_CONTROLS,
+    .entry = ENTRY_LOAD_DEBUG_CONTROLS,
+};
+
+static void no_msr_exits(void)
+{
+	static u64 bitmap;
+
+	if (!bitmap)
+		bitmap = pages_take(1);
+	vmwrite(VMCS_MSR_BITMAP, bitmap);
+}
+
+static void guest_state_is_saved(void)
+{
+	u64 cr0, cr4;
+
+	suite_case("guest_state_is_saved");
+	make(&quiet, change_registers);
+	no_msr_exits();
+	cr0 = vmread(VMCS_GUEST_CR0);
+	cr4 = vmread(VMCS_GUEST_CR4);
+	suite_finish();
+	suite_expect(vmread(VMCS_GUEST_SYSENTER_CS), 0x11, "SYSENTER_CS");
+	suite_expect(vmread(VMCS_GUEST_SYSENTER_ESP), MARK(1), "SYSENTER_ESP");
+	suite_expect(vmread(VMCS_GUEST_SYSENTER_EIP), MARK(2), "SYSENTER_EIP");
+	suite_expect(vmread(VMCS_GUEST_FS_SELECTOR), SELECTOR_DATA, "FS");
+	suite_expect(vmread(VMCS_GUEST_FS_BASE), MARK(4), "FS base");
+	suite_expect(vmread(VMCS_GUEST_FS_LIMIT), 0xffffffff, "FS limit");
+	suite_expect(vmread(VMCS_GUEST_FS_ACCESS_RIGHTS), DATA_32, "FS rights");
+	suite_expect(vmread(VMCS_GUEST_DR7), DR7_GUEST, "DR7");
+	suite_expect(vmread(VMCS_GUEST_CR0), cr0 ^ CR0_AM, "CR0");
+	suite_expect(vmread(VMCS_GUEST_CR4), cr4 ^ CR4_TSD, "CR4");
+	suite_expect(vmread(VMCS_GUEST_CR3), read_cr3(), "CR3");
+}
+
+static u64 read_dr7(void)
+{
+	u64 value;
+
+	__asm__ volatile("mov %%dr7, %0" : "=r"(value));
+	return value;
+}
+
+static void host_state_is_loaded(void)
+{
+	struct {
+		u16 limit;
+		u64 base;
+	} PACKED table;
+	u64 cr0 = read_cr0(), cr4 = read_cr4(), gs = rdmsr(MSR_GS_BASE);
+	u16 selector;
+
+	suite_case("host_state_is_loaded");
+	make(&quiet, change_registers);
+	no_msr_exits();
+	vmwrite(VMCS_HOST_SYSENTER_CS, 0x22);
+	vmwrite(VMCS_HOST_SYSENTER_ESP, MARK(5));
+	vmwrite(VMCS_HOST_SYSENTER_EIP, MARK(6));
+	vmwrite(VMCS_HOST_FS_BASE, MARK(7));
+	suite_finish();
+	suite_expect(rdmsr(MSR_SYSENTER_CS), 0x22, "SYSENTER_CS");
+	suite_expect(rdmsr(MSR_SYSENTER_ESP), MARK(5), "SYSENTER_ESP");
+	suite_expect(rdmsr(MSR_SYSENTER_EIP), MARK(6), "SYSENTER_EIP");
+	suite_expect(rdmsr(MSR_FS_BASE), MARK(7), "FS base");
+	suite_expect(rdmsr(MSR_GS_BASE), gs, "GS base");
+	suite_expect(read_cr0(), cr0, "CR0");
+	suite_expect(read_cr4(), cr4, "CR4");
+	suite_expect(read_dr7(), 0x400, "DR7");
+	__asm__ volatile("sgdt %0" : "=m"(table));
+	suite_expect(table.limit, 0xffff, "GDTR's limit");
+	__asm__ volatile("sidt %0" : "=m"(table));
+	suite_expect(table.limit, 0xffff, "IDTR's limit");
+	__asm__ volatile("sldt %0" : "=m"(selector));
+	suite_expect(selector, 0, "LDTR");
+	__asm__ volatile("str %0" : "=m"(selector));
+	suite_expect(selector, SELECTOR_TSS64, "TR");
+	wrmsr(MSR_FS_BASE, 0);
+}
+
+/* --- PAT and EFER --------------------------------------------------------- */
+
+static volatile u64 seen_pat, seen_efer;
+
+static void look_at_msrs(void)
+{
+	seen_pat = rdmsr(MSR_PAT);
+	seen_efer = rdmsr(MSR_EFER);
+	wrmsr(MSR_PAT, PAT_OTHER ^ 0x0200);
+	wrmsr(MSR_EFER, seen_efer | EFER_SCE);
+}
+
+static void pat_and_efer_are_switched(void)
+{
+	struct l2_controls c = quiet;
+	u64 pat = rdmsr(MSR_PAT), efer = rdmsr(MSR_EFER) & ~EFER_SCE;
+
+	c.exit |=
+	    EXIT_SAVE_PAT | EXIT_LOAD_PAT | EXIT_SAVE_EFER | EXIT_LOAD_EFER;
+	c.entry |= ENTRY_LOAD_PAT | ENTRY_LOAD_EFER;
+	if (!vmx_allows(CONTROLS_EXIT, c.exit) ||
+	    !vmx_allows(CONTROLS_ENTRY, c.entry))
+		return;
+	suite_case("pat_and_efer_are_switched");
+	make(&c, look_at_msrs);
+	no_msr_exits();
+	vmwrite(VMCS_GUEST_PAT, PAT_OTHER);
+	vmwrite(VMCS_GUEST_EFER, efer & ~EFER_NXE);
+	vmwrite(VMCS_HOST_EFER, efer);
+	suite_finish();
+	suite_expect(seen_pat, PAT_OTHER, "L2's PAT");
+	suite_expect(seen_efer, efer & ~EFER_NXE, "L2's EFER");
+	suite_expect(vmread(VMCS_GUEST_PAT), PAT_OTHER ^ 0x0200,
+		     "PAT that is saved");
+	suite_expect(vmread(VMCS_GUEST_EFER), (efer & ~EFER_NXE) | EFER_SCE,
+		     "EFER that is saved");
+	suite_expect(rdmsr(MSR_PAT), pat, "L1's PAT");
+	suite_expect(rdmsr(MSR_EFER), efer, "L1's EFER");
+}
+
+/* --- MSR areas ------------------------------------------------------------ */
+
+struct msr_entry {
+	u32 index, reserved;
+	u64 value;
+};
+
+static volatile u64 seen_lstar, seen_kernel_gs;
+
+static void look_at_areas(void)
+{
+	seen_lstar = rdmsr(MSR_LSTAR);
+	seen_kernel_gs = rdmsr(MSR_KERNEL_GS_BASE);
+	wrmsr(MSR_LSTAR, MARK(12));
+	wrmsr(MSR_CSTAR, MARK(13));
+}
+
+static void use_area(enum vmcs_field address, enum vmcs_field count,
+		     struct msr_entry *area, u64 entries)
+{
+	vmwrite(address, (u64)area);
+	vmwrite(count, entries);
+}
+
+static void msr_areas(void)
+{
+	struct msr_entry *area = (struct msr_entry *)pages_take(1);
+
+	suite_case("msr_areas");
+	area[0] = (struct msr_entry){MSR_LSTAR, 0, MARK(10)};
+	area[1] = (struct msr_entry){MSR_KERNEL_GS_BASE, 0, MARK(11)};
+	area[8] = (struct msr_entry){MSR_LSTAR, 0, 1};
+	area[9] = (struct msr_entry){MSR_CSTAR, 0, 1};
+	area[16] = (struct msr_entry){MSR_LSTAR, 0, MARK(14)};
+	make(&quiet, look_at_areas);
+	no_msr_exits();
+	use_area(VMCS_ENTRY_MSR_LOAD_ADDRESS, VMCS_ENTRY_MSR_LOAD_COUNT, area,
+		 2);
+	use_area(VMCS_EXIT_MSR_STORE_ADDRESS, VMCS_EXIT_MSR_STORE_COUNT,
+		 &area[8], 2);
+	use_area(VMCS_EXIT_MSR_LOAD_ADDRESS, VMCS_EXIT_MSR_LOAD_COUNT,
+		 &area[16], 1);
+	suite_finish();
+	suite_expect(seen_lstar, MARK(10), "LSTAR in L2");
+	suite_expect(seen_kernel_gs, MARK(11), "KERNEL_GS_BASE in L2");
+	suite_expect(area[8].value, MARK(12), "LSTAR that is stored");
+	suite_expect(area[9].value, MARK(13), "CSTAR that is stored");
+	suite_expect(area[0].value, MARK(10), "an entry of the load area");
+	suite_expect(rdmsr(MSR_LSTAR), MARK(14), "LSTAR in L1");
+	suite_expect(rdmsr(MSR_KERNEL_GS_BASE), MARK(11),
+		     "KERNEL_GS_BASE, which nobody reloads");
+}
+
+/* --- Time ----------------------------------------------------------------- */
+
+static volatile u64 seen_tsc;
+
+static void look_at_tsc(void)
+{
+	seen_tsc = rdtsc();
+}
+
+static void tsc_is_offset(void)
+{
+	u64 before;
+
+	suite_case("tsc_is_offset");
+	make(&(struct l2_controls){.primary = PRIMARY_TSC_OFFSETTING},
+	     look_at_tsc);
+	vmwrite(VMCS_TSC_OFFSET, 1ull << 40);
+	before = rdtsc();
+	suite_finish();
+	suite_true(seen_tsc >= before + (1ull << 40) &&
+		       seen_tsc <= rdtsc() + (1ull << 40),
+		   "that L2's TSC is L1's and the offset");
+	make(&(struct l2_controls){0}, look_at_tsc);
+	vmwrite(VMCS_TSC_OFFSET, 1ull << 40);
+	before = rdtsc();
+	suite_finish();
+	suite_true(seen_tsc >= before && seen_tsc <= rdtsc(),
+		   "that there is no offset without the control");
+}
+
+static void tsc_is_scaled(void)
+{
+	u64 before;
+
+	if (!vmx_allows(CONTROLS_SECONDARY, SECONDARY_TSC_SCALING))
+		return;
+	suite_case("tsc_is_scaled");
+	make(&(struct l2_controls){.primary = PRIMARY_TSC_OFFSETTING,
+				   .secondary = SECONDARY_TSC_SCALING},
+	     look_at_tsc);
+	vmwrite(VMCS_TSC_OFFSET, 1ull << 40);
+	vmwrite(VMCS_TSC_MULTIPLIER, 3ull << 47); /* 1.5 */
+	before = rdtsc();
+	suite_finish();
+	suite_true(seen_tsc >= before / 2 * 3 + (1ull << 40) &&
+		       seen_tsc <= rdtsc() / 2 * 3 + 3 + (1ull << 40),
+		   "that L2's TSC is half as fast again");
+}
+
+/* --- What nobody switches ------------------------------------------------- */
+
+static volatile u64 seen_cr2;
+
+static void change_unswitched(void)
+{
+	__asm__ volatile("mov %%cr2, %0" : "=r"(seen_cr2));
+	write_cr2(MARK(21));
+	__asm__ volatile("mov %0, %%dr1" ::"r"(0x5678ull));
+}
+
+static void unswitched_registers_pass_through(void)
+{
+	u64 dr1;
+
+	suite_case("unswitched_registers_pass_through");
+	make(&(struct l2_controls){0}, change_unswitched);
+	write_cr2(MARK(20));
+	suite_finish();
+	__asm__ volatile("mov %%dr1, %0" : "=r"(dr1));
+	suite_expect(seen_cr2, MARK(20), "CR2 in L2");
+	suite_expect(read_cr2(), MARK(21), "CR2 in L1");
+	suite_expect(dr1, 0x5678, "DR1 in L1");
+}
+
+static void general_registers_pass_through(void)
+{
+	static const u8 vmcall_at_once[] = {0x0f, 0x01, 0xc1};
+	u64 sum = 0;
+
+	suite_case("general_registers_pass_through");
+	make(&(struct l2_controls){0}, do_nothing);
+	vmwrite(VMCS_GUEST_RIP, (u64)vmcall_at_once);
+	for (u32 i = 0; i < 16; i++)
+		suite_l2.registers[i] = MARK(i);
+	suite_run(EXIT_VMCALL);
+	for (u32 i = 0; i < 16; i++)
+		sum += i != 4 && suite_l2.registers[i] != MARK(i);
+	suite_expect(sum, 0, "registers that have changed");
+}
+
+/* --- Two VMCSs in turn ---------------------------------------------------- */
+
+static void two_l2s_in_turn(void)
+{
+	static struct l2 second;
+	u64 stack;
+
+	suite_case("two_l2s_in_turn");
+	l2_make(&second, &(struct l2_controls){0});
+	l2_begin(&second, do_nothing);
+	vmwrite(VMCS_GUEST_FS_BASE, MARK(31));
+	make(&(struct l2_controls){0}, do_nothing);
+	stack = vmread(VMCS_GUEST_RSP);
+	for (u32 i = 0; i < 4; i++) {
+		suite_finish();
+		l2_use(&second);
+		suite_expect(l2_run(&second), EXIT_VMCALL, "the second's exit");
+		suite_expect(vmread(VMCS_GUEST_FS_BASE), MARK(31),
+			     "the second's FS base");
+		l2_skip(&second);
+		l2_use(&suite_l2);
+		suite_expect(vmread(VMCS_GUEST_RSP), stack, "the first's RSP");
+		l2_skip(&suite_l2);
+	}
+	/* Made clear in between, it must be launched again. */
+	l2_clear(&suite_l2);
+	l2_use(&suite_l2);
+	suite_finish();
+}
+
+/* --- Other modes ---------------------------------------------------------- */
+
+/* cpuid; vmcall: the same bytes in every mode. */
+static const u8 small_program[] = {0x0f, 0xa2, 0x0f, 0x01, 0xc1};
+
+/* The segments ES to GS of a mode; code at `base`. */
+static void write_segments(u64 code, u64 data, u64 limit, u64 base)
+{
+	for (u32 i = 0; i < 6; i++) {
+		bool is_code = i == 1;
+
+		vmwrite(VMCS_GUEST_ES_ACCESS_RIGHTS + 2 * i,
+			is_code ? code : data);
+		vmwrite(VMCS_GUEST_ES_LIMIT + 2 * i, limit);
+		vmwrite(VMCS_GUEST_ES_BASE + 2 * i, is_code ? base : 0);
+	}
+}
+
+static void leave_long_mode(void)
+{
+	l2_reset(VMCS_ENTRY_CONTROLS, ENTRY_IA32E_MODE_GUEST);
+	if (vmx_allows(CONTROLS_ENTRY, ENTRY_LOAD_EFER))
+		vmwrite(VMCS_GUEST_EFER, 0);
+}
+
+static void run_small_program(u64 rip)
+{
+	vmwrite(VMCS_GUEST_RIP, rip);
+	suite_l2.rax = 0xffffffffffffffffull;
+	if (!suite_run(EXIT_CPUID))
+		return;
+	suite_expect(vmread(VMCS_GUEST_RIP), rip, "RIP");
+	suite_expect(vmread(VMCS_EXIT_INSTRUCTION_LENGTH), 2, "the length");
+	l2_skip(&suite_l2);
+	suite_run(EXIT_VMCALL);
+	suite_expect(vmread(VMCS_GUEST_RIP), rip + 2, "RIP");
+}
+
+static bool can_be_unrestricted(void)
+{
+	return vmx_allows(CONTROLS_SECONDARY,
+			  SECONDARY_UNRESTRICTED_GUEST | SECONDARY_EPT);
+}
+
+static void real_mode(void)
+{
+	u8 *page = (u8 *)pages_take(1);
+
+	if (!can_be_unrestricted())
+		return;
+	suite_case("real_mode");
+	memcpy(page + 0x40, small_program, sizeof(small_program));
+	make(&(struct l2_controls){.secondary = SECONDARY_UNRESTRICTED_GUEST},
+	     do_nothing);
+	leave_long_mode();
+	l2_reset(VMCS_GUEST_CR0, CR0_PE | CR0_PG);
+	write_segments(CODE_16, DATA_16, 0xffff, (u64)page);
+	run_small_program(0x40);
+	suite_expect(vmread(VMCS_GUEST_CR0) & (CR0_PE | CR0_PG), 0, "CR0");
+}
+
+static void protected_mode_without_paging(void)
+{
+	u8 *page = (u8 *)pages_take(1);
+
+	if (!can_be_unrestricted())
+		return;
+	suite_case("protected_mode_without_paging");
+	memcpy(page, small_program, sizeof(small_program));
+	make(&(struct l2_controls){.secondary = SECONDARY_UNRESTRICTED_GUEST},
+	     do_nothing);
+	leave_long_mode();
+	l2_reset(VMCS_GUEST_CR0, CR0_PG);
+	write_segments(CODE_32, DATA_32, 0xffffffff, 0);
+	run_small_program((u64)page);
+}
+
+/* The directories of L1's identity map serve PAE paging as well. */
+static u64 *pae_pointers(void)
+{
+	const u64 *pml4 = (const u64 *)(read_cr3() & PAGE_ADDRESS);
+	const u64 *pdpt = (const u64 *)(pml4[0] & PAGE_ADDRESS);
+	u64 *pointers = (u64 *)pages_take(1);
+
+	for (u32 i = 0; i < 4; i++)
+		pointers[i] = (pdpt[i] & PAGE_ADDRESS) | PAGE_PRESENT;
+	return pointers;
+}
+
+static u64 *make_pae(void)
+{
+	u64 *pointers = pae_pointers();
+
+	make(&(struct l2_controls){0}, do_nothing);
+	leave_long_mode();
+	write_segments(CODE_32, DATA_32, 0xffffffff, 0);
+	vmwrite(VMCS_GUEST_CR3, (u64)pointers);
+	return pointers;
+}
+
+static void write_pdptes(const u64 *pointers)
+{
+	for (u32 i = 0; i < 4; i++)
+		vmwrite(VMCS_GUEST_PDPTE0 + 2 * i, pointers[i]);
+}
+
+static void pae_paging(void)
+{
+	u8 *page = (u8 *)pages_take(1);
+	u64 *pointers;
+
+	suite_case("pae_paging");
+	memcpy(page, small_program, sizeof(small_program));
+	pointers = make_pae();
+	if (suite_ept12.root)
+		write_pdptes(pointers);
+	/* With EPT they come from the VMCS, not from memory. */
+	if (suite_ept12.root)
+		memset(pointers, 0xff, 4 * sizeof(*pointers));
+	run_small_program((u64)page);
+	if (suite_ept12.root)
+		suite_expect(vmread(VMCS_GUEST_PDPTE0) & PAGE_PRESENT,
+			     PAGE_PRESENT, "the PDPTE that is saved");
+}
+
+static void bad_pdpte(void)
+{
+	u64 *pointers;
+
+	if (!suite_ept12.root)
+		return;
+	suite_case("pdpte_with_reserved_bits");
+	pointers = make_pae();
+	pointers[2] |= BIT(1);
+	write_pdptes(pointers);
+	suite_run((u32)(EXIT_ENTRY_GUEST_STATE | EXIT_REASON_ENTRY_FAILED));
+	suite_expect(vmread(VMCS_EXIT_QUALIFICATION), 2, "the qualification");
+}
+
+/* --- Task switches -------------------------------------------------------- */
+
+/* A GDT of a 32-bit L2: code, data, its TSS and another. */
+static u64 *task_gdt(void)
+{
+	u64 *gdt = (u64 *)pages_take(1);
+
+	gdt[1] = 0x00cf9b000000ffff;
+	gdt[2] = 0x00cf93000000ffff;
+	gdt[3] = 0x00008b0000000067 | (u64)(gdt + 64) << 16;
+	gdt[4] = 0x0000890000000067 | (u64)(gdt + 128) << 16;
+	return gdt;
+}
+
+static void task_switch(const char *name, u8 opcode, u64 source)
+{
+	u8 *page = (u8 *)pages_take(1);
+	u64 *pointers;
+	/* A far jump or call, whose selector is the other TSS. */
+	u8 far[] = {opcode, 0, 0, 0, 0, 0x20, 0};
+
+	suite_case(name);
+	memcpy(page, far, sizeof(far));
+	pointers = make_pae();
+	if (suite_ept12.root)
+		write_pdptes(pointers);
+	vmwrite(VMCS_GUEST_GDTR_BASE, (u64)task_gdt());
+	vmwrite(VMCS_GUEST_GDTR_LIMIT, 5 * 8 - 1);
+	vmwrite(VMCS_GUEST_RIP, (u64)page);
+	vmwrite(VMCS_GUEST_TR_SELECTOR, 0x18);
+	if (!suite_run(EXIT_TASK_SWITCH))
+		return;
+	suite_expect(vmread(VMCS_EXIT_QUALIFICATION),
+		     0x20 | source << TASK_SWITCH_SOURCE, "the qualification");
+	suite_expect(vmread(VMCS_EXIT_INSTRUCTION_LENGTH), sizeof(far),
+		     "the length");
+	suite_expect(vmread(VMCS_GUEST_RIP), (u64)page, "RIP");
+	suite_expect(vmread(VMCS_GUEST_TR_SELECTOR), 0x18, "TR");
+}
+
+/* --- A shadow VMCS -------------------------------------------------------- */
+
+static volatile u64 shadow_read;
+static volatile u32 shadow_did[3];
+
+static void use_shadow(void)
+{
+	u64 value = 0;
+
+	shadow_did[0] = vmread_try(VMCS_GUEST_RIP, &value);
+	shadow_read = value;
+	shadow_did[1] = vmwrite_try(VMCS_GUEST_RSP, MARK(51));
+	value = 0;
+	shadow_did[2] = vmread_try(0x6bfe, &value);
+}
+
+/* A shadow VMCS that holds RIP. It is current nowhere when it is used. */
+static u64 make_shadow(void)
+{
+	u64 shadow = vmx_region();
+
+	vmclear(shadow);
+	vmptrld(shadow);
+	vmwrite(VMCS_GUEST_RIP, MARK(50));
+	vmclear(shadow);
+	*(volatile u32 *)shadow |= (u32)BIT(31);
+	return shadow;
+}
+
+/* Back from a shadow to a plain VMCS, whose fields can be read. */
+static u64 field_of_shadow(u64 shadow, enum vmcs_field field)
+{
+	u64 value;
+
+	vmclear(shadow);
+	*(volatile u32 *)shadow &= ~(u32)BIT(31);
+	vmptrld(shadow);
+	value = vmread(field);
+	l2_use(&suite_l2);
+	return value;
+}
+
+static void shadow_vmcs(void)
+{
+	u8 *bitmaps = (u8 *)pages_take(2);
+	u64 shadow;
+
+	if (!vmx_allows(CONTROLS_SECONDARY, SECONDARY_VMCS_SHADOWING))
+		return;
+	suite_case("shadow_vmcs");
+	shadow = make_shadow();
+	make(&(struct l2_controls){.secondary = SECONDARY_VMCS_SHADOWING},
+	     use_shadow);
+	vmwrite(VMCS_LINK_POINTER, shadow);
+	vmwrite(VMCS_VMREAD_BITMAP, (u64)bitmaps);
+	vmwrite(VMCS_VMWRITE_BITMAP, (u64)bitmaps + PAGE_BYTES);
+	suite_finish();
+	suite_expect(shadow_did[0], VMX_OK, "VMREAD in L2");
+	suite_expect(shadow_read, MARK(50), "what it reads");
+	suite_expect(shadow_did[1], VMX_OK, "VMWRITE in L2");
+	suite_expect(shadow_did[2], VMX_FAIL_VALID, "VMREAD of no field");
+	suite_expect(field_of_shadow(shadow, VMCS_GUEST_RSP), MARK(51),
+		     "what L2 has written");
+}
+
+static void shadowed_field_that_exits(void)
+{
+	u8 *bitmaps = (u8 *)pages_take(2);
+	u64 shadow;
+
+	if (!vmx_allows(CONTROLS_SECONDARY, SECONDARY_VMCS_SHADOWING))
+		return;
+	suite_case("shadowed_field_that_exits");
+	shadow = make_shadow();
+	make(&(struct l2_controls){.secondary = SECONDARY_VMCS_SHADOWING},
+	     use_shadow);
+	bitmaps[VMCS_GUEST_RIP / 8] |= (u8)(1u << VMCS_GUEST_RIP % 8);
+	vmwrite(VMCS_LINK_POINTER, shadow);
+	vmwrite(VMCS_VMREAD_BITMAP, (u64)bitmaps);
+	vmwrite(VMCS_VMWRITE_BITMAP, (u64)bitmaps + PAGE_BYTES);
+	suite_run(EXIT_VMREAD);
+	l2_skip(&suite_l2);
+	suite_finish();
+	vmclear(shadow);
+}
+
+static void link_to_a_plain_vmcs(void)
+{
+	u64 plain = vmx_region();
+
+	if (!vmx_allows(CONTROLS_SECONDARY, SECONDARY_VMCS_SHADOWING))
+		return;
+	suite_case("link_to_a_plain_vmcs");
+	make(&(struct l2_controls){.secondary = SECONDARY_VMCS_SHADOWING},
+	     do_nothing);
+	vmwrite(VMCS_LINK_POINTER, plain);
+	vmwrite(VMCS_VMREAD_BITMAP, pages_take(1));
+	vmwrite(VMCS_VMWRITE_BITMAP, pages_take(1));
+	suite_run((u32)(EXIT_ENTRY_GUEST_STATE | EXIT_REASON_ENTRY_FAILED));
+	suite_expect(vmread(VMCS_EXIT_QUALIFICATION), 4, "the qualification");
+}
+
+void suite_state(void)
+{
+	guest_state_is_saved();
+	host_state_is_loaded();
+	pat_and_efer_are_switched();
+	msr_areas();
+	tsc_is_offset();
+	tsc_is_scaled();
+	unswitched_registers_pass_through();
+	general_registers_pass_through();
+	two_l2s_in_turn();
+	real_mode();
+	protected_mode_without_paging();
+	pae_paging();
+	bad_pdpte();
+	task_switch("task_switch_by_jump", 0xea, 2);
+	task_switch("task_switch_by_call", 0x9a, 0);
+	shadow_vmcs();
+	shadowed_field_that_exits();
+	link_to_a_plain_vmcs();
+}
