@@ -57,13 +57,13 @@ loader.pure		:= boot_info cmdline elf guest_image guest_load guest_map \
 			   multiboot1_info multiboot2_info multiboot_guest \
 			   multiboot_header options region_map
 acpi.pure		:= acpi acpi_table fadt madt mcfg s5
-arch/x86/vmx.pure	:= controls event guest_cpuid msr_bitmap \
+arch/x86/vmx.pure	:= controls event guest_cpuid mitigation msr_bitmap \
 			   msr_value refusal
 
 arch/x86/cpu.hard	:= apic cpu descriptors paging smp traps tsc
 arch/x86/vmx.hard	:= capability control_registers exit exit_cpuid \
 			   exit_cr exit_emulate exit_ept exit_event exit_io \
-			   exit_misc exit_msr vcpu vcpu_events vcpu_state \
+			   exit_misc exit_msr mitigate vcpu vcpu_events vcpu_state \
 			   vcpu_sync vm vmx_cpu
 drivers.hard		:= interrupts rtc serial uart_link
 core.hard		:= bench console crash guests links log loopback machine main memory \

@@ -5,6 +5,7 @@
 #include "arch/x86/cpu/tsc.h"
 #include "arch/x86/vmx/capability.h"
 #include "arch/x86/vmx/exit.h"
+#include "arch/x86/vmx/mitigate.h"
 #include "arch/x86/vmx/vcpu.h"
 #include "arch/x86/vmx/vmx_cpu.h"
 #include "core/bench.h"
@@ -35,9 +36,11 @@ static u32 alive_count;   /* VMs that have not been reaped */
 static u32 first_failure; /* the status of the first guest that was not OK */
 static struct guest_plans plans;
 
-void guests_init_vmx(void)
+void guests_init_vmx(enum mitigation_mode mitigations)
 {
 	vmx_capability_read();
+	if (vmx_capability.usable)
+		mitigate_init(mitigations);
 }
 
 struct vm *guests_find(u32 index)

@@ -3,6 +3,7 @@
 #ifndef CORE_GUESTS_H
 #define CORE_GUESTS_H
 
+#include "arch/x86/vmx/mitigation.h"
 #include "lib/log.h"
 #include "lib/types.h"
 #include "loader/boot_info.h"
@@ -10,8 +11,9 @@
 struct vcpu;
 struct vm;
 
-/* Reads and reports what VMX can do. First CPU, once. */
-void guests_init_vmx(void);
+/* Reads and reports what VMX can do, and what guests must be kept from. First
+ * CPU, once. */
+void guests_init_vmx(enum mitigation_mode mitigations);
 
 /*
  * Makes and starts all guests that the boot modules ask for. A guest that

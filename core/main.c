@@ -128,6 +128,12 @@ static void start_other_cpus(void)
 		 apic_is_x2apic() ? "x2APIC" : "xAPIC");
 }
 
+static enum mitigation_mode mitigations(void)
+{
+	return options.mitigations == MITIGATIONS_OFF ? MITIGATION_OFF
+						      : MITIGATION_AUTO;
+}
+
 void boot_main(u32 magic, u32 info)
 {
 	cpu_read_features();
@@ -141,7 +147,7 @@ void boot_main(u32 magic, u32 info)
 	memory_guard_null();
 	set_up_interrupts();
 	sched_init();
-	guests_init_vmx();
+	guests_init_vmx(mitigations());
 	start_other_cpus();
 	set_up_console_interrupt();
 	guests_start(&boot);

@@ -4,6 +4,7 @@
 #include "arch/x86/cpu/cpu.h"
 #include "arch/x86/cpu/tsc.h"
 #include "arch/x86/vmx/capability.h"
+#include "arch/x86/vmx/mitigate.h"
 #include "arch/x86/vmx/vcpu.h"
 #include "core/bench.h"
 #include "core/console.h"
@@ -109,6 +110,7 @@ void vm_make_cpuid(struct guest_cpuid *cpuid, u32 vcpu_count)
 	    .tsc_hz = tsc_hz(),
 	    .apic_timer_hz = apic_timer_hz(),
 	    .physical_bits = cpu_features.physical_bits,
+	    .arch_capabilities = mitigate_arch_capabilities(),
 	    .rdtscp =
 		controls_have(controls, CONTROLS_SECONDARY, SECONDARY_RDTSCP),
 	    .invpcid =

@@ -11,51 +11,61 @@
  */
 #include "guests/lib/guest.h"
 
-#define REPEAT_DEFAULT   200
+#define REPEAT_DEFAULT        200
 
-#define VECTOR_SOFTWARE  0x50
-#define VECTOR_LOW       0x51
-#define VECTOR_HIGH      0x61
+#define VECTOR_SOFTWARE       0x50
+#define VECTOR_LOW            0x51
+#define VECTOR_HIGH           0x61
 
-#define RFLAGS_TF        BIT(8)
-#define RFLAGS_RF        BIT(16)
+#define RFLAGS_TF             BIT(8)
+#define RFLAGS_RF             BIT(16)
 
-#define DR6_BREAKPOINT_0 BIT(0)
-#define DR6_BREAKPOINT_1 BIT(1)
-#define DR6_ACCESS       BIT(13)
-#define DR6_STEP         BIT(14)
-#define DR6_RESET        0xffff0ff0ull
-#define DR6_SET_BITS     (BITS(3, 0) | BITS(15, 13))
-#define DR7_RESET        0x400ull
-#define DR7_GD           BIT(13)
-#define DR7_CODE_0       BIT(1)
-#define DR7_CODE_1       BIT(3)
-#define DR7_READ_WORD_0  (BIT(1) | 3ull << 16 | 1ull << 18)
+#define DR6_BREAKPOINT_0      BIT(0)
+#define DR6_BREAKPOINT_1      BIT(1)
+#define DR6_ACCESS            BIT(13)
+#define DR6_STEP              BIT(14)
+#define DR6_RESET             0xffff0ff0ull
+#define DR6_SET_BITS          (BITS(3, 0) | BITS(15, 13))
+#define DR7_RESET             0x400ull
+#define DR7_GD                BIT(13)
+#define DR7_CODE_0            BIT(1)
+#define DR7_CODE_1            BIT(3)
+#define DR7_READ_WORD_0       (BIT(1) | 3ull << 16 | 1ull << 18)
 
-#define MSR_X2APIC_ICR   0x830u
-#define MSR_MTRR_DEF     0x2ffu
-#define MSR_DEBUGCTL     0x1d9u
-#define MSR_PAT          0x277u
+#define MSR_X2APIC_ICR        0x830u
+#define MSR_MTRR_DEF          0x2ffu
+#define MSR_DEBUGCTL          0x1d9u
+#define MSR_PAT               0x277u
 
-#define CR0_MP           BIT(1)
-#define CR0_TS           BIT(3)
-#define CR0_NE           BIT(5)
-#define CR0_CD           BIT(30)
-#define CR4_DE           BIT(3)
-#define CR4_MCE          BIT(6)
-#define CR4_OSFXSR       BIT(9)
-#define CR4_OSXSAVE      BIT(18)
+#define CR0_MP                BIT(1)
+#define CR0_TS                BIT(3)
+#define CR0_NE                BIT(5)
+#define CR0_CD                BIT(30)
+#define CR4_DE                BIT(3)
+#define CR4_MCE               BIT(6)
+#define CR4_OSFXSR            BIT(9)
+#define CR4_OSXSAVE           BIT(18)
 
-#define CPUID_1_MONITOR  BIT(3)
-#define CPUID_1_XSAVE    BIT(26)
-#define CPUID_1_AVX      BIT(28)
-#define CPUID_7_AVX512F  BIT(16)
+#define MSR_SPEC_CTRL         0x48u
+#define MSR_PRED_CMD          0x49u
+#define MSR_ARCH_CAPABILITIES 0x10au
+#define MSR_FLUSH_CMD         0x10bu
 
-#define XCR0_SSE         3ull
-#define XCR0_AVX         7ull
-#define XCR0_AVX512      0xe7ull
+#define CPUID_7_IBRS          BIT(26)
+#define CPUID_7_STIBP         BIT(27)
+#define CPUID_7_L1D_FLUSH     BIT(28)
+#define CPUID_7_ARCH          BIT(29)
 
-#define NOT_MAPPED       (64 * GIB)
+#define CPUID_1_MONITOR       BIT(3)
+#define CPUID_1_XSAVE         BIT(26)
+#define CPUID_1_AVX           BIT(28)
+#define CPUID_7_AVX512F       BIT(16)
+
+#define XCR0_SSE              3ull
+#define XCR0_AVX              7ull
+#define XCR0_AVX512           0xe7ull
+
+#define NOT_MAPPED            (64 * GIB)
 
 /* events64.asm: code to walk through, and where the #DBs must find it. */
 void walk_step(void);
@@ -785,6 +795,62 @@ static void monitor_and_mwait(void)
 	expect("mwait_without_its_bit", TRY_PLAIN("mwait", 0), VECTOR_UD);
 }
 
+static u32 leaf7_edx(void)
+{
+	return cpuid(0, 0).eax >= 7 ? cpuid(7, 0).edx : 0;
+}
+
+static u32 if_shown(u64 bit)
+{
+	return leaf7_edx() & bit ? NO_FAULT : VECTOR_GP;
+}
+
+static void speculation_msrs(void)
+{
+	u64 value;
+
+	expect("spec_ctrl_read", rdmsr_try(MSR_SPEC_CTRL, &value),
+	       if_shown(CPUID_7_IBRS));
+	expect("spec_ctrl_ibrs", wrmsr_try(MSR_SPEC_CTRL, 1),
+	       if_shown(CPUID_7_IBRS));
+	expect("spec_ctrl_reserved", wrmsr_try(MSR_SPEC_CTRL, BIT(40)),
+	       VECTOR_GP);
+	expect("spec_ctrl_none", wrmsr_try(MSR_SPEC_CTRL, 0),
+	       if_shown(CPUID_7_IBRS));
+	expect("pred_cmd_barrier", wrmsr_try(MSR_PRED_CMD, 1),
+	       if_shown(CPUID_7_IBRS));
+	expect("pred_cmd_reserved", wrmsr_try(MSR_PRED_CMD, BIT(40)),
+	       VECTOR_GP);
+	expect("pred_cmd_read", rdmsr_try(MSR_PRED_CMD, &value), VECTOR_GP);
+	expect("flush_cmd", wrmsr_try(MSR_FLUSH_CMD, 1),
+	       if_shown(CPUID_7_L1D_FLUSH));
+	expect("flush_cmd_reserved", wrmsr_try(MSR_FLUSH_CMD, BIT(40)),
+	       VECTOR_GP);
+	expect("arch_capabilities", rdmsr_try(MSR_ARCH_CAPABILITIES, &value),
+	       if_shown(CPUID_7_ARCH));
+	expect("arch_capabilities_write", wrmsr_try(MSR_ARCH_CAPABILITIES, 0),
+	       VECTOR_GP);
+}
+
+/* A neighbour with another seed runs meanwhile. */
+static void spec_ctrl_stays(void)
+{
+	u64 value = boot_number("seed", 1) & 3;
+	bool same = true;
+
+	if (!(leaf7_edx() & CPUID_7_IBRS) || !(leaf7_edx() & CPUID_7_STIBP))
+		return;
+	print("SPEC_CTRL %#lx\n", value);
+	wrmsr(MSR_SPEC_CTRL, value);
+	for (u64 i = 0; same && i < repeat_count(); i++) {
+		time_delay_us(200);
+		cpuid(0, 0);
+		same = rdmsr(MSR_SPEC_CTRL) == value;
+	}
+	check(same, "spec_ctrl_stays", "%#lx", rdmsr(MSR_SPEC_CTRL));
+	wrmsr(MSR_SPEC_CTRL, 0);
+}
+
 struct event_case {
 	const char *word;
 	void (*go)(void);
@@ -809,6 +875,8 @@ static const struct event_case cases[] = {
     {"control", control_registers},
     {"memory-types", memory_types},
     {"monitor", monitor_and_mwait},
+    {"speculation", speculation_msrs},
+    {"spec-stay", spec_ctrl_stays},
     /* Only if it is named. */
     {"halt-step", single_step_of_halt},
 };

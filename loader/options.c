@@ -12,6 +12,7 @@ enum option {
 	OPTION_LOGLEVEL,
 	OPTION_CPUS,
 	OPTION_LINK,
+	OPTION_MITIGATIONS,
 	OPTION_COUNT,
 };
 
@@ -36,6 +37,10 @@ static const struct cmdline_rule rules[OPTION_COUNT] = {
 		     .kind = CMDLINE_NUMBER,
 		     .minimum = 1,
 		     .maximum = CPUS_MAX},
+    [OPTION_MITIGATIONS] =
+	{.key = "mitigations",
+	 .kind = CMDLINE_CHOICE,
+	 .choices = {[MITIGATIONS_AUTO] = "auto", [MITIGATIONS_OFF] = "off"}},
     [OPTION_LINK] =
 	{.key = "link",
 	 .kind = CMDLINE_CHOICE,
@@ -59,6 +64,9 @@ static void set_option(struct options *options, enum option option, u64 value)
 		break;
 	case OPTION_LINK:
 		options->link = (enum link_kind)value;
+		break;
+	case OPTION_MITIGATIONS:
+		options->mitigations = (enum mitigations)value;
 		break;
 	case OPTION_COUNT:
 		break;
@@ -114,6 +122,7 @@ void options_parse(struct options *options, const char *command_line)
 	    .console = CONSOLE_COM1,
 	    .exit = EXIT_STAY,
 	    .loglevel = LOG_INFO,
+	    .mitigations = MITIGATIONS_AUTO,
 	    .cpus = OPTIONS_CPUS_ALL,
 	};
 	for (u32 i = 0; (err = cmdline_next(&rest, &word)) == OK; i++)

@@ -6,6 +6,7 @@
  *	exit=stay|bochs|qemu|acpi   how to leave when all guests have ended
  *	loglevel=error|warn|info|debug
  *	cpus=N                      use at most N CPUs of the machine
+ *	mitigations=auto|off        against weaknesses of speculative execution
  *	link=none|uart              what carries a migration to the peer
  *
  * A mistake on the command line never stops the boot: it costs one line in
@@ -35,13 +36,20 @@ enum link_kind {
 	LINK_KIND_UART, /* COM2 */
 };
 
+/* Against weaknesses of speculative execution (arch/x86/vmx/mitigation.h). */
+enum mitigations {
+	MITIGATIONS_AUTO, /* what this CPU needs; the default */
+	MITIGATIONS_OFF,
+};
+
 #define OPTIONS_CPUS_ALL 0
 
 struct options {
 	enum console_mode console;
 	enum exit_way exit;
 	enum log_level loglevel; /* default LOG_INFO */
-	u32 cpus;                /* OPTIONS_CPUS_ALL, or 1 and more */
+	enum mitigations mitigations;
+	u32 cpus; /* OPTIONS_CPUS_ALL, or 1 and more */
 	enum link_kind link;
 };
 

@@ -12,7 +12,8 @@ MACHINE = ("--mem", "8M", "--set", "host.ips=20000000")
 CASES = ("step", "trap-first", "icebp", "stack-shadow", "breakpoints",
          "general-detect", "debug-faults", "debug-stay", "shadows", "window",
          "nmi-blocking", "nmi-off", "deliveries", "xsetbv", "vectors",
-         "control", "memory-types", "monitor")
+         "control", "memory-types", "monitor", "speculation",
+         "spec-stay")
 
 
 def events(machine, words, *options):
@@ -83,6 +84,13 @@ def debug_registers_do_not_leak_on_one_cpu(machine):
 def vector_registers_do_not_leak_on_one_cpu(machine):
     run = state_stays_apart(machine, "vectors", guests=3, cpus=1)
     run.printed(r"\| AVX$")
+
+
+@machine_test(seconds=3)
+def speculation_control_does_not_leak_on_one_cpu(machine):
+    run = state_stays_apart(machine, "spec-stay", guests=3, cpus=1)
+    for value in (1, 2, 3):
+        run.printed(rf"SPEC_CTRL {value:#x}$")
 
 
 @machine_test(seconds=4)

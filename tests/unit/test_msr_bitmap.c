@@ -95,6 +95,19 @@ static void exactly_the_listed_msrs_are_free(void **state)
 	check_half(HIGH_FIRST, WRITE);
 }
 
+static void freed_msr_exits_no_more(void **state)
+{
+	static const u32 msrs[] = {0x48, 0x1fff, 0xc0000000, 0xc0001fff};
+
+	(void)state;
+	for (u32 i = 0; i < ARRAY_COUNT(msrs); i++) {
+		assert_true(exits(msrs[i], READ) && exits(msrs[i], WRITE));
+		msr_bitmap_free(memory.bitmap, msrs[i]);
+		assert_false(exits(msrs[i], READ) || exits(msrs[i], WRITE));
+	}
+	assert_true(exits(0x47, READ) && exits(0x49, WRITE));
+}
+
 static void one_page_is_written(void **state)
 {
 	(void)state;
@@ -109,6 +122,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test_setup(exactly_the_listed_msrs_are_free,
 				   make_bitmap),
+	    cmocka_unit_test_setup(freed_msr_exits_no_more, make_bitmap),
 	    cmocka_unit_test_setup(one_page_is_written, make_bitmap),
 	};
 

@@ -27,6 +27,7 @@ static void assert_defaults(const struct options *options)
 	assert_int_equal(options->exit, EXIT_STAY);
 	assert_int_equal(options->loglevel, LOG_INFO);
 	assert_int_equal(options->cpus, OPTIONS_CPUS_ALL);
+	assert_int_equal(options->mitigations, MITIGATIONS_AUTO);
 }
 
 static void empty_line_gives_the_defaults(void **state)
@@ -49,6 +50,10 @@ static void every_key_is_understood(void **state)
 	assert_int_equal(options.loglevel, LOG_DEBUG);
 	assert_int_equal(options.cpus, 3);
 	assert_int_equal(host_log_count, 0);
+	assert_int_equal(parsed("mitigations=off").mitigations,
+			 MITIGATIONS_OFF);
+	assert_int_equal(parsed("mitigations=auto").mitigations,
+			 MITIGATIONS_AUTO);
 	assert_int_equal(parsed("exit=acpi").exit, EXIT_ACPI);
 	assert_int_equal(parsed("exit=qemu").exit, EXIT_QEMU);
 	assert_int_equal(parsed("loglevel=error").loglevel, LOG_ERROR);

@@ -7,6 +7,7 @@
 #include "arch/x86/cpu/insn.h"
 #include "arch/x86/vmx/control_registers.h"
 #include "arch/x86/vmx/exit.h"
+#include "arch/x86/vmx/mitigate.h"
 #include "arch/x86/vmx/msr_value.h"
 #include "arch/x86/vmx/vcpu_events.h"
 #include "arch/x86/vmx/vmx_insn.h"
@@ -37,6 +38,38 @@ static void move_tsc(struct vcpu *vcpu, u64 difference)
 	vcpu->attention = 1;
 }
 
+static u32 guest_leaf7_edx(const struct vcpu *vcpu)
+{
+	return vcpu->vm->cpuid.basic[7].edx;
+}
+
+static u64 spec_ctrl_bits(const struct vcpu *vcpu)
+{
+	return mitigation_guest_spec_ctrl(guest_leaf7_edx(vcpu));
+}
+
+/* A command: it acts when it is written, and holds nothing. */
+static enum msr_verdict command(const struct vcpu *vcpu, u32 msr, u64 value)
+{
+	u64 feature =
+	    msr == MSR_PRED_CMD ? LEAF7_EDX_IBRS : LEAF7_EDX_L1D_FLUSH;
+
+	if (!(guest_leaf7_edx(vcpu) & feature) || (value & ~BIT(0)))
+		return MSR_FAULT;
+	if (value)
+		insn_wrmsr(msr, value);
+	return MSR_DONE;
+}
+
+static enum msr_verdict write_spec_ctrl(struct vcpu *vcpu, u64 value)
+{
+	if (value & ~spec_ctrl_bits(vcpu))
+		return MSR_FAULT;
+	if (value != mitigate_read_spec_ctrl(vcpu))
+		mitigate_write_spec_ctrl(vcpu, value);
+	return MSR_DONE;
+}
+
 static enum msr_verdict read_other(const struct vcpu *vcpu, u32 msr, u64 *value)
 {
 	switch (msr) {
@@ -55,6 +88,16 @@ static enum msr_verdict read_other(const struct vcpu *vcpu, u32 msr, u64 *value)
 	case MSR_DEBUGCTL:
 		*value = vmcs_read(VMCS_GUEST_DEBUGCTL);
 		return MSR_DONE;
+	case MSR_SPEC_CTRL:
+		if (!spec_ctrl_bits(vcpu))
+			return MSR_FAULT;
+		*value = mitigate_read_spec_ctrl(vcpu);
+		return MSR_DONE;
+	case MSR_ARCH_CAPABILITIES:
+		*value = vcpu->vm->cpuid.arch_capabilities;
+		return guest_leaf7_edx(vcpu) & LEAF7_EDX_ARCH_CAPABILITIES
+			   ? MSR_DONE
+			   : MSR_FAULT;
 	case MSR_MTRRCAP: /* no variable ranges, no fixed ones */
 	case MSR_MCG_CAP: /* no machine-check banks */
 	case MSR_MCG_STATUS:
@@ -88,6 +131,11 @@ static enum msr_verdict write_other(struct vcpu *vcpu, u32 msr, u64 value)
 			return MSR_FAULT;
 		vmcs_write(VMCS_GUEST_PAT, value);
 		return MSR_DONE;
+	case MSR_SPEC_CTRL:
+		return write_spec_ctrl(vcpu, value);
+	case MSR_PRED_CMD:
+	case MSR_FLUSH_CMD:
+		return command(vcpu, msr, value);
 	case MSR_TSC_AUX:
 		if (high32(value))
 			return MSR_FAULT;

@@ -8,6 +8,7 @@
  * behaviour that is not saved, restored and moved to a peer yet.
  */
 #include "arch/x86/vmx/guest_cpuid.h"
+#include "arch/x86/vmx/mitigation.h"
 #include "lib/bits.h"
 #include "lib/string.h"
 #include "lib/x86.h"
@@ -45,9 +46,14 @@
 #define LEAF7_EBX_FROM_HOST                                               \
 	(LEAF7_EBX_FSGSBASE | BIT(3) | BIT(5) | LEAF7_EBX_SMEP | BIT(8) | \
 	 BIT(18) | BIT(19) | LEAF7_EBX_SMAP | BIT(23) | BIT(24) | BIT(29))
-#define LEAF7_ECX_UMIP         BIT(2)
-#define LEAF7_ECX_RDPID        BIT(22)
-#define LEAF7_ECX_FROM_HOST    LEAF7_ECX_UMIP
+#define LEAF7_ECX_UMIP      BIT(2)
+#define LEAF7_ECX_RDPID     BIT(22)
+#define LEAF7_ECX_FROM_HOST LEAF7_ECX_UMIP
+
+/* What speculation needs: the guest protects itself as on the host. */
+#define LEAF7_EDX_FROM_HOST                                      \
+	(LEAF7_EDX_MD_CLEAR | LEAF7_EDX_IBRS | LEAF7_EDX_STIBP | \
+	 LEAF7_EDX_L1D_FLUSH | LEAF7_EDX_ARCH_CAPABILITIES | LEAF7_EDX_SSBD)
 
 #define LEAF6_EAX_ARAT         BIT(2) /* the APIC timer never stops */
 
@@ -96,6 +102,9 @@ static void build_features(struct guest_cpuid *cpuid,
 	leaf->ebx =
 	    (host.ebx & (u32)LEAF7_EBX_FROM_HOST) | (u32)LEAF7_EBX_TSC_ADJUST;
 	leaf->ecx = host.ecx & (u32)LEAF7_ECX_FROM_HOST;
+	leaf->edx = host.edx & (u32)LEAF7_EDX_FROM_HOST;
+	cpuid->arch_capabilities =
+	    mitigation_guest_capabilities(config->arch_capabilities);
 	if (config->invpcid)
 		leaf->ebx |= host.ebx & (u32)LEAF7_EBX_INVPCID;
 	if (config->rdtscp)

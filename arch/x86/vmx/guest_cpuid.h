@@ -37,6 +37,7 @@ struct guest_cpuid {
 	struct cpuid_leaf xsave_features; /* leaf 0xd, subleaf 1 */
 	u32 vcpu_count;
 	u64 xcr0_allowed;
+	u64 arch_capabilities; /* the MSR, where leaf 7 shows it */
 };
 
 struct guest_cpuid_config {
@@ -46,6 +47,7 @@ struct guest_cpuid_config {
 	u32 physical_bits;
 	/* Host instructions that guests may use because VMX lets them. */
 	bool rdtscp, invpcid;
+	u64 arch_capabilities; /* the host's MSR */
 	struct cpuid_leaf (*host)(u32 leaf, u32 subleaf);
 };
 

@@ -45,3 +45,9 @@ void msr_bitmap_init(u8 *bitmap)
 	for (u32 i = 0; i < ARRAY_COUNT(free_to_write); i++)
 		set_free(bitmap + WRITE_LOW, free_to_write[i]);
 }
+
+void msr_bitmap_free(u8 *bitmap, u32 msr)
+{
+	set_free(bitmap + READ_LOW, msr);
+	set_free(bitmap + WRITE_LOW, msr);
+}

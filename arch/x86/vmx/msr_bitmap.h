@@ -11,4 +11,7 @@
 /* Everything exits except what vmcs01 or vcpu_load() switches anyway. */
 void msr_bitmap_init(u8 *bitmap);
 
+/* From now on neither reads nor writes of this MSR exit. */
+void msr_bitmap_free(u8 *bitmap, u32 msr);
+
 #endif

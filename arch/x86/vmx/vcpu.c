@@ -9,6 +9,7 @@
 #include "arch/x86/vmx/capability.h"
 #include "arch/x86/vmx/control_registers.h"
 #include "arch/x86/vmx/exit.h"
+#include "arch/x86/vmx/mitigate.h"
 #include "arch/x86/vmx/msr_bitmap.h"
 #include "arch/x86/vmx/vcpu_events.h"
 #include "arch/x86/vmx/vcpu_sync.h"
@@ -20,8 +21,6 @@
 #include "mm/frame_alloc.h"
 #include "mm/phys.h"
 #include "pml/pml.h"
-
-extern const u8 vmx_exit_point[]; /* enter.asm */
 
 _Static_assert(offsetof(struct vcpu_registers, host_rsp) == 8UL * 16,
 	       "enter.asm");
@@ -123,6 +122,7 @@ enum err vcpu_create(struct vm *vm, u32 index, struct vcpu **result)
 	vcpu_state_reset(&vcpu->start);
 	reset_fpu(vcpu);
 	msr_bitmap_init(phys_ptr(vcpu->msr_bitmap));
+	mitigate_prepare(vcpu);
 	vmx_write_revision(vcpu->vmcs);
 	*result = vcpu;
 	return OK;
@@ -198,7 +198,6 @@ static void write_constant_state(void)
 	vmcs_write(VMCS_HOST_IDTR_BASE, descriptors_idt_base());
 	vmcs_write(VMCS_HOST_PAT, PAT_RESET);
 	vmcs_write(VMCS_HOST_EFER, insn_rdmsr(MSR_EFER));
-	vmcs_write(VMCS_HOST_RIP, (u64)vmx_exit_point);
 }
 
 /* What differs between host CPUs. */
@@ -216,6 +215,7 @@ static void init_vmcs(struct vcpu *vcpu)
 {
 	write_controls(vcpu);
 	write_constant_state();
+	vmcs_write(VMCS_HOST_RIP, mitigate_exit_point(vcpu));
 	control_registers_init(vcpu);
 	vcpu_state_write(vcpu, &vcpu->start);
 }
@@ -288,6 +288,7 @@ void vcpu_load(struct vcpu *vcpu)
 	 * this one may have changed tables on another CPU since. */
 	if (vmx_capability.has_vpid)
 		vmx_flush_vpid(vcpu->vpid);
+	mitigate_load(vcpu);
 	load_live_registers(vcpu);
 }
 
@@ -335,6 +336,7 @@ static inline void arm_timer(struct vcpu *vcpu)
 
 static void fail_entry(struct vcpu *vcpu, enum vmx_outcome outcome)
 {
+	mitigate_entry_failed(vcpu);
 	if (outcome == VMX_FAIL_VALID)
 		vcpu_fail(vcpu,
 			  "the CPU refuses to enter it: VM-instruction "

@@ -21,9 +21,12 @@
 
 /* What vmx_enter() loads and stores; offsets in enter.asm. */
 struct vcpu_registers {
-	u64 gpr[16];  /* in the order of encodings; RSP lives in the VMCS */
-	u64 host_rsp; /* what the VMCS's host RSP field holds */
-	u64 launched; /* since VMCLEAR: 1 */
+	u64 gpr[16];    /* in the order of encodings; RSP lives in the VMCS */
+	u64 host_rsp;   /* what the VMCS's host RSP field holds */
+	u64 launched;   /* since VMCLEAR: 1 */
+	u32 entry_work; /* ENTRY_* of mitigation.h */
+	u32 exit_work;  /* EXIT_* */
+	u64 guest_spec_ctrl, host_spec_ctrl;
 };
 
 /*

@@ -3,6 +3,7 @@
 #include "arch/x86/vmx/vmx_cpu.h"
 #include "arch/x86/cpu/cpu.h"
 #include "arch/x86/vmx/capability.h"
+#include "arch/x86/vmx/mitigate.h"
 #include "arch/x86/vmx/vmx_insn.h"
 #include "lib/log.h"
 #include "lib/x86.h"
@@ -74,6 +75,7 @@ enum err vmx_cpu_enable(void)
 		return ERR_UNSUPPORTED;
 	}
 	enabled[cpu_this()->index] = true;
+	mitigate_this_cpu();
 	/* Nothing from before, not even the firmware's, may be found again. */
 	if (vmx_capability.ept_vpid & EPT_CAP_INVEPT_ALL)
 		CHECK(insn_invept(INVEPT_ALL_CONTEXTS, 0) == VMX_SUCCEED);
