@@ -44,7 +44,7 @@ pml.pure		:= pml track
 shadow.pure		:= coherence compose ept12 fill pool shadow table
 nested.pure		:= capability checks checks_controls checks_events \
 			   checks_guest checks_host checks_segments checks_state \
-			   instruction operand vmcs12
+			   fields instruction merge operand owner vmcs12
 devices.pure		:= acpi_pm aml guest_acpi guest_time i8042 ioapic lapic \
 			   lapic_deliver lapic_state lapic_timer msix pci \
 			   pic pit platform platform_irq platform_pci platform_ports \
@@ -63,8 +63,10 @@ arch/x86/vmx.pure	:= controls event guest_cpuid mitigation msr_bitmap \
 arch/x86/cpu.hard	:= apic cpu descriptors paging smp traps tsc
 arch/x86/vmx.hard	:= capability control_registers exit exit_cpuid \
 			   exit_cr exit_emulate exit_ept exit_event exit_io \
-			   exit_misc exit_msr mitigate vcpu vcpu_events vcpu_state \
-			   vcpu_sync vm vmx_cpu
+			   exit_misc exit_msr exit_vmx mitigate nested_entry \
+			   nested_events nested_exit nested_vcpu vcpu \
+			   vcpu_events vcpu_state vcpu_sync vm vmcs02 vmcs_host \
+			   vmx_cpu
 drivers.hard		:= interrupts rtc serial uart_link
 core.hard		:= bench console crash guests links log loopback machine main memory \
 			   monitor panic record_loop sched settings symbols vm_make \

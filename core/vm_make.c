@@ -115,6 +115,7 @@ void vm_make_cpuid(struct guest_cpuid *cpuid, u32 vcpu_count)
 		controls_have(controls, CONTROLS_SECONDARY, SECONDARY_RDTSCP),
 	    .invpcid =
 		controls_have(controls, CONTROLS_SECONDARY, SECONDARY_INVPCID),
+	    .vmx = vmx_capability.usable,
 	    .host = read_host_cpuid,
 	};
 
@@ -127,8 +128,51 @@ static void make_cpuid(struct vm *vm, u32 vcpu_count)
 	vm->xcr0_allowed = vm->cpuid.xcr0_allowed;
 }
 
+/* VMX as this CPU can be shared, or none. */
+static void offer_vmx(struct vm *vm, enum guest_nested nested)
+{
+	struct nested_hardware hardware = vmx_capability_for_guest(&vm->cpuid);
+
+	vm->nested = nested == GUEST_NESTED_ON && vmx_capability.usable &&
+		     nested_capability_choose(&hardware, &vm->offer) == OK;
+	if (!vm->nested)
+		guest_cpuid_hide_vmx(&vm->cpuid);
+}
+
+/* What L1 may write into its tables, as its capability MSRs say. */
+static struct ept_format offered_ept(const struct vm *vm)
+{
+	u64 cap = vm->offer.ept_vpid;
+	struct ept_format format = {
+	    .largest_leaf = EPT_4K,
+	    .physical_bits = (u8)cpu_features.physical_bits,
+	    .accessed_dirty = cap & EPT_CAP_ACCESSED_DIRTY,
+	    .execute_only = cap & EPT_CAP_EXECUTE_ONLY,
+	    .uncacheable_tables = !(cap & EPT_CAP_WB),
+	};
+
+	if (cap & EPT_CAP_2M)
+		format.largest_leaf = EPT_2M;
+	if ((cap & EPT_CAP_2M) && (cap & EPT_CAP_1G))
+		format.largest_leaf = EPT_1G;
+	return format;
+}
+
+static enum err make_shadow(struct vm *vm, u32 vcpu_count)
+{
+	const struct shadow_config config = {
+	    .memory = &vm->memory,
+	    .ept = &vm->ept,
+	    .offered = offered_ept(vm),
+	    .vcpu_count = vcpu_count,
+	    .walks = SHADOW_WALKS_ARE_WRITES_WHILE_TRACKING,
+	};
+
+	return vm->nested ? shadow_create(&vm->shadow, &config) : OK;
+}
+
 /* Without VMX nothing runs that would need the tables. */
-static enum err map_memory(struct vm *vm)
+static enum err map_memory(struct vm *vm, u32 vcpu_count)
 {
 	enum err err;
 
@@ -139,10 +183,13 @@ static enum err map_memory(struct vm *vm)
 		err = ept_map_guest(&vm->ept, &vm->memory);
 	if (err == OK)
 		track_init(&vm->track, &vm->ept, &vm->memory.log);
+	if (err == OK)
+		err = make_shadow(vm, vcpu_count);
 	return err;
 }
 
-static enum err make_memory(struct vm *vm, const struct guest_map *map)
+static enum err make_memory(struct vm *vm, const struct guest_map *map,
+			    u32 vcpu_count)
 {
 	const struct guest_range *last = &map->ranges[map->range_count - 1];
 	gpa_t limit = gpa_add(last->base, last->bytes);
@@ -155,7 +202,7 @@ static enum err make_memory(struct vm *vm, const struct guest_map *map)
 		if (err == OK && range->kind == GUEST_RANGE_ROM)
 			err = guest_mem_make_rom(&vm->memory, range->base);
 	}
-	return err == OK ? map_memory(vm) : err;
+	return err == OK ? map_memory(vm, vcpu_count) : err;
 }
 
 static u64 ram_bytes(const struct guest_mem *memory, u64 from, u64 to)
@@ -288,6 +335,9 @@ static void destroy_vcpus(struct vm *vm)
 static void empty(struct vm *vm)
 {
 	destroy_vcpus(vm);
+	if (vm->shadow.tables)
+		shadow_destroy(&vm->shadow);
+	vm->shadow.tables = NULL;
 	if (hpa_raw(vm->ept.root))
 		ept_destroy(&vm->ept);
 	if (vm->memory.name)
@@ -302,7 +352,7 @@ static enum err fill(struct vm *vm, const struct guest_plan *plan,
 	enum err err = guest_load_plan(&load, plan, boot);
 
 	if (err == OK)
-		err = make_memory(vm, &load.map);
+		err = make_memory(vm, &load.map, plan->cpus);
 	if (err == OK)
 		err = power_on(vm, plan->cpus);
 	if (err == OK)
@@ -347,6 +397,7 @@ enum err vm_make(const struct guest_plan *plan, const struct boot_info *boot,
 		return err;
 	vm->index = index;
 	make_cpuid(vm, plan->cpus);
+	offer_vmx(vm, plan->nested);
 	err = fill(vm, plan, boot);
 	if (err != OK)
 		vm_destroy(vm);
@@ -392,9 +443,12 @@ enum err vm_make_of_shape(const struct vm_shape *shape, struct vm **result)
 	if (err != OK)
 		return err;
 	make_cpuid(vm, shape->cpu_count);
+	offer_vmx(vm, shape->cpu.features[CPU_1_ECX] & GUEST_CPUID_1_ECX_VMX
+			  ? GUEST_NESTED_ON
+			  : GUEST_NESTED_OFF);
 	err = add_slots(vm, shape);
 	if (err == OK)
-		err = map_memory(vm);
+		err = map_memory(vm, shape->cpu_count);
 	if (err == OK)
 		err = vm_power_on_empty(vm, shape->cpu_count);
 	if (err != OK)

@@ -34,6 +34,13 @@ struct nested_state {
 	gpa_t vmxon;         /* NESTED_NO_POINTER: outside VMX operation */
 	gpa_t current;       /* NESTED_NO_POINTER: no current VMCS */
 	bool vmcs12_changed; /* since it was read from L1's memory */
+	/* L2 runs, or is halted; vmcs12 is in use until it exits. */
+	bool in_l2;
+	/* The VM entry has been accepted, and nothing of L2 has run yet. */
+	bool entry_pending;
+	/* L1's preemption timer: when it runs out, by L1's TSC. */
+	bool timer_runs;
+	u64 timer_deadline;
 	struct vmcs12 vmcs12;
 };
 

@@ -64,6 +64,7 @@ static void read_all(struct vmx_capability *c)
 	secondary = c->words[CONTROLS_SECONDARY].may_be_1;
 	c->ept_vpid = read_if(secondary & (SECONDARY_EPT | SECONDARY_VPID),
 			      MSR_VMX_EPT_VPID_CAP);
+	c->vmfunc = read_if(secondary & SECONDARY_VMFUNC, MSR_VMX_VMFUNC);
 	read_ept_format(c);
 	c->preemption_shift = (u32)bits_get(c->misc, BITS(4, 0));
 	c->has_pml = (secondary & SECONDARY_PML) && c->ept.accessed_dirty;
@@ -150,4 +151,45 @@ void vmx_capability_read(void)
 		log_error("guests cannot run: %s (%s %s)", refusal,
 			  cpu_features.vendor, cpu_features.brand);
 	c->usable = !refusal;
+}
+
+/*
+ * The monitor trap flag is not passed on yet, nor are posted interrupts: an
+ * interrupt for L1 comes by way of Umbra. XSAVES is in no guest's CPUID.
+ */
+#define PRIMARY_NOT_FOR_L1   PRIMARY_MONITOR_TRAP
+#define PIN_NOT_FOR_L1       PIN_POSTED_INTERRUPTS
+#define SECONDARY_NOT_FOR_L1 SECONDARY_XSAVES
+
+#define CPUID_7_EBX_INVPCID  BIT(10)
+#define CPUID_EXT1_RDTSCP    BIT(27)
+
+struct nested_hardware vmx_capability_for_guest(const struct guest_cpuid *cpuid)
+{
+	const struct vmx_capability *c = &vmx_capability;
+	struct nested_hardware hardware = {
+	    .basic = c->basic,
+	    .misc = c->misc,
+	    .ept_vpid = c->ept_vpid,
+	    .vmfunc = c->vmfunc,
+	    .cr4_allowed = guest_cpuid_cr4_allowed(cpuid) & c->cr4_fixed1,
+	};
+
+	for (u32 i = 0; i < CONTROLS_COUNT; i++)
+		hardware.words[i] = c->words[i];
+	hardware.words[CONTROLS_PIN].may_be_1 &= ~(u32)PIN_NOT_FOR_L1;
+	hardware.words[CONTROLS_PRIMARY].may_be_1 &= ~(u32)PRIMARY_NOT_FOR_L1;
+	hardware.words[CONTROLS_SECONDARY].may_be_1 &=
+	    ~(u32)SECONDARY_NOT_FOR_L1;
+	if (!(cpuid->basic[7].ebx & CPUID_7_EBX_INVPCID))
+		hardware.words[CONTROLS_SECONDARY].may_be_1 &=
+		    ~(u32)SECONDARY_INVPCID;
+	if (!(cpuid->extended[1].edx & CPUID_EXT1_RDTSCP))
+		hardware.words[CONTROLS_SECONDARY].may_be_1 &=
+		    ~(u32)SECONDARY_RDTSCP;
+	/* VPIDs that cannot be emptied are of no use: capability.h. */
+	if (!c->has_vpid)
+		hardware.words[CONTROLS_SECONDARY].may_be_1 &=
+		    ~(u32)SECONDARY_VPID;
+	return hardware;
 }

@@ -11,13 +11,16 @@
 
 #include "arch/x86/ept/ept_entry.h"
 #include "arch/x86/vmx/controls.h"
+#include "arch/x86/vmx/guest_cpuid.h"
 #include "lib/err.h"
+#include "nested/capability.h"
 
 struct vmx_capability {
 	bool usable; /* guests can run */
 	u64 basic;   /* IA32_VMX_BASIC */
 	u64 misc;    /* IA32_VMX_MISC */
 	u64 ept_vpid;
+	u64 vmfunc; /* IA32_VMX_VMFUNC */
 	u64 cr0_fixed0, cr0_fixed1;
 	u64 cr4_fixed0, cr4_fixed1;
 	struct control_capability words[CONTROLS_COUNT];
@@ -36,5 +39,9 @@ extern struct vmx_capability vmx_capability;
  * without; if guests cannot run, one line that says why and what to do.
  */
 void vmx_capability_read(void);
+
+/* What of it a guest hypervisor that sees this CPUID may be offered. */
+struct nested_hardware
+vmx_capability_for_guest(const struct guest_cpuid *cpuid);
 
 #endif

@@ -2,6 +2,7 @@
 /* The guest's CR0, CR4 and EFER. */
 #include "arch/x86/vmx/control_registers.h"
 #include "arch/x86/vmx/capability.h"
+#include "arch/x86/vmx/nested_vcpu.h"
 #include "arch/x86/vmx/vcpu.h"
 #include "arch/x86/vmx/vmx_insn.h"
 #include "lib/x86.h"
@@ -22,19 +23,47 @@ static u64 cr4_allowed(const struct vcpu *vcpu)
 	       vmx_capability.cr4_fixed1;
 }
 
+u64 control_registers_our_cr0(void)
+{
+	return ~CR0_GUEST_OWNED;
+}
+
 /*
  * Not MCE: without it a machine check of the host's, which has nothing to do
  * with the guest, would shut the CPU down instead of ending in an exit.
  */
-static u64 cr4_guest_owned(const struct vcpu *vcpu)
+u64 control_registers_our_cr4(const struct vcpu *vcpu)
 {
-	return cr4_allowed(vcpu) & ~CR4_MCE;
+	return ~(cr4_allowed(vcpu) & ~(CR4_VMXE | CR4_MCE));
 }
 
 void control_registers_init(struct vcpu *vcpu)
 {
-	vmcs_write(VMCS_CR0_MASK, ~CR0_GUEST_OWNED);
-	vmcs_write(VMCS_CR4_MASK, ~cr4_guest_owned(vcpu));
+	u64 held = nested_vcpu_in_vmx(vcpu) ? CR0_PE | CR0_PG : 0;
+	u64 cr0 = control_registers_read_cr0();
+
+	vmcs_write(VMCS_CR0_MASK, control_registers_our_cr0() | held);
+	vmcs_write(VMCS_CR0_SHADOW, cr0);
+	vmcs_write(VMCS_CR4_MASK, control_registers_our_cr4(vcpu));
+}
+
+/* What VMX operation holds at 1 for the guest that runs. */
+static u64 held_cr0(const struct vcpu *vcpu)
+{
+	const struct vmcs12 *v;
+
+	if (!nested_vcpu_in_vmx(vcpu))
+		return 0;
+	v = &vcpu->nested->state.vmcs12;
+	if (vcpu->in_l2 &&
+	    (nested_secondary_controls(v) & SECONDARY_UNRESTRICTED_GUEST))
+		return vcpu->vm->offer.cr0_fixed0 & ~(CR0_PE | CR0_PG);
+	return vcpu->vm->offer.cr0_fixed0;
+}
+
+static u64 held_cr4(const struct vcpu *vcpu)
+{
+	return nested_vcpu_in_vmx(vcpu) ? vcpu->vm->offer.cr4_fixed0 : 0;
 }
 
 static u64 compose(enum vmcs_field field, enum vmcs_field mask_field,
@@ -76,18 +105,33 @@ void control_registers_write_cr0(struct vcpu *vcpu, u64 value)
 	/* "Unrestricted guest" exempts PE and PG from the fixed bits. */
 	u64 must = vmx_capability.cr0_fixed0 & ~(CR0_PE | CR0_PG);
 
-	(void)vcpu;
-	value |= CR0_ET;
-	vmcs_write(VMCS_CR0_SHADOW, value);
-	vmcs_write(VMCS_GUEST_CR0, (value & ~(CR0_CD | CR0_NW)) | must);
-	update_long_mode(value);
+	struct nested_cr cr = {.guest = value, .shadow = value | CR0_ET};
+
+	if (vcpu->in_l2) {
+		cr = (struct nested_cr){vmcs_read(VMCS_GUEST_CR0),
+					vmcs_read(VMCS_CR0_SHADOW)};
+		cr = nested_cr_write(
+		    value | CR0_ET, vcpu->nested->state.vmcs12.cr0_mask, 0, cr);
+	}
+	vmcs_write(VMCS_CR0_SHADOW, cr.shadow);
+	vmcs_write(VMCS_GUEST_CR0,
+		   (cr.guest & ~(CR0_CD | CR0_NW)) | CR0_ET | must);
+	update_long_mode(cr.guest);
 }
 
 void control_registers_write_cr4(struct vcpu *vcpu, u64 value)
 {
-	(void)vcpu;
-	vmcs_write(VMCS_CR4_SHADOW, value);
-	vmcs_write(VMCS_GUEST_CR4, value | vmx_capability.cr4_fixed0 | CR4_MCE);
+	struct nested_cr cr = {.guest = value, .shadow = value};
+
+	if (vcpu->in_l2) {
+		cr = (struct nested_cr){vmcs_read(VMCS_GUEST_CR4),
+					vmcs_read(VMCS_CR4_SHADOW)};
+		cr = nested_cr_write(value, vcpu->nested->state.vmcs12.cr4_mask,
+				     0, cr);
+	}
+	vmcs_write(VMCS_CR4_SHADOW, cr.shadow);
+	vmcs_write(VMCS_GUEST_CR4,
+		   cr.guest | vmx_capability.cr4_fixed0 | CR4_MCE);
 }
 
 static bool task_is_16_bit(void)
@@ -99,14 +143,15 @@ static bool task_is_16_bit(void)
 }
 
 /* SDM vol. 2, "MOV-Move to/from Control Registers". */
-enum control_register_verdict control_registers_check_cr0(u64 value)
+enum control_register_verdict
+control_registers_check_cr0(const struct vcpu *vcpu, u64 value)
 {
 	u64 cr4 = vmcs_read(VMCS_GUEST_CR4);
 	u64 efer = vmcs_read(VMCS_GUEST_EFER);
 	bool code_is_long =
 	    vmcs_read(VMCS_GUEST_CS_ACCESS_RIGHTS) & RIGHTS_LONG;
 
-	if (value & BITS(63, 32))
+	if ((value & BITS(63, 32)) || (held_cr0(vcpu) & ~value))
 		return CONTROL_REGISTER_FAULT;
 	if ((value & CR0_PG) && !(value & CR0_PE))
 		return CONTROL_REGISTER_FAULT;
@@ -127,7 +172,7 @@ control_registers_check_cr4(const struct vcpu *vcpu, u64 value)
 	u64 old = control_registers_read_cr4();
 	u64 efer = vmcs_read(VMCS_GUEST_EFER);
 
-	if (value & ~cr4_allowed(vcpu))
+	if ((value & ~cr4_allowed(vcpu)) || (held_cr4(vcpu) & ~value))
 		return CONTROL_REGISTER_FAULT;
 	if ((efer & EFER_LMA) && !(value & CR4_PAE))
 		return CONTROL_REGISTER_FAULT;

@@ -8,6 +8,8 @@
  *	CR0	NE	VMX operation needs it 1; the guest may see 0
  *		CD, NW	one VM must not switch off caches for all
  *	CR4	VMXE	VMX operation needs it 1
+ *	CR0	PE, PG	while the guest is in VMX operation itself, which holds
+ *			them 1
  *	and all bits of features that the guest's CPU does not have.
  *
  * What a guest writes to a bit of ours comes here, is checked as the CPU would
@@ -20,8 +22,15 @@
 
 struct vcpu;
 
-/* Sets the masks; once per VMCS. */
+/*
+ * Sets the masks of vmcs01: once, and when the guest's VMX operation begins or
+ * ends. What the guest sees does not change.
+ */
 void control_registers_init(struct vcpu *vcpu);
+
+/* The bits that are ours, whoever else wants them. */
+u64 control_registers_our_cr0(void);
+u64 control_registers_our_cr4(const struct vcpu *vcpu);
 
 /* The guest's view, composed from field and shadow. */
 u64 control_registers_read_cr0(void);
@@ -40,7 +49,8 @@ enum control_register_verdict {
 };
 
 /* The checks of MOV to CR0 and CR4 and of WRMSR to IA32_EFER. */
-enum control_register_verdict control_registers_check_cr0(u64 value);
+enum control_register_verdict
+control_registers_check_cr0(const struct vcpu *vcpu, u64 value);
 enum control_register_verdict
 control_registers_check_cr4(const struct vcpu *vcpu, u64 value);
 enum control_register_verdict control_registers_set_efer(struct vcpu *vcpu,

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Reading a VM exit and finding its handler. */
 #include "arch/x86/vmx/exit.h"
+#include "arch/x86/vmx/nested_exit.h"
 #include "arch/x86/vmx/vcpu_events.h"
 #include "arch/x86/vmx/vcpu_sync.h"
 #include "arch/x86/vmx/vmx_insn.h"
@@ -37,16 +38,16 @@ static const struct exit_entry entries[EXIT_REASON_COUNT] = {
     [EXIT_HLT] = {on_hlt, "HLT", 0},
     [EXIT_INVD] = {on_invd, "INVD", 0},
     [EXIT_RDPMC] = {on_rdpmc, "RDPMC", 0},
-    [EXIT_VMCALL] = {on_vmcall, "VMCALL", 0},
-    [EXIT_VMCLEAR] = {on_undefined, "VMCLEAR", 0},
-    [EXIT_VMLAUNCH] = {on_undefined, "VMLAUNCH", 0},
-    [EXIT_VMPTRLD] = {on_undefined, "VMPTRLD", 0},
-    [EXIT_VMPTRST] = {on_undefined, "VMPTRST", 0},
-    [EXIT_VMREAD] = {on_undefined, "VMREAD", 0},
-    [EXIT_VMRESUME] = {on_undefined, "VMRESUME", 0},
-    [EXIT_VMWRITE] = {on_undefined, "VMWRITE", 0},
-    [EXIT_VMXOFF] = {on_undefined, "VMXOFF", 0},
-    [EXIT_VMXON] = {on_undefined, "VMXON", 0},
+    [EXIT_VMCALL] = {on_vmx_instruction, "VMCALL", 0},
+    [EXIT_VMCLEAR] = {on_vmx_instruction, "VMCLEAR", 0},
+    [EXIT_VMLAUNCH] = {on_vmx_instruction, "VMLAUNCH", 0},
+    [EXIT_VMPTRLD] = {on_vmx_instruction, "VMPTRLD", 0},
+    [EXIT_VMPTRST] = {on_vmx_instruction, "VMPTRST", 0},
+    [EXIT_VMREAD] = {on_vmx_instruction, "VMREAD", 0},
+    [EXIT_VMRESUME] = {on_vmx_instruction, "VMRESUME", 0},
+    [EXIT_VMWRITE] = {on_vmx_instruction, "VMWRITE", 0},
+    [EXIT_VMXOFF] = {on_vmx_instruction, "VMXOFF", 0},
+    [EXIT_VMXON] = {on_vmx_instruction, "VMXON", 0},
     [EXIT_CONTROL_REGISTER] = {on_control_register, "control-register access",
 			       READS_QUALIFICATION},
     [EXIT_IO] = {on_io, "I/O instruction", READS_QUALIFICATION},
@@ -69,9 +70,9 @@ static const struct exit_entry entries[EXIT_REASON_COUNT] = {
     [EXIT_EPT_MISCONFIGURATION] = {on_ept_misconfiguration,
 				   "EPT misconfiguration",
 				   READS_PHYSICAL | READS_DELIVERY},
-    [EXIT_INVEPT] = {on_undefined, "INVEPT", 0},
+    [EXIT_INVEPT] = {on_vmx_instruction, "INVEPT", 0},
     [EXIT_PREEMPTION_TIMER] = {on_preemption_timer, "preemption timer", 0},
-    [EXIT_INVVPID] = {on_undefined, "INVVPID", 0},
+    [EXIT_INVVPID] = {on_vmx_instruction, "INVVPID", 0},
     [EXIT_WBINVD] = {on_invd, "WBINVD", 0},
     [EXIT_PML_FULL] = {on_pml_full, "page-modification log full",
 		       READS_QUALIFICATION | READS_DELIVERY},
@@ -116,16 +117,12 @@ static COLD enum exit_action fail_unknown(struct vcpu *vcpu)
 }
 
 /* Its calls are all last ones: nothing has to be kept for after them. */
-enum exit_action exit_handle(struct vcpu *vcpu)
+static ALWAYS_INLINE enum exit_action handle(struct vcpu *vcpu, u64 basic)
 {
-	u64 reason = vmcs_read(VMCS_EXIT_REASON);
-	u64 basic = reason & EXIT_REASON_BASIC;
 	const struct exit_entry *entry = &entries[basic];
 
-	vcpu->exit.reason = (u32)reason;
 	if (unlikely(basic >= EXIT_REASON_COUNT || !entry->handler))
 		return fail_unknown(vcpu);
-	vcpu->exits_by_reason[basic]++;
 	if (!entry->reads)
 		return entry->handler(vcpu, &vcpu->exit);
 	read_exit(&vcpu->exit, entry->reads);
@@ -136,4 +133,22 @@ enum exit_action exit_handle(struct vcpu *vcpu)
 			return redeliver_and_handle(vcpu, entry->handler);
 	}
 	return entry->handler(vcpu, &vcpu->exit);
+}
+
+enum exit_action exit_handle_ours(struct vcpu *vcpu)
+{
+	return handle(vcpu, vcpu->exit.reason & EXIT_REASON_BASIC);
+}
+
+enum exit_action exit_handle(struct vcpu *vcpu)
+{
+	u64 reason = vmcs_read(VMCS_EXIT_REASON);
+	u64 basic = reason & EXIT_REASON_BASIC;
+
+	vcpu->exit.reason = (u32)reason;
+	if (likely(basic < EXIT_REASON_COUNT))
+		vcpu->exits_by_reason[basic]++;
+	if (unlikely(vcpu->in_l2))
+		return nested_exit_handle(vcpu, (u32)reason);
+	return handle(vcpu, basic);
 }

@@ -27,6 +27,9 @@ typedef enum exit_action exit_handler(struct vcpu *vcpu,
 /* Reads the exit that has just happened and handles it. */
 enum exit_action exit_handle(struct vcpu *vcpu);
 
+/* An exit that is Umbra's own business, whichever guest has exited. */
+enum exit_action exit_handle_ours(struct vcpu *vcpu);
+
 /* "EPT violation" and so on, never NULL. */
 const char *exit_reason_text(u32 reason);
 
@@ -40,6 +43,7 @@ exit_handler on_exception_or_nmi, on_external_interrupt;   /* exit_event.c */
 exit_handler on_interrupt_window, on_nmi_window;           /* exit_event.c */
 exit_handler on_triple_fault, on_hlt, on_preemption_timer; /* exit_misc.c */
 exit_handler on_invd, on_undefined, on_task_switch;        /* exit_misc.c */
-exit_handler on_entry_failure, on_vmcall, on_rdpmc;        /* exit_misc.c */
+exit_handler on_vmx_instruction;                           /* exit_vmx.c */
+exit_handler on_entry_failure, on_rdpmc;                   /* exit_misc.c */
 
 #endif

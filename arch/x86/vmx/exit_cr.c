@@ -74,7 +74,7 @@ static enum exit_action write_cr0(struct vcpu *vcpu, u64 value)
 	u64 cr4 = vmcs_read(VMCS_GUEST_CR4);
 	bool long_mode = vmcs_read(VMCS_GUEST_EFER) & EFER_LME;
 
-	if (control_registers_check_cr0(value) != CONTROL_REGISTER_OK)
+	if (control_registers_check_cr0(vcpu, value) != CONTROL_REGISTER_OK)
 		return fault(vcpu);
 	if ((value & CR0_PG) && (cr4 & CR4_PAE) && !long_mode &&
 	    ((value ^ old) & (CR0_PG | CR0_CD | CR0_NW)) &&

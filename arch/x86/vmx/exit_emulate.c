@@ -231,8 +231,8 @@ static void fail_unsupported(struct vcpu *vcpu, const struct emulation *e)
 static void raise_fault(struct vcpu *vcpu, const struct emulate_fault *fault)
 {
 	if (fault->vector == EXCEPTION_PF)
-		insn_write_cr2(fault->address);
-	if (fault->has_error_code)
+		vcpu_raise_page_fault(vcpu, fault->address, fault->error_code);
+	else if (fault->has_error_code)
 		vcpu_raise_with_code(vcpu, fault->vector, fault->error_code);
 	else
 		vcpu_raise(vcpu, fault->vector);

@@ -34,6 +34,16 @@ static bool is_memory(const struct vm *vm, gpa_t address)
 	return guest_mem_ptr(&vm->memory, address, 1) != NULL;
 }
 
+/* A write to one of L1's tables that the shadow watches: no longer. */
+static bool is_watched_write(struct vm *vm, const struct vmx_exit *exit)
+{
+	return vm->nested && (exit->qualification & EPT_WRITE) &&
+	       shadow_table_written(&vm->shadow, exit->physical) ==
+		   SHADOW_WAS_WATCHED &&
+	       track_write_fault(&vm->track, exit->physical) ==
+		   TRACK_FAULT_FIXED;
+}
+
 /* An IRET had unblocked NMIs before it faulted: they are blocked again. */
 static void undo_nmi_unblocking(const struct vmx_exit *exit)
 {
@@ -56,7 +66,7 @@ static NOINLINE enum exit_action on_other_violation(struct vcpu *vcpu,
 	const char *lost;
 
 	undo_nmi_unblocking(exit);
-	if (is_tracked_write(vcpu, exit))
+	if (is_tracked_write(vcpu, exit) || is_watched_write(vcpu->vm, exit))
 		return ACTION_RESUME;
 	lost = lost_reason(exit);
 	if (lost) {

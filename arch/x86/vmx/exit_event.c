@@ -19,10 +19,8 @@ static void deliver_debug_exception(struct vcpu *vcpu, u64 qualification)
 {
 	u64 blocking = vmcs_read(VMCS_GUEST_INTERRUPTIBILITY);
 
-	insn_write_dr6((insn_read_dr6() & ~DR6_BREAKPOINTS) |
-		       (qualification & DR6_TRAP_BITS));
 	vmcs_write(VMCS_GUEST_DR7, vmcs_read(VMCS_GUEST_DR7) & ~DR7_GD);
-	vcpu_raise(vcpu, EXCEPTION_DB);
+	vcpu_events_raise_debug(vcpu, qualification & DR6_TRAP_BITS);
 	/*
 	 * The entry refuses TF without BS in the shadow of STI or MOV SS (SDM
 	 * vol. 3, "Checks on Guest Non-Register State").

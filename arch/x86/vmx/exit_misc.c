@@ -34,7 +34,8 @@ enum exit_action on_hlt(struct vcpu *vcpu, const struct vmx_exit *exit)
 	if (rflags & RFLAGS_TF)
 		return ACTION_SKIP;
 	vcpu->activity = VCPU_HALTED;
-	vcpu->halted_for_good = !(rflags & RFLAGS_IF);
+	/* What L2 does not take may be L1's. */
+	vcpu->halted_for_good = !vcpu->in_l2 && !(rflags & RFLAGS_IF);
 	if (vcpu->halted_for_good)
 		say_if_all_dead(vcpu->vm);
 	vcpu->attention = 1;
@@ -67,12 +68,6 @@ enum exit_action on_undefined(struct vcpu *vcpu, const struct vmx_exit *exit)
 	(void)exit;
 	vcpu_raise(vcpu, EXCEPTION_UD);
 	return ACTION_RESUME;
-}
-
-/* Outside VMX operation VMCALL is undefined; Umbra has no calls of its own. */
-enum exit_action on_vmcall(struct vcpu *vcpu, const struct vmx_exit *exit)
-{
-	return on_undefined(vcpu, exit);
 }
 
 /* No performance counters: every index is out of range. */

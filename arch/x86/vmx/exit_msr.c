@@ -4,12 +4,15 @@
  *
  * Unknown MSRs raise #GP(0), as on a CPU that does not have them.
  */
+#include "arch/x86/vmx/exit_msr.h"
 #include "arch/x86/cpu/insn.h"
 #include "arch/x86/vmx/control_registers.h"
 #include "arch/x86/vmx/exit.h"
 #include "arch/x86/vmx/mitigate.h"
 #include "arch/x86/vmx/msr_value.h"
+#include "arch/x86/vmx/nested_vcpu.h"
 #include "arch/x86/vmx/vcpu_events.h"
+#include "arch/x86/vmx/vmcs02.h"
 #include "arch/x86/vmx/vmx_insn.h"
 #include "lib/log.h"
 #include "lib/x86.h"
@@ -22,19 +25,20 @@
 
 #define UNKNOWN_MSRS_SAID 8 /* lines per VM, then silence */
 
-enum msr_verdict { MSR_DONE, MSR_FAULT };
-
 /*
  * The guest's TSC moves by the difference (SDM vol. 3, "Time-Stamp Counter
  * Adjustment"). The offset is this vCPU's alone.
  */
 static void move_tsc(struct vcpu *vcpu, u64 difference)
 {
-	u64 offset = vcpu->lapic->tsc_offset + difference;
-
-	vmcs_write(VMCS_TSC_OFFSET, vcpu->vm->time.offset + offset);
+	lapic_set_tsc_offset(vcpu->lapic, vcpu->lapic->tsc_offset + difference,
+			     vm_now_ns(vcpu->vm));
+	/* While L2 runs, its own follows from L1's. */
+	if (vcpu->in_l2)
+		vmcs02_load_tsc(vcpu);
+	else
+		vmcs_write(VMCS_TSC_OFFSET, vcpu_tsc_offset(vcpu));
 	vcpu->tsc_adjust += difference;
-	lapic_set_tsc_offset(vcpu->lapic, offset, vm_now_ns(vcpu->vm));
 	vcpu->attention = 1;
 }
 
@@ -68,6 +72,120 @@ static enum msr_verdict write_spec_ctrl(struct vcpu *vcpu, u64 value)
 	if (value != mitigate_read_spec_ctrl(vcpu))
 		mitigate_write_spec_ctrl(vcpu, value);
 	return MSR_DONE;
+}
+
+/*
+ * MSRs that a guest reads and writes without an exit, for the MSR areas of VM
+ * entries and exits: those with a field in the VMCS, and those that are live.
+ */
+static bool field_of(u32 msr, enum vmcs_field *field)
+{
+	switch (msr) {
+	case MSR_FS_BASE:
+		*field = VMCS_GUEST_FS_BASE;
+		return true;
+	case MSR_GS_BASE:
+		*field = VMCS_GUEST_GS_BASE;
+		return true;
+	case MSR_SYSENTER_CS:
+		*field = VMCS_GUEST_SYSENTER_CS;
+		return true;
+	case MSR_SYSENTER_ESP:
+		*field = VMCS_GUEST_SYSENTER_ESP;
+		return true;
+	case MSR_SYSENTER_EIP:
+		*field = VMCS_GUEST_SYSENTER_EIP;
+		return true;
+	case MSR_PAT:
+		*field = VMCS_GUEST_PAT;
+		return true;
+	case MSR_EFER:
+		*field = VMCS_GUEST_EFER;
+		return true;
+	default:
+		return false;
+	}
+}
+
+static bool is_canonical(u64 address)
+{
+	u64 upper = address >> 47;
+
+	return upper == 0 || upper == ~0UL >> 47;
+}
+
+static bool is_live(u32 msr)
+{
+	return (msr >= MSR_STAR && msr <= MSR_FMASK) ||
+	       msr == MSR_KERNEL_GS_BASE;
+}
+
+/* SDM vol. 2, "WRMSR-Write to Model Specific Register". */
+static bool live_value_fits(u32 msr, u64 value)
+{
+	if (msr == MSR_FMASK)
+		return !high32(value);
+	return msr == MSR_STAR || is_canonical(value);
+}
+
+static enum msr_verdict write_free(u32 msr, u64 value)
+{
+	enum vmcs_field field;
+
+	if (field_of(msr, &field)) {
+		if (msr == MSR_SYSENTER_CS)
+			value = low32(value);
+		else if (!is_canonical(value))
+			return MSR_FAULT;
+		vmcs_write(field, value);
+		return MSR_DONE;
+	}
+	if (!is_live(msr) || !live_value_fits(msr, value))
+		return MSR_FAULT;
+	insn_wrmsr(msr, value);
+	return MSR_DONE;
+}
+
+static enum msr_verdict read_free(u32 msr, u64 *value)
+{
+	enum vmcs_field field;
+
+	if (field_of(msr, &field))
+		*value = vmcs_read(field);
+	else if (is_live(msr))
+		*value = insn_rdmsr(msr);
+	else
+		return MSR_FAULT;
+	return MSR_DONE;
+}
+
+static enum msr_verdict read_vmx(const struct vcpu *vcpu, u32 msr, u64 *value)
+{
+	if (!vcpu->nested)
+		return MSR_FAULT;
+	if (msr == MSR_FEATURE_CONTROL) {
+		*value = vcpu->nested->state.feature_control;
+		return MSR_DONE;
+	}
+	return nested_capability_read(&vcpu->vm->offer, msr, value) == OK
+		   ? MSR_DONE
+		   : MSR_FAULT;
+}
+
+static enum msr_verdict write_feature_control(struct vcpu *vcpu, u64 value)
+{
+	if (!vcpu->nested ||
+	    nested_feature_control_write(&vcpu->nested->state.feature_control,
+					 value) != OK)
+		return MSR_FAULT;
+	return MSR_DONE;
+}
+
+static bool is_vmx(u32 msr)
+{
+	return msr == MSR_FEATURE_CONTROL ||
+	       (msr >= NESTED_MSR_FIRST &&
+		msr < NESTED_MSR_FIRST + NESTED_MSR_COUNT);
 }
 
 static enum msr_verdict read_other(const struct vcpu *vcpu, u32 msr, u64 *value)
@@ -105,8 +223,12 @@ static enum msr_verdict read_other(const struct vcpu *vcpu, u32 msr, u64 *value)
 	case MSR_BIOS_SIGN_ID: /* no microcode update loaded */
 		*value = 0;
 		return MSR_DONE;
+	case MSR_TSC:
+		*value = vcpu_tsc(vcpu);
+		return MSR_DONE;
 	default:
-		return MSR_FAULT;
+		return is_vmx(msr) ? read_vmx(vcpu, msr, value)
+				   : read_free(msr, value);
 	}
 }
 
@@ -114,9 +236,7 @@ static enum msr_verdict write_other(struct vcpu *vcpu, u32 msr, u64 value)
 {
 	switch (msr) {
 	case MSR_TSC:
-		move_tsc(vcpu, value - (guest_time_tsc(&vcpu->vm->time,
-						       insn_rdtsc()) +
-					vcpu->lapic->tsc_offset));
+		move_tsc(vcpu, value - vcpu_tsc(vcpu));
 		return MSR_DONE;
 	case MSR_TSC_ADJUST:
 		move_tsc(vcpu, value - vcpu->tsc_adjust);
@@ -158,9 +278,40 @@ static enum msr_verdict write_other(struct vcpu *vcpu, u32 msr, u64 value)
 	case MSR_BIOS_SIGN_ID:
 	case MSR_MCG_STATUS:
 		return MSR_DONE; /* writable, without effect */
+	case MSR_FEATURE_CONTROL:
+		return write_feature_control(vcpu, value);
 	default:
-		return MSR_FAULT;
+		return write_free(msr, value);
 	}
+}
+
+enum msr_verdict exit_msr_read(struct vcpu *vcpu, u32 msr, u64 *value)
+{
+	switch (platform_msr_read(&vcpu->vm->platform, vcpu->index, msr, value,
+				  vm_now_ns(vcpu->vm))) {
+	case PLATFORM_MSR_DONE:
+		return MSR_DONE;
+	case PLATFORM_MSR_FAULT:
+		return MSR_FAULT;
+	case PLATFORM_MSR_ABSENT:
+		break;
+	}
+	return read_other(vcpu, msr, value);
+}
+
+enum msr_verdict exit_msr_write(struct vcpu *vcpu, u32 msr, u64 value)
+{
+	switch (platform_msr_write(&vcpu->vm->platform, vcpu->index, msr, value,
+				   vm_now_ns(vcpu->vm))) {
+	case PLATFORM_MSR_DONE:
+		vcpu_events_check(vcpu);
+		return MSR_DONE;
+	case PLATFORM_MSR_FAULT:
+		return MSR_FAULT;
+	case PLATFORM_MSR_ABSENT:
+		break;
+	}
+	return write_other(vcpu, msr, value);
 }
 
 static enum exit_action finish(struct vcpu *vcpu, enum msr_verdict verdict,
@@ -182,20 +333,9 @@ enum exit_action on_rdmsr(struct vcpu *vcpu, const struct vmx_exit *exit)
 	u64 *gpr = vcpu->registers.gpr;
 	u32 msr = low32(gpr[REG_RCX]);
 	u64 value = 0;
-	enum msr_verdict verdict = MSR_DONE;
+	enum msr_verdict verdict = exit_msr_read(vcpu, msr, &value);
 
 	(void)exit;
-	switch (platform_msr_read(&vcpu->vm->platform, vcpu->index, msr, &value,
-				  vm_now_ns(vcpu->vm))) {
-	case PLATFORM_MSR_DONE:
-		break;
-	case PLATFORM_MSR_FAULT:
-		verdict = MSR_FAULT;
-		break;
-	case PLATFORM_MSR_ABSENT:
-		verdict = read_other(vcpu, msr, &value);
-		break;
-	}
 	if (verdict == MSR_DONE) {
 		gpr[REG_RAX] = low32(value);
 		gpr[REG_RDX] = high32(value);
@@ -208,20 +348,7 @@ enum exit_action on_wrmsr(struct vcpu *vcpu, const struct vmx_exit *exit)
 	const u64 *gpr = vcpu->registers.gpr;
 	u32 msr = low32(gpr[REG_RCX]);
 	u64 value = gpr[REG_RDX] << 32 | low32(gpr[REG_RAX]);
-	enum msr_verdict verdict = MSR_DONE;
 
 	(void)exit;
-	switch (platform_msr_write(&vcpu->vm->platform, vcpu->index, msr, value,
-				   vm_now_ns(vcpu->vm))) {
-	case PLATFORM_MSR_DONE:
-		vcpu_events_check(vcpu);
-		break;
-	case PLATFORM_MSR_FAULT:
-		verdict = MSR_FAULT;
-		break;
-	case PLATFORM_MSR_ABSENT:
-		verdict = write_other(vcpu, msr, value);
-		break;
-	}
-	return finish(vcpu, verdict, "write", msr);
+	return finish(vcpu, exit_msr_write(vcpu, msr, value), "write", msr);
 }

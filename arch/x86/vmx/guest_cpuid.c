@@ -89,6 +89,8 @@ static void build_version(struct guest_cpuid *cpuid,
 		leaf->edx |= (u32)LEAF1_EDX_HTT;
 	if (!config->invpcid)
 		leaf->ecx &= ~(u32)LEAF1_ECX_PCID;
+	if (config->vmx)
+		leaf->ecx |= (u32)GUEST_CPUID_1_ECX_VMX;
 }
 
 static void build_features(struct guest_cpuid *cpuid,
@@ -191,6 +193,11 @@ void guest_cpuid_build(struct guest_cpuid *cpuid,
 	build_caches(cpuid, config);
 	build_frequencies(cpuid, config);
 	build_extended(cpuid, config);
+}
+
+void guest_cpuid_hide_vmx(struct guest_cpuid *cpuid)
+{
+	cpuid->basic[1].ecx &= ~(u32)GUEST_CPUID_1_ECX_VMX;
 }
 
 static struct cpuid_leaf read_version(const struct guest_cpuid *cpuid,
@@ -299,6 +306,8 @@ u64 guest_cpuid_cr4_allowed(const struct guest_cpuid *cpuid)
 	u64 cr4 = CR4_VME | CR4_PVI | CR4_TSD | CR4_DE | CR4_PSE | CR4_PAE |
 		  CR4_MCE | CR4_PGE | CR4_PCE | CR4_OSFXSR | CR4_OSXMMEXCPT;
 
+	if (cpuid->basic[1].ecx & GUEST_CPUID_1_ECX_VMX)
+		cr4 |= CR4_VMXE;
 	if (cpuid->basic[1].ecx & LEAF1_ECX_PCID)
 		cr4 |= CR4_PCIDE;
 	if (cpuid->basic[1].ecx & LEAF1_ECX_XSAVE)

@@ -23,6 +23,7 @@ struct cpuid_leaf {
 #define GUEST_CPUID_BASIC_MAX    0x16u
 #define GUEST_CPUID_EXTENDED_MAX 0x80000008u
 #define GUEST_CPUID_HYPERVISOR   0x40000000u
+#define GUEST_CPUID_1_ECX_VMX    BIT(5)
 #define GUEST_CPUID_CACHES       4 /* subleaves of leaf 4 */
 
 #define XCR0_X87                 1ULL
@@ -48,11 +49,15 @@ struct guest_cpuid_config {
 	/* Host instructions that guests may use because VMX lets them. */
 	bool rdtscp, invpcid;
 	u64 arch_capabilities; /* the host's MSR */
+	bool vmx;              /* the guest may be a hypervisor */
 	struct cpuid_leaf (*host)(u32 leaf, u32 subleaf);
 };
 
 void guest_cpuid_build(struct guest_cpuid *cpuid,
 		       const struct guest_cpuid_config *config);
+
+/* Nobody has been told yet that there is VMX. */
+void guest_cpuid_hide_vmx(struct guest_cpuid *cpuid);
 
 /* What of a leaf's answer depends on who asks. */
 struct guest_cpuid_asker {

@@ -3,16 +3,17 @@
 #include "arch/x86/vmx/vcpu.h"
 #include "arch/x86/cpu/apic.h"
 #include "arch/x86/cpu/cpu.h"
-#include "arch/x86/cpu/descriptors.h"
-#include "arch/x86/cpu/paging.h"
 #include "arch/x86/cpu/tsc.h"
 #include "arch/x86/vmx/capability.h"
 #include "arch/x86/vmx/control_registers.h"
 #include "arch/x86/vmx/exit.h"
 #include "arch/x86/vmx/mitigate.h"
 #include "arch/x86/vmx/msr_bitmap.h"
+#include "arch/x86/vmx/nested_entry.h"
+#include "arch/x86/vmx/nested_vcpu.h"
 #include "arch/x86/vmx/vcpu_events.h"
 #include "arch/x86/vmx/vcpu_sync.h"
+#include "arch/x86/vmx/vmcs_host.h"
 #include "arch/x86/vmx/vmx_cpu.h"
 #include "arch/x86/vmx/vmx_insn.h"
 #include "lib/log.h"
@@ -40,20 +41,13 @@ enum storage_page {
 _Static_assert(sizeof(struct vcpu) <= PAGE_4K, "the record fits its page");
 _Static_assert(STORAGE_END *PAGE_4K <= PAGE_4K << FRAME_32K, "the block");
 
-#define FPU_FCW_RESET   0x37f
-#define FPU_MXCSR_RESET 0x1f80
-#define FPU_MXCSR_AT    24
-
-#define VMCS_LINK_NONE  UINT64_MAX
+#define FPU_FCW_RESET     0x37f
+#define FPU_MXCSR_RESET   0x1f80
+#define FPU_MXCSR_AT      24
 
 /* The shortest stay in a guest; in ticks for where the TSC is slow. */
-#define STAY_NS         1000
-#define STAY_TICKS      50
-/* Intercepted: a machine check is ours; an endless chain of #AC or #DB in the
- * delivery of the same must not hold the CPU. */
-#define EXCEPTIONS_EXITING \
-	(BIT(EXCEPTION_MC) | BIT(EXCEPTION_AC) | BIT(EXCEPTION_DB))
-
+#define STAY_NS           1000
+#define STAY_TICKS        50
 #define MISC_ENABLE_RESET (BIT(0) | BIT(11) | BIT(12)) /* no BTS, no PEBS */
 
 static const u32 live_msr_numbers[LIVE_MSR_COUNT] = {
@@ -65,12 +59,12 @@ static const u32 live_msr_numbers[LIVE_MSR_COUNT] = {
     [LIVE_TSC_AUX] = MSR_TSC_AUX,
 };
 
-static u16 allocate_vpid(void)
+u16 vcpu_allocate_vpid(void)
 {
 	static u32 last;
 
-	/* Never 0, which is Umbra's own; unique while fewer than 65535 vCPUs
-	 * have been made, which memory does not allow. */
+	/* Unique while fewer than 65535 have been handed out, which memory
+	 * does not allow. */
 	return (u16)__atomic_add_fetch(&last, 1, __ATOMIC_RELAXED);
 }
 
@@ -103,7 +97,7 @@ enum err vcpu_create(struct vm *vm, u32 index, struct vcpu **result)
 	vcpu->storage = block;
 	vcpu->vm = vm;
 	vcpu->index = index;
-	vcpu->vpid = allocate_vpid();
+	vcpu->vpid = vcpu_allocate_vpid();
 	vcpu->msr_bitmap = hpa_add(block, PAGE_4K * STORAGE_MSR_BITMAP);
 	vcpu->vmcs = hpa_add(block, STORAGE_VMCS * PAGE_4K);
 	vcpu->fpu = phys_ptr(hpa_add(block, STORAGE_FPU * PAGE_4K));
@@ -124,12 +118,18 @@ enum err vcpu_create(struct vm *vm, u32 index, struct vcpu **result)
 	msr_bitmap_init(phys_ptr(vcpu->msr_bitmap));
 	mitigate_prepare(vcpu);
 	vmx_write_revision(vcpu->vmcs);
-	*result = vcpu;
-	return OK;
+	if (vm->nested)
+		err = nested_vcpu_create(vcpu);
+	if (err == OK)
+		*result = vcpu;
+	else
+		frame_free(block, FRAME_32K);
+	return err;
 }
 
 void vcpu_destroy(struct vcpu *vcpu)
 {
+	nested_vcpu_destroy(vcpu);
 	frame_free(vcpu->storage, FRAME_32K);
 }
 
@@ -153,11 +153,10 @@ static void write_controls(const struct vcpu *vcpu)
 		   controls->words[CONTROLS_SECONDARY]);
 	vmcs_write(VMCS_EXIT_CONTROLS, controls->words[CONTROLS_EXIT]);
 	vmcs_write(VMCS_ENTRY_CONTROLS, controls->words[CONTROLS_ENTRY]);
-	vmcs_write(VMCS_EXCEPTION_BITMAP, EXCEPTIONS_EXITING);
+	vmcs_write(VMCS_EXCEPTION_BITMAP, VCPU_EXCEPTIONS_EXITING);
 	vmcs_write(VMCS_MSR_BITMAP, hpa_raw(vcpu->msr_bitmap));
 	vmcs_write(VMCS_EPT_POINTER, ept_pointer(&vcpu->vm->ept));
-	vmcs_write(VMCS_TSC_OFFSET,
-		   vcpu->vm->time.offset + vcpu->lapic->tsc_offset);
+	vmcs_write(VMCS_TSC_OFFSET, vcpu_tsc_offset(vcpu));
 	write_tsc_multiplier(vcpu);
 	if (vmx_capability.has_vpid)
 		vmcs_write(VMCS_VPID, vcpu->vpid);
@@ -167,55 +166,10 @@ static void write_controls(const struct vcpu *vcpu)
 	}
 }
 
-/* Fields that are 0 for as long as the VMCS lives. */
-static const u16 zero_fields[] = {
-    VMCS_PAGE_FAULT_ERROR_MASK,
-    VMCS_PAGE_FAULT_ERROR_MATCH,
-    VMCS_CR3_TARGET_COUNT,
-    VMCS_EXIT_MSR_STORE_COUNT,
-    VMCS_EXIT_MSR_LOAD_COUNT,
-    VMCS_ENTRY_MSR_LOAD_COUNT,
-    VMCS_ENTRY_INTERRUPTION_INFO,
-    VMCS_GUEST_ACTIVITY_STATE,
-    VMCS_HOST_ES_SELECTOR,
-    VMCS_HOST_DS_SELECTOR,
-    VMCS_HOST_FS_SELECTOR,
-    VMCS_HOST_GS_SELECTOR,
-    VMCS_HOST_FS_BASE,
-    VMCS_HOST_SYSENTER_CS,
-    VMCS_HOST_SYSENTER_ESP,
-    VMCS_HOST_SYSENTER_EIP,
-};
-
-static void write_constant_state(void)
-{
-	for (u32 i = 0; i < ARRAY_COUNT(zero_fields); i++)
-		vmcs_write((enum vmcs_field)zero_fields[i], 0);
-	vmcs_write(VMCS_LINK_POINTER, VMCS_LINK_NONE);
-	vmcs_write(VMCS_HOST_CS_SELECTOR, SELECTOR_CODE);
-	vmcs_write(VMCS_HOST_SS_SELECTOR, SELECTOR_DATA);
-	vmcs_write(VMCS_HOST_TR_SELECTOR, SELECTOR_TSS);
-	vmcs_write(VMCS_HOST_IDTR_BASE, descriptors_idt_base());
-	vmcs_write(VMCS_HOST_PAT, PAT_RESET);
-	vmcs_write(VMCS_HOST_EFER, insn_rdmsr(MSR_EFER));
-}
-
-/* What differs between host CPUs. */
-static void write_this_cpu(const struct cpu *cpu)
-{
-	vmcs_write(VMCS_HOST_CR0, insn_read_cr0());
-	vmcs_write(VMCS_HOST_CR3, hpa_raw(paging_root()));
-	vmcs_write(VMCS_HOST_CR4, insn_read_cr4());
-	vmcs_write(VMCS_HOST_GS_BASE, (u64)cpu);
-	vmcs_write(VMCS_HOST_TR_BASE, (u64)&cpu->tss);
-	vmcs_write(VMCS_HOST_GDTR_BASE, (u64)cpu->gdt);
-}
-
 static void init_vmcs(struct vcpu *vcpu)
 {
 	write_controls(vcpu);
-	write_constant_state();
-	vmcs_write(VMCS_HOST_RIP, mitigate_exit_point(vcpu));
+	vmcs_host_write_constants(vcpu);
 	control_registers_init(vcpu);
 	vcpu_state_write(vcpu, &vcpu->start);
 }
@@ -276,11 +230,11 @@ void vcpu_load(struct vcpu *vcpu)
 	/* A VMCS that has never been used must be cleared before it is. */
 	if (!vcpu->initialised)
 		CHECK(insn_vmclear(vcpu->vmcs) == VMX_SUCCEED);
-	CHECK(insn_vmptrld(vcpu->vmcs) == VMX_SUCCEED);
+	CHECK(insn_vmptrld(nested_vcpu_vmcs(vcpu)) == VMX_SUCCEED);
 	vcpu->registers.launched = 0;
 	/* The stack may be another CPU's: the entry must write it again. */
 	vcpu->registers.host_rsp = 0;
-	write_this_cpu(cpu_this());
+	vmcs_host_write_this_cpu();
 	if (!vcpu->initialised)
 		init_vmcs(vcpu);
 	vcpu->initialised = true;
@@ -289,13 +243,15 @@ void vcpu_load(struct vcpu *vcpu)
 	if (vmx_capability.has_vpid)
 		vmx_flush_vpid(vcpu->vpid);
 	mitigate_load(vcpu);
+	nested_vcpu_load(vcpu);
 	load_live_registers(vcpu);
 }
 
 void vcpu_unload(struct vcpu *vcpu)
 {
 	save_live_registers(vcpu);
-	CHECK(insn_vmclear(vcpu->vmcs) == VMX_SUCCEED);
+	nested_vcpu_unload(vcpu);
+	CHECK(insn_vmclear(nested_vcpu_vmcs(vcpu)) == VMX_SUCCEED);
 }
 
 static inline void arm_preemption_timer(i64 ticks)
@@ -328,7 +284,9 @@ static inline void arm_timer(struct vcpu *vcpu)
 	/* Negative when the deadline is past. */
 	i64 ticks = (i64)(vcpu->deadline_tsc - insn_rdtsc());
 
-	if (likely(ticks >= vcpu->plain_ticks))
+	if (unlikely(vcpu->in_l2))
+		arm_preemption_timer(nested_ticks_to_stay(vcpu, ticks));
+	else if (likely(ticks >= vcpu->plain_ticks))
 		arm_preemption_timer(ticks);
 	else
 		arm_otherwise(vcpu, ticks);
@@ -429,8 +387,12 @@ static enum vcpu_stop run_until_stopped(struct vcpu *vcpu, u64 until_tsc)
 		if (unlikely(vcpu->attention) &&
 		    vcpu_events_look(vcpu, until_tsc, &stop) == VCPU_LOOK_STOP)
 			return stop;
+		if (vcpu->nested)
+			nested_vcpu_before_entry(vcpu);
 		arm_timer(vcpu);
 		outcome = enter(vcpu);
+		if (vcpu->nested)
+			shadow_leave(&vcpu->vm->shadow, cpu_this()->index);
 		if (unlikely(outcome != VMX_SUCCEED)) {
 			fail_entry(vcpu, outcome);
 			return VCPU_STOP_ENDED;
@@ -465,7 +427,17 @@ u64 vcpu_exit_count(const struct vcpu *vcpu)
 	return count;
 }
 
+u64 vcpu_tsc(const struct vcpu *vcpu)
+{
+	return guest_time_tsc(&vcpu->vm->time, insn_rdtsc()) +
+	       vcpu->lapic->tsc_offset;
+}
+
 u64 vcpu_wake_tsc(const struct vcpu *vcpu)
 {
-	return vcpu->next_event_tsc;
+	u64 timer = vcpu->nested && vcpu->activity == VCPU_HALTED
+			? nested_timer_tsc(vcpu)
+			: UINT64_MAX;
+
+	return timer < vcpu->next_event_tsc ? timer : vcpu->next_event_tsc;
 }

@@ -17,6 +17,7 @@
 #include "arch/x86/vmx/vcpu_state.h"
 #include "arch/x86/vmx/vm.h"
 #include "lib/err.h"
+#include "lib/x86.h"
 #include "mm/addr.h"
 
 /* What vmx_enter() loads and stores; offsets in enter.asm. */
@@ -46,6 +47,7 @@ enum vcpu_activity {
 	VCPU_ACTIVE,
 	VCPU_HALTED,        /* HLT: an event wakes it */
 	VCPU_WAIT_FOR_SIPI, /* after INIT */
+	VCPU_SHUTDOWN,      /* of an L2: NMI and INIT end it */
 };
 
 /* Why vcpu_run came back. */
@@ -69,9 +71,20 @@ enum vcpu_live_msr {
 
 #define EXIT_REASONS_MAX 80 /* exit.h knows them */
 
+/*
+ * Intercepted: a machine check is ours; an endless chain of #AC or #DB in the
+ * delivery of the same must not hold the CPU.
+ */
+#define VCPU_EXCEPTIONS_EXITING \
+	(BIT(EXCEPTION_MC) | BIT(EXCEPTION_AC) | BIT(EXCEPTION_DB))
+
+struct nested_vcpu;
+
 struct vcpu {
 	struct vcpu_registers registers;
 	struct vm *vm;
+	struct nested_vcpu *nested; /* nested_vcpu.h; NULL: it sees no VMX */
+	bool in_l2; /* vmcs02 is the one in use; nested_vcpu.h */
 	u32 index;
 	u16 vpid;
 	bool initialised; /* the VMCS has its first contents */
@@ -87,8 +100,10 @@ struct vcpu {
 	u32 attention;
 
 	u64 deadline_tsc; /* the coming stay in the guest ends here at last */
-	i64 stay_ticks;   /* the shortest stay */
-	i64 plain_ticks;  /* from here on a stay needs the timer only */
+	/* That stay ends as soon as what is injected has been delivered. */
+	bool leave_at_once;
+	i64 stay_ticks;  /* the shortest stay */
+	i64 plain_ticks; /* from here on a stay needs the timer only */
 
 	enum vcpu_activity activity;
 	bool halted_for_good;        /* in HLT, with interrupts off */
@@ -156,6 +171,17 @@ static inline void vcpu_call_attention(struct vcpu *vcpu)
 	__atomic_store_n(&vcpu->attention, 1, __ATOMIC_RELEASE);
 }
 
+/* The guest's TSC now, and its offset in vmcs01. */
+u64 vcpu_tsc(const struct vcpu *vcpu);
+
+static inline u64 vcpu_tsc_offset(const struct vcpu *vcpu)
+{
+	return vcpu->vm->time.offset + vcpu->lapic->tsc_offset;
+}
+
+/* Never 0, which is Umbra's own, and no other's. */
+u16 vcpu_allocate_vpid(void);
+
 /* --- For exit handlers ---------------------------------------------------- */
 
 enum vcpu_register {
@@ -172,6 +198,7 @@ enum vcpu_register {
 /* Raises an exception; the instruction that exited is not skipped. */
 void vcpu_raise(struct vcpu *vcpu, u32 vector);
 void vcpu_raise_with_code(struct vcpu *vcpu, u32 vector, u32 error_code);
+void vcpu_raise_page_fault(struct vcpu *vcpu, u64 address, u32 error_code);
 
 /*
  * RIP of the loaded vCPU has just been moved behind an instruction that was

@@ -5,6 +5,8 @@
 #include "arch/x86/cpu/tsc.h"
 #include "arch/x86/vmx/controls.h"
 #include "arch/x86/vmx/exit.h"
+#include "arch/x86/vmx/nested_events.h"
+#include "arch/x86/vmx/nested_vcpu.h"
 #include "arch/x86/vmx/vcpu.h"
 #include "arch/x86/vmx/vcpu_sync.h"
 #include "arch/x86/vmx/vmx_insn.h"
@@ -26,23 +28,32 @@ static void postpone(struct vcpu *vcpu, u32 info)
 		vcpu->postponed_interrupt = info;
 }
 
-static void raise(struct vcpu *vcpu, u32 vector, u32 error_flag, u32 error_code)
+enum event_outcome vcpu_events_put_in(struct vcpu *vcpu,
+				      const struct vcpu_event *exception)
 {
-	const struct vcpu_event exception = {
-	    .info = (u32)(EVENT_VALID | error_flag |
-			  EVENT_HARDWARE_EXCEPTION << 8 | vector),
-	    .error_code = error_code,
-	};
 	u32 later;
 
-	if (event_raise(&vcpu->injection, &exception, &later) ==
-	    EVENT_SHUTDOWN) {
-		vcpu_triple_fault(vcpu);
-		return;
-	}
+	if (event_raise(&vcpu->injection, exception, &later) == EVENT_SHUTDOWN)
+		return EVENT_SHUTDOWN;
 	if (later)
 		postpone(vcpu, later);
 	vcpu->attention = 1;
+	return EVENT_GOES_IN;
+}
+
+/* `detail`: a page fault's address, or what a debug trap adds to DR6. */
+static void raise(struct vcpu *vcpu, u32 info, u32 error_code, u64 detail)
+{
+	const struct vcpu_event exception = {
+	    .info =
+		info | (u32)(EVENT_VALID | (u32)EVENT_HARDWARE_EXCEPTION << 8),
+	    .error_code = error_code,
+	};
+
+	if (vcpu->in_l2)
+		nested_events_raise(vcpu, &exception, detail);
+	else if (vcpu_events_put_in(vcpu, &exception) == EVENT_SHUTDOWN)
+		vcpu_triple_fault(vcpu);
 }
 
 void vcpu_raise(struct vcpu *vcpu, u32 vector)
@@ -50,13 +61,24 @@ void vcpu_raise(struct vcpu *vcpu, u32 vector)
 	raise(vcpu, vector, 0, 0);
 }
 
+/* Real-mode handlers get no error code. */
+static u32 error_flag(void)
+{
+	return vmcs_read(VMCS_GUEST_CR0) & CR0_PE ? (u32)EVENT_HAS_ERROR_CODE
+						  : 0;
+}
+
 void vcpu_raise_with_code(struct vcpu *vcpu, u32 vector, u32 error_code)
 {
-	/* Real-mode handlers get no error code. */
-	bool real_mode = !(vmcs_read(VMCS_GUEST_CR0) & CR0_PE);
+	raise(vcpu, vector | error_flag(), error_code, 0);
+}
 
-	raise(vcpu, vector, real_mode ? 0 : (u32)EVENT_HAS_ERROR_CODE,
-	      error_code);
+void vcpu_raise_page_fault(struct vcpu *vcpu, u64 address, u32 error_code)
+{
+	/* If it is L1's, L2's CR2 does not change. */
+	if (!vcpu->in_l2)
+		insn_write_cr2(address);
+	raise(vcpu, (u32)EXCEPTION_PF | error_flag(), error_code, address);
 }
 
 void vcpu_events_redeliver(struct vcpu *vcpu, u32 idt_vectoring)
@@ -77,6 +99,19 @@ void vcpu_events_redeliver(struct vcpu *vcpu, u32 idt_vectoring)
 	vcpu->attention = 1;
 }
 
+void vcpu_events_set_dr6(u64 what)
+{
+	insn_write_dr6((insn_read_dr6() & ~DR6_BREAKPOINTS) | what);
+}
+
+void vcpu_events_raise_debug(struct vcpu *vcpu, u64 what)
+{
+	/* If it is L1's, L2's DR6 does not change. */
+	if (!vcpu->in_l2)
+		vcpu_events_set_dr6(what);
+	raise(vcpu, EXCEPTION_DB, 0, what);
+}
+
 /*
  * Raised by us and not left to the pending debug exceptions, which an interrupt
  * that goes in with the same entry would take the place of (SDM vol. 3,
@@ -87,9 +122,8 @@ void vcpu_events_debug_trap(struct vcpu *vcpu, u64 step)
 	u64 pending = vmcs_read(VMCS_GUEST_PENDING_DEBUG);
 
 	vmcs_write(VMCS_GUEST_PENDING_DEBUG, 0);
-	insn_write_dr6((insn_read_dr6() & ~DR6_BREAKPOINTS) |
-		       (pending & DR6_BREAKPOINTS) | step);
-	vcpu_raise(vcpu, EXCEPTION_DB);
+	step |= pending & DR6_BREAKPOINTS;
+	vcpu_events_raise_debug(vcpu, step);
 }
 
 void vcpu_events_block_nmi(void)
@@ -135,13 +169,13 @@ static void inject(struct vcpu *vcpu)
 	vcpu->injection.info = 0;
 }
 
-static bool can_take_nmi(u64 blocking)
+bool vcpu_events_can_take_nmi(u64 blocking)
 {
 	return !(blocking &
 		 (BLOCKING_BY_NMI | BLOCKING_BY_MOV_SS | BLOCKING_BY_STI));
 }
 
-static bool can_take_interrupt(u64 blocking)
+bool vcpu_events_can_take_interrupt(u64 blocking)
 {
 	return (vmcs_read(VMCS_GUEST_RFLAGS) & RFLAGS_IF) &&
 	       !(blocking & (BLOCKING_BY_STI | BLOCKING_BY_MOV_SS));
@@ -197,12 +231,13 @@ static bool choose_event(struct vcpu *vcpu)
 
 	if (lapic_take_nmi(vcpu->lapic))
 		vcpu->nmi_pending = true;
-	if (!busy && vcpu->nmi_pending && can_take_nmi(blocking)) {
+	if (!busy && vcpu->nmi_pending && vcpu_events_can_take_nmi(blocking)) {
 		queue(vcpu, EVENT_NMI, EXCEPTION_NMI);
 		vcpu->nmi_pending = false;
 		busy = true;
 	}
-	if (!busy && interrupt_waits(vcpu) && can_take_interrupt(blocking)) {
+	if (!busy && interrupt_waits(vcpu) &&
+	    vcpu_events_can_take_interrupt(blocking)) {
 		take_interrupt(vcpu);
 		busy = true;
 	}
@@ -210,10 +245,22 @@ static bool choose_event(struct vcpu *vcpu)
 	return busy;
 }
 
+/* L2 may have ended by that: then L1 is looked after. */
+static bool choose_event_for_who_runs(struct vcpu *vcpu)
+{
+	bool busy;
+
+	if (!vcpu->in_l2)
+		return choose_event(vcpu);
+	busy = nested_events_choose(vcpu);
+	return vcpu->in_l2 ? busy : choose_event(vcpu);
+}
+
 /* Nothing to inject, nothing that waits, and no window to close. */
 static bool has_no_event(const struct vcpu *vcpu)
 {
-	return !(vcpu->injection.info | vcpu->postponed_interrupt |
+	return (!vcpu->in_l2 || nested_events_none(vcpu)) &&
+	       !(vcpu->injection.info | vcpu->postponed_interrupt |
 		 vcpu->nmi_pending | vcpu->nmi_window | vcpu->interrupt_window |
 		 lapic_events(vcpu->lapic)) &&
 	       !platform_interrupt_possible(&vcpu->vm->platform, vcpu->index);
@@ -267,6 +314,10 @@ static void take_init_and_sipi(struct vcpu *vcpu)
 {
 	u8 page;
 
+	if (nested_vcpu_in_vmx(vcpu)) {
+		nested_events_init_and_sipi(vcpu);
+		return;
+	}
 	if (lapic_take_init(vcpu->lapic))
 		take_init(vcpu);
 	if (lapic_take_sipi(vcpu->lapic, &page))
@@ -342,8 +393,9 @@ enum vcpu_look vcpu_events_look(struct vcpu *vcpu, u64 until_tsc,
 	if (unlikely(lapic_events(vcpu->lapic)))
 		take_init_and_sipi(vcpu);
 	run_timers(vcpu, now);
-	if (!has_no_event(vcpu) && vcpu->activity != VCPU_WAIT_FOR_SIPI)
-		busy = choose_event(vcpu);
+	if (!has_no_event(vcpu) &&
+	    (vcpu->in_l2 || vcpu->activity != VCPU_WAIT_FOR_SIPI))
+		busy = choose_event_for_who_runs(vcpu);
 	if (busy)
 		vcpu->activity = VCPU_ACTIVE;
 	if (must_stop(vcpu, until_tsc, now, stop))

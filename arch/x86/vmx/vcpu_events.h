@@ -50,4 +50,18 @@ void vcpu_events_debug_trap(struct vcpu *vcpu, u64 step);
 /* The NMI that an IRET has unblocked is blocked again: the IRET faulted. */
 void vcpu_events_block_nmi(void);
 
+/*
+ * An exception goes in with the next entry, on top of what was being delivered.
+ */
+enum event_outcome vcpu_events_put_in(struct vcpu *vcpu,
+				      const struct vcpu_event *exception);
+
+/* A debug exception, and what it leaves in DR6; or only the latter. */
+void vcpu_events_raise_debug(struct vcpu *vcpu, u64 what);
+void vcpu_events_set_dr6(u64 what);
+
+/* By the guest's interruptibility, and RFLAGS.IF. */
+bool vcpu_events_can_take_nmi(u64 blocking);
+bool vcpu_events_can_take_interrupt(u64 blocking);
+
 #endif

@@ -3,6 +3,7 @@
 #include "arch/x86/vmx/vcpu_sync.h"
 #include "arch/x86/cpu/cpu.h"
 #include "arch/x86/vmx/controls.h"
+#include "arch/x86/vmx/nested_vcpu.h"
 #include "arch/x86/vmx/vcpu_events.h"
 #include "arch/x86/vmx/vm.h"
 #include "arch/x86/vmx/vmx_cpu.h"
@@ -16,6 +17,8 @@ void vcpu_sync_drain(struct vcpu *vcpu)
 {
 	u16 index;
 
+	if (vcpu->in_l2)
+		nested_vcpu_mark_pages(vcpu);
 	if (!vcpu->pml_on)
 		return;
 	index = (u16)vmcs_read(VMCS_PML_INDEX);
@@ -34,6 +37,15 @@ static void set_pml(struct vcpu *vcpu, bool on)
 	vcpu->pml_on = on;
 }
 
+void vcpu_sync_pml(struct vcpu *vcpu)
+{
+	bool wanted =
+	    track_wants_pml(&vcpu->vm->track) && !nested_l2_has_ept(vcpu);
+
+	if (vcpu->pml_on != wanted)
+		set_pml(vcpu, wanted);
+}
+
 void vcpu_sync_now(struct vcpu *vcpu, u64 generation)
 {
 	struct vm *vm = vcpu->vm;
@@ -42,14 +54,16 @@ void vcpu_sync_now(struct vcpu *vcpu, u64 generation)
 	/* What this CPU cached of the VM may be from before the last change,
 	 * also when the vCPU itself has kept up on another CPU. */
 	if (*flushed != generation) {
-		vmx_flush_ept(ept_pointer(&vm->ept));
+		if (vm->nested)
+			vmx_flush_all_ept();
+		else
+			vmx_flush_ept(ept_pointer(&vm->ept));
 		*flushed = generation;
 	}
 	if (vcpu->sync_generation == generation)
 		return;
 	vcpu_sync_drain(vcpu);
-	if (vcpu->pml_on != track_wants_pml(&vm->track))
-		set_pml(vcpu, !vcpu->pml_on);
+	vcpu_sync_pml(vcpu);
 	__atomic_store_n(&vcpu->sync_generation, generation, __ATOMIC_RELEASE);
 }
 

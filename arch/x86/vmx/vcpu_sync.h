@@ -29,6 +29,12 @@ static inline void vcpu_sync(struct vcpu *vcpu)
 		vcpu_sync_now(vcpu, generation);
 }
 
+/*
+ * PML in the VMCS in use as the VM's tracking has it; off while L2 runs on a
+ * shadow, when the CPU would log L2's addresses.
+ */
+void vcpu_sync_pml(struct vcpu *vcpu);
+
 /* Moves what the CPU has logged for this vCPU into the VM's dirty log. */
 void vcpu_sync_drain(struct vcpu *vcpu);
 

@@ -15,7 +15,9 @@
 #include "devices/platform.h"
 #include "lib/types.h"
 #include "mm/guest_mem.h"
+#include "nested/capability.h"
 #include "pml/track.h"
+#include "shadow/shadow.h"
 
 struct vcpu;
 
@@ -45,7 +47,10 @@ struct vm {
 	struct track track;
 	struct platform platform;
 	struct guest_cpuid cpuid;
-	struct guest_time time; /* guest TSC 0 is where the VM began */
+	bool nested;                    /* the guest sees VMX: */
+	struct nested_capability offer; /* this one */
+	struct shadow shadow;           /* EPT02 of its vCPUs */
+	struct guest_time time;         /* guest TSC 0 is where the VM began */
 
 	u64 stopped_tsc;  /* of the record it was made of */
 	bool has_started; /* a vCPU has run, here or elsewhere */

@@ -100,6 +100,12 @@ void vmx_flush_ept(u64 eptp)
 	CHECK(insn_invept(type, eptp) == VMX_SUCCEED);
 }
 
+void vmx_flush_all_ept(void)
+{
+	cpu_this()->flush_count++;
+	CHECK(insn_invept(INVEPT_ALL_CONTEXTS, 0) == VMX_SUCCEED);
+}
+
 void vmx_flush_vpid(u16 vpid)
 {
 	cpu_this()->flush_count++;

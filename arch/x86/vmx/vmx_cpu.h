@@ -29,4 +29,7 @@ void vmx_write_revision(hpa_t region);
 void vmx_flush_ept(u64 eptp);
 void vmx_flush_vpid(u16 vpid);
 
+/* Of all EPTs. */
+void vmx_flush_all_ept(void);
+
 #endif

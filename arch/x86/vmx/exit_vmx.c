@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * VMX instructions of L1. What they mean is in nested/instruction.h; here the
+ * vCPU's registers go in and the outcome comes out.
+ */
+#include "arch/x86/cpu/insn.h"
+#include "arch/x86/vmx/control_registers.h"
+#include "arch/x86/vmx/exit.h"
+#include "arch/x86/vmx/nested_entry.h"
+#include "arch/x86/vmx/nested_vcpu.h"
+#include "arch/x86/vmx/vmx_cpu.h"
+#include "arch/x86/vmx/vmx_insn.h"
+#include "lib/x86.h"
+#include "nested/fields.h"
+#include "nested/operand.h"
+
+#define LINEAR_BITS  48
+#define INFO_SEGMENT BITS(17, 15)
+
+/* The VMCS's fields of a segment register stand two apart. */
+static void read_segment(struct nested_cpu *cpu, u32 i)
+{
+	cpu->segments[i] = (struct nested_segment_state){
+	    .base = vmcs_read(VMCS_GUEST_ES_BASE + 2 * i),
+	    .limit = (u32)vmcs_read(VMCS_GUEST_ES_LIMIT + 2 * i),
+	    .rights = (u32)vmcs_read(VMCS_GUEST_ES_ACCESS_RIGHTS + 2 * i),
+	};
+}
+
+/* Only what a memory operand needs. */
+static NOINLINE void read_for_operand(struct vcpu *vcpu, struct nested_cpu *cpu,
+				      const struct nested_instruction *i)
+{
+	u32 segment = (u32)bits_get(i->information, INFO_SEGMENT);
+
+	cpu->paging.cr3 = vmcs_read(VMCS_GUEST_CR3);
+	cpu->paging.phys_bits = vcpu->vm->platform.config.phys_bits;
+	cpu->paging.has_1g_pages = vcpu->vm->cpuid.extended[1].edx & BIT(26);
+	if (!(cpu->paging.efer & EFER_LMA))
+		for (u32 n = 0; n < 4; n++)
+			cpu->paging.pdptes[n] =
+			    vmcs_read(VMCS_GUEST_PDPTE0 + 2 * n);
+	if (segment < NESTED_SEGMENTS)
+		read_segment(cpu, segment);
+}
+
+void exit_vmx_read_cpu(struct vcpu *vcpu, struct nested_cpu *cpu)
+{
+	u32 ss = (u32)vmcs_read(VMCS_GUEST_SS_ACCESS_RIGHTS);
+
+	vcpu->registers.gpr[REG_RSP] = vmcs_read(VMCS_GUEST_RSP);
+	cpu->state = &vcpu->nested->state;
+	cpu->offer = &vcpu->vm->offer;
+	cpu->mem = &vcpu->vm->memory;
+	cpu->gpr = vcpu->registers.gpr;
+	cpu->paging.cr0 = control_registers_read_cr0();
+	cpu->paging.cr4 = control_registers_read_cr4();
+	cpu->paging.efer = vmcs_read(VMCS_GUEST_EFER);
+	cpu->paging.rflags = vmcs_read(VMCS_GUEST_RFLAGS);
+	cpu->paging.cpl = (u8)bits_get(ss, RIGHTS_DPL);
+	cpu->segments[NESTED_CS].rights =
+	    (u32)vmcs_read(VMCS_GUEST_CS_ACCESS_RIGHTS);
+	cpu->interruptibility = (u32)vmcs_read(VMCS_GUEST_INTERRUPTIBILITY);
+	cpu->linear_bits = LINEAR_BITS;
+}
+
+static enum exit_action raise(struct vcpu *vcpu,
+			      const struct nested_result *result)
+{
+	u32 vector = result->fault.vector;
+
+	if (vector == EXCEPTION_UD)
+		vcpu_raise(vcpu, vector);
+	else if (vector == EXCEPTION_PF)
+		vcpu_raise_page_fault(vcpu, result->fault.address,
+				      result->fault.error_code);
+	else
+		vcpu_raise_with_code(vcpu, vector, result->fault.error_code);
+	return ACTION_RESUME;
+}
+
+static void invalidate(struct vcpu *vcpu, const struct nested_result *result)
+{
+	switch (result->invalidation) {
+	case NESTED_INVALIDATE_NOTHING:
+		break;
+	case NESTED_INVALIDATE_EPT:
+	case NESTED_INVALIDATE_ALL_EPT:
+		shadow_invalidate(&vcpu->vm->shadow);
+		break;
+	case NESTED_INVALIDATE_ADDRESS:
+	case NESTED_INVALIDATE_VPID:
+	case NESTED_INVALIDATE_VPID_BUT_GLOBALS:
+		/* Translations of other VPIDs of L1's have been dropped. */
+		if (result->vpid != vcpu->nested->loaded.vpid12)
+			break;
+		vmx_flush_vpid(vcpu->nested->vpid);
+		break;
+	case NESTED_INVALIDATE_ALL_VPIDS:
+		vmx_flush_vpid(vcpu->nested->vpid);
+		break;
+	}
+}
+
+enum exit_action exit_vmx_finish(struct vcpu *vcpu,
+				 const struct nested_result *result,
+				 u64 rsp_before)
+{
+	const u64 *rsp = &vcpu->registers.gpr[REG_RSP];
+
+	vmcs_write(VMCS_GUEST_RFLAGS, result->rflags);
+	if (*rsp != rsp_before)
+		vmcs_write(VMCS_GUEST_RSP, *rsp);
+	invalidate(vcpu, result);
+	return ACTION_SKIP;
+}
+
+/* Guest state that only vmcs02 has, and controls that it was made with. */
+static void before_access(struct vcpu *vcpu, u64 encoding, u32 reason)
+{
+	struct nested_vcpu *n = vcpu->nested;
+
+	switch (nested_field_group(encoding)) {
+	case NESTED_GROUP_COLD:
+		nested_vcpu_settle(vcpu);
+		if (reason == EXIT_VMWRITE)
+			n->loaded.cold = false;
+		break;
+	case NESTED_GROUP_CONTROLS:
+		/* IA-32e mode is a control, and state. */
+		if ((encoding & ~VMCS_ENCODING_HIGH) == VMCS_ENTRY_CONTROLS ||
+		    reason == EXIT_VMWRITE)
+			nested_vcpu_settle(vcpu);
+		if (reason == EXIT_VMWRITE)
+			n->loaded.controls = false;
+		break;
+	case NESTED_GROUP_HOT:
+	case NESTED_GROUP_OTHER:
+		break;
+	}
+}
+
+/* VMREAD and VMWRITE name a field; the others may end the use of the VMCS. */
+static void before(struct vcpu *vcpu, const struct nested_cpu *cpu,
+		   const struct nested_instruction *i)
+{
+	struct nested_vcpu *n = vcpu->nested;
+
+	switch ((u32)i->reason) {
+	case EXIT_VMREAD:
+	case EXIT_VMWRITE:
+		before_access(vcpu,
+			      cpu->gpr[nested_operand_second(i->information)],
+			      i->reason);
+		break;
+	case EXIT_VMCLEAR:
+	case EXIT_VMPTRLD:
+	case EXIT_VMXOFF:
+		nested_vcpu_settle(vcpu);
+		n->loaded.controls = n->loaded.cold = false;
+		break;
+	default:
+		break;
+	}
+}
+
+static bool has_memory_operand(const struct nested_instruction *i)
+{
+	switch ((u32)i->reason) {
+	case EXIT_VMREAD:
+	case EXIT_VMWRITE:
+		return !nested_operand_is_register(i->information);
+	case EXIT_VMCALL:
+	case EXIT_VMLAUNCH:
+	case EXIT_VMRESUME:
+	case EXIT_VMXOFF:
+		return false;
+	default:
+		return true;
+	}
+}
+
+/* VMX operation has begun, or ended: INIT is blocked in it. */
+static void after(struct vcpu *vcpu)
+{
+	nested_vcpu_set_masks(vcpu);
+	vcpu->attention = 1;
+}
+
+enum exit_action on_vmx_instruction(struct vcpu *vcpu,
+				    const struct vmx_exit *exit)
+{
+	struct nested_cpu cpu;
+	struct nested_instruction i = {
+	    .reason = (enum exit_reason)(exit->reason & (u32)EXIT_REASON_BASIC),
+	    .information = (u32)vmcs_read(VMCS_EXIT_INSTRUCTION_INFO),
+	};
+	struct nested_result result;
+	u64 rsp;
+
+	if (!vcpu->nested)
+		return on_undefined(vcpu, exit);
+	exit_vmx_read_cpu(vcpu, &cpu);
+	rsp = cpu.gpr[REG_RSP];
+	if (has_memory_operand(&i)) {
+		i.displacement = vmcs_read(VMCS_EXIT_QUALIFICATION);
+		read_for_operand(vcpu, &cpu, &i);
+	}
+	before(vcpu, &cpu, &i);
+	result = nested_execute(&cpu, &i);
+	if (i.reason == EXIT_VMXON || i.reason == EXIT_VMXOFF)
+		after(vcpu);
+	switch (result.outcome) {
+	case NESTED_DONE:
+		return exit_vmx_finish(vcpu, &result, rsp);
+	case NESTED_FAULT:
+		return raise(vcpu, &result);
+	case NESTED_ENTER:
+		return nested_enter(vcpu, &cpu);
+	case NESTED_AGAIN:
+		break;
+	}
+	return ACTION_RESUME;
+}

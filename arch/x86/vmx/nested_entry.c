@@ -1,0 +1,275 @@
+/* SPDX-License-Identifier: MIT */
+/* VM entries of L1. */
+#include "arch/x86/vmx/nested_entry.h"
+#include "arch/x86/cpu/insn.h"
+#include "arch/x86/vmx/capability.h"
+#include "arch/x86/vmx/control_registers.h"
+#include "arch/x86/vmx/exit_msr.h"
+#include "arch/x86/vmx/nested_exit.h"
+#include "arch/x86/vmx/nested_vcpu.h"
+#include "arch/x86/vmx/vcpu_events.h"
+#include "arch/x86/vmx/vcpu_sync.h"
+#include "arch/x86/vmx/vmcs02.h"
+#include "arch/x86/vmx/vmx_cpu.h"
+#include "arch/x86/vmx/vmx_insn.h"
+#include "lib/x86.h"
+
+#define LINEAR_BITS      48
+#define EFER_DEFINED     (EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE)
+#define DEBUGCTL_DEFINED 0 /* as exit_msr.c has it */
+
+void nested_entry_describe(const struct vcpu *vcpu, struct nested_entry *entry)
+{
+	*entry = (struct nested_entry){
+	    .v = &vcpu->nested->state.vmcs12,
+	    .offer = &vcpu->vm->offer,
+	    .mem = &vcpu->vm->memory,
+	    .region = vcpu->nested->state.current,
+	    .efer_defined = EFER_DEFINED,
+	    .debugctl_defined = DEBUGCTL_DEFINED,
+	    .phys_bits = vcpu->vm->platform.config.phys_bits,
+	    .linear_bits = LINEAR_BITS,
+	};
+}
+
+static void read_l1(struct vmcs02_of_l1 *l1)
+{
+	l1->cr0 = control_registers_read_cr0();
+	l1->efer = vmcs_read(VMCS_GUEST_EFER);
+	l1->pat = vmcs_read(VMCS_GUEST_PAT);
+	l1->dr7 = vmcs_read(VMCS_GUEST_DR7);
+	l1->debugctl = vmcs_read(VMCS_GUEST_DEBUGCTL);
+}
+
+/* --- Translations --------------------------------------------------------- */
+
+/* ERR_BUSY: other vCPUs have to flush first. */
+static enum err hold_ept(struct vcpu *vcpu)
+{
+	struct nested_vcpu *n = vcpu->nested;
+	const struct vmcs12 *v = &n->state.vmcs12;
+
+	if (!(nested_secondary_controls(v) & SECONDARY_EPT) ||
+	    (n->root.table && n->root.pointer == v->ept_pointer))
+		return OK;
+	shadow_root_release(&vcpu->vm->shadow, &n->root);
+	return shadow_root_hold(&vcpu->vm->shadow, v->ept_pointer, &n->root);
+}
+
+static void write_ept_pointer(struct vcpu *vcpu)
+{
+	struct nested_vcpu *n = vcpu->nested;
+	u64 pointer = nested_l2_has_ept(vcpu)
+			  ? shadow_root_pointer(&vcpu->vm->shadow, &n->root)
+			  : ept_pointer(&vcpu->vm->ept);
+
+	if (pointer != n->loaded.ept_pointer)
+		vmcs_write(VMCS_EPT_POINTER, pointer);
+	n->loaded.ept_pointer = pointer;
+}
+
+/*
+ * L2's own VPID stands for all of L1's, one at a time: whatever it is that L1
+ * wants dropped at an entry, the VPID is emptied.
+ */
+static void flush_vpid(struct vcpu *vcpu)
+{
+	struct nested_vcpu *n = vcpu->nested;
+	const struct vmcs12 *v = &n->state.vmcs12;
+	u16 vpid12 =
+	    nested_secondary_controls(v) & SECONDARY_VPID ? v->vpid : 0;
+
+	if (vmx_capability.has_vpid && (!vpid12 || vpid12 != n->loaded.vpid12))
+		vmx_flush_vpid(n->vpid);
+	n->loaded.vpid12 = vpid12;
+}
+
+/* --- The entry ------------------------------------------------------------ */
+
+void nested_kick_others(const struct vcpu *vcpu)
+{
+	for (u32 i = 0; i < vcpu->vm->vcpu_count; i++)
+		if (vcpu->vm->vcpus[i] != vcpu)
+			vcpu_kick(vcpu->vm->vcpus[i]);
+}
+
+/* The instruction is executed again once the others have flushed. */
+static enum exit_action wait_or_stop(struct vcpu *vcpu, enum err err)
+{
+	if (err == ERR_BUSY) {
+		nested_kick_others(vcpu);
+		return ACTION_RESUME;
+	}
+	vcpu_fail(vcpu, "no memory for the shadow of its EPT");
+	return ACTION_STOP;
+}
+
+/* SDM vol. 3, "Loading MSRs": 0, or the number of the entry that fails. */
+static u64 load_msrs(struct vcpu *vcpu)
+{
+	struct nested_entry entry;
+	struct nested_msr msr;
+
+	nested_entry_describe(vcpu, &entry);
+	for (u32 i = 0;; i++) {
+		enum err err =
+		    nested_msr_get(&entry, NESTED_MSR_ENTRY_LOAD, i, &msr);
+
+		if (err == ERR_NOT_FOUND)
+			return 0;
+		if (err != OK ||
+		    exit_msr_write(vcpu, msr.index, msr.value) != MSR_DONE)
+			return i + 1;
+	}
+}
+
+static void start_timer(struct vcpu *vcpu)
+{
+	struct nested_state *state = &vcpu->nested->state;
+	u32 shift = (u32)bits_get(vcpu->vm->offer.misc, MISC_PREEMPTION_SHIFT);
+
+	state->timer_runs = state->vmcs12.pin_controls & PIN_PREEMPTION_TIMER;
+	if (state->timer_runs)
+		state->timer_deadline =
+		    vcpu_tsc(vcpu) +
+		    ((u64)state->vmcs12.preemption_timer << shift);
+}
+
+u64 nested_timer_tsc(const struct vcpu *vcpu)
+{
+	const struct nested_state *state = &vcpu->nested->state;
+
+	if (!vcpu->in_l2 || !state->timer_runs)
+		return UINT64_MAX;
+	return guest_time_host_tsc(
+	    &vcpu->vm->time, state->timer_deadline - vcpu->lapic->tsc_offset);
+}
+
+i64 nested_ticks_to_stay(struct vcpu *vcpu, i64 ticks)
+{
+	u64 due = nested_timer_tsc(vcpu);
+	i64 left;
+
+	if (vcpu->leave_at_once)
+		return 0;
+	if (ticks < vcpu->stay_ticks) {
+		ticks = vcpu->stay_ticks;
+		vcpu->attention = 1;
+	}
+	if (due == UINT64_MAX)
+		return ticks;
+	left = (i64)(due - insn_rdtsc());
+	if (left < 0)
+		return 0;
+	return left < ticks ? left : ticks;
+}
+
+static enum vcpu_activity activity_of(u32 activity)
+{
+	switch (activity) {
+	case ACTIVITY_HLT:
+		return VCPU_HALTED;
+	case ACTIVITY_SHUTDOWN:
+		return VCPU_SHUTDOWN;
+	case ACTIVITY_WAIT_FOR_SIPI:
+		return VCPU_WAIT_FOR_SIPI;
+	default:
+		return VCPU_ACTIVE;
+	}
+}
+
+/* The event that L1 injects; the CPU delivers it at the entry. */
+static void take_injection(struct vcpu *vcpu)
+{
+	struct vmcs12 *v = &vcpu->nested->state.vmcs12;
+
+	vcpu->activity = activity_of(v->guest_activity);
+	vcpu->halted_for_good = false;
+	if (!(v->entry_interruption_info & EVENT_VALID))
+		return;
+	vcpu->injection = (struct vcpu_event){
+	    .info = v->entry_interruption_info,
+	    .error_code = v->entry_exception_error_code,
+	    .instruction_length = v->entry_instruction_length,
+	};
+	vcpu->activity = VCPU_ACTIVE;
+	vcpu->attention = 1;
+}
+
+static enum exit_action enter_l2(struct vcpu *vcpu,
+				 const struct nested_verdict *verdict)
+{
+	struct nested_vcpu *n = vcpu->nested;
+	struct vmcs02_of_l1 l1;
+	u64 failed;
+
+	read_l1(&l1);
+	if (!vmcs02_is_made_with(vcpu, l1.cr0) ||
+	    n->state.vmcs12.entry_msr_load_count) {
+		nested_vcpu_settle(vcpu);
+		n->loaded.controls = false;
+	}
+	nested_vcpu_use_vmcs02(vcpu);
+	vmcs02_load(vcpu, &l1, verdict->pdptes);
+	write_ept_pointer(vcpu);
+	flush_vpid(vcpu);
+	failed = load_msrs(vcpu);
+	if (failed) {
+		nested_exit_failed_entry(vcpu, EXIT_ENTRY_MSR_LOADING, failed);
+		return ACTION_RESUME;
+	}
+	n->cold_is_newer = true;
+	n->cold_exit_controls = n->state.vmcs12.exit_controls;
+	n->state.entry_pending = true;
+	nested_launched(&n->state);
+	start_timer(vcpu);
+	take_injection(vcpu);
+	vcpu_sync_pml(vcpu);
+	/* What waited for L1 may end L2 at once. */
+	vcpu_events_check(vcpu);
+	if (vcpu->activity != VCPU_ACTIVE || n->state.timer_runs)
+		vcpu->attention = 1;
+	return ACTION_RESUME;
+}
+
+static enum exit_action fail(struct vcpu *vcpu, struct nested_cpu *cpu,
+			     u32 error)
+{
+	struct nested_result result = nested_fail(cpu, (enum vmx_error)error);
+
+	return exit_vmx_finish(vcpu, &result, cpu->gpr[REG_RSP]);
+}
+
+enum exit_action nested_enter(struct vcpu *vcpu, struct nested_cpu *cpu)
+{
+	struct nested_entry entry;
+	struct nested_verdict verdict;
+	enum err err;
+
+	nested_vcpu_settle(vcpu);
+	nested_entry_describe(vcpu, &entry);
+	entry.l1_efer = cpu->paging.efer;
+	verdict = nested_check_entry(&entry);
+	switch (verdict.kind) {
+	case NESTED_ENTRY_VMFAIL:
+		return fail(vcpu, cpu, verdict.number);
+	case NESTED_ENTRY_EXIT:
+		nested_exit_failed_entry(vcpu, (enum exit_reason)verdict.number,
+					 verdict.qualification);
+		return ACTION_RESUME;
+	case NESTED_ENTRY_OK:
+		break;
+	}
+	err = hold_ept(vcpu);
+	return err == OK ? enter_l2(vcpu, &verdict) : wait_or_stop(vcpu, err);
+}
+
+enum exit_action nested_entry_switch_ept(struct vcpu *vcpu)
+{
+	enum err err = hold_ept(vcpu);
+
+	if (err != OK)
+		return wait_or_stop(vcpu, err);
+	write_ept_pointer(vcpu);
+	return ACTION_SKIP;
+}

@@ -1,0 +1,290 @@
+/* SPDX-License-Identifier: MIT */
+/* Events while L2 runs. */
+#include "arch/x86/vmx/nested_events.h"
+#include "arch/x86/cpu/insn.h"
+#include "arch/x86/vmx/nested_entry.h"
+#include "arch/x86/vmx/nested_exit.h"
+#include "arch/x86/vmx/nested_vcpu.h"
+#include "arch/x86/vmx/vcpu_events.h"
+#include "arch/x86/vmx/vmx_insn.h"
+#include "lib/x86.h"
+
+static bool has_pin(const struct vcpu *vcpu, u64 bit)
+{
+	return (vcpu->nested->state.vmcs12.pin_controls & bit) != 0;
+}
+
+/* --- Exceptions that Umbra raises ----------------------------------------- */
+
+void nested_events_raise(struct vcpu *vcpu, const struct vcpu_event *exception,
+			 u64 qualification)
+{
+	vcpu->nested->exception = (struct nested_exception){
+	    .info = exception->info,
+	    .error_code = exception->error_code,
+	    .qualification = qualification,
+	};
+	vcpu->attention = 1;
+}
+
+static void exit_by_exception(struct vcpu *vcpu,
+			      const struct nested_exception *e)
+{
+	struct nested_exit exit = nested_exit_of(EXIT_EXCEPTION_OR_NMI);
+
+	exit.interruption = e->info;
+	exit.error_code = e->error_code;
+	exit.qualification = e->qualification;
+	nested_exit(vcpu, &exit);
+}
+
+static void exit_by_triple_fault(struct vcpu *vcpu)
+{
+	const struct nested_exit exit = nested_exit_of(EXIT_TRIPLE_FAULT);
+
+	vcpu->injection.info = 0;
+	nested_exit(vcpu, &exit);
+}
+
+/* What the CPU does to registers when the exception is delivered. */
+static void set_registers(const struct nested_exception *e)
+{
+	u32 vector = e->info & (u32)EVENT_VECTOR;
+
+	if (vector == EXCEPTION_PF)
+		insn_write_cr2(e->qualification);
+	else if (vector == EXCEPTION_DB)
+		vcpu_events_set_dr6(e->qualification);
+}
+
+/*
+ * It exits, goes in as it is, or makes a double fault of what was being
+ * delivered, which may exit in turn: with that event as what it interrupted.
+ */
+static void settle_exception(struct vcpu *vcpu)
+{
+	struct nested_vcpu *n = vcpu->nested;
+	const struct nested_exception e = n->exception;
+	const struct vcpu_event before = vcpu->injection;
+	const struct vcpu_event new = {.info = e.info,
+				       .error_code = e.error_code};
+	u32 vector = e.info & (u32)EVENT_VECTOR;
+
+	n->exception.info = 0;
+	if (nested_exception_is_l1s(&n->state.vmcs12, vector, e.error_code)) {
+		exit_by_exception(vcpu, &e);
+		return;
+	}
+	set_registers(&e);
+	if (vcpu_events_put_in(vcpu, &new) == EVENT_SHUTDOWN) {
+		exit_by_triple_fault(vcpu);
+		return;
+	}
+	vector = vcpu->injection.info & (u32)EVENT_VECTOR;
+	if (vector == EXCEPTION_DF &&
+	    nested_exception_is_l1s(&n->state.vmcs12, vector, 0)) {
+		const struct nested_exception df = {.info =
+							vcpu->injection.info};
+
+		vcpu->injection = before;
+		exit_by_exception(vcpu, &df);
+	}
+}
+
+/* --- INIT and start-up IPIs ----------------------------------------------- */
+
+static bool init_is_due(const struct vcpu *vcpu)
+{
+	return (lapic_events(vcpu->lapic) & LAPIC_EVENT_INIT) &&
+	       vcpu->activity != VCPU_WAIT_FOR_SIPI;
+}
+
+static void exit_by_init(struct vcpu *vcpu)
+{
+	const struct nested_exit exit = nested_exit_of(EXIT_INIT);
+
+	if (lapic_take_init(vcpu->lapic))
+		nested_exit(vcpu, &exit);
+}
+
+/* In VMX root operation INIT waits, and start-up IPIs are lost. */
+void nested_events_init_and_sipi(struct vcpu *vcpu)
+{
+	u8 page;
+
+	if (lapic_events(vcpu->lapic) & LAPIC_EVENT_INIT)
+		return;
+	if (!lapic_take_sipi(vcpu->lapic, &page))
+		return;
+	if (vcpu->in_l2 && vcpu->activity == VCPU_WAIT_FOR_SIPI) {
+		struct nested_exit exit = nested_exit_of(EXIT_SIPI);
+
+		exit.qualification = page;
+		nested_exit(vcpu, &exit);
+	}
+}
+
+/* --- Interrupts and NMIs -------------------------------------------------- */
+
+static void exit_by_interrupt(struct vcpu *vcpu,
+			      enum platform_interrupt interrupt)
+{
+	const struct vmcs12 *v = &vcpu->nested->state.vmcs12;
+	struct nested_exit exit = nested_exit_of(EXIT_EXTERNAL_INTERRUPT);
+
+	if (v->exit_controls & EXIT_ACKNOWLEDGE_INTERRUPT) {
+		u8 vector = platform_interrupt_take(&vcpu->vm->platform,
+						    vcpu->index, interrupt);
+
+		exit.interruption =
+		    (u32)(EVENT_VALID | (u32)EVENT_EXTERNAL_INTERRUPT << 8 |
+			  vector);
+	}
+	nested_exit(vcpu, &exit);
+}
+
+static void exit_by_nmi(struct vcpu *vcpu)
+{
+	struct nested_exit exit = nested_exit_of(EXIT_EXCEPTION_OR_NMI);
+
+	exit.interruption =
+	    (u32)(EVENT_VALID | (u32)EVENT_NMI << 8 | (u32)EXCEPTION_NMI);
+	vcpu->nmi_pending = false;
+	nested_exit(vcpu, &exit);
+}
+
+static void exit_by_timer(struct vcpu *vcpu)
+{
+	const struct nested_exit exit = nested_exit_of(EXIT_PREEMPTION_TIMER);
+
+	nested_exit(vcpu, &exit);
+}
+
+static bool timer_is_due(const struct vcpu *vcpu)
+{
+	/* In shutdown and wait-for-SIPI it does not count. */
+	return (vcpu->activity == VCPU_ACTIVE ||
+		vcpu->activity == VCPU_HALTED) &&
+	       insn_rdtsc() >= nested_timer_tsc(vcpu);
+}
+
+static bool takes_interrupts(const struct vcpu *vcpu)
+{
+	return vcpu->activity == VCPU_ACTIVE || vcpu->activity == VCPU_HALTED;
+}
+
+static bool takes_nmis(const struct vcpu *vcpu)
+{
+	return vcpu->activity != VCPU_WAIT_FOR_SIPI;
+}
+
+/* Is there anything for which L1 wants L2 to exit? */
+static bool exit_is_due(struct vcpu *vcpu, enum platform_interrupt interrupt)
+{
+	return init_is_due(vcpu) || timer_is_due(vcpu) ||
+	       (vcpu->nmi_pending && has_pin(vcpu, PIN_NMI) &&
+		takes_nmis(vcpu)) ||
+	       (interrupt != PLATFORM_INTERRUPT_NONE &&
+		has_pin(vcpu, PIN_EXTERNAL_INTERRUPT) &&
+		takes_interrupts(vcpu));
+}
+
+/* In the order of the manual. */
+static void exit_by_what_is_due(struct vcpu *vcpu,
+				enum platform_interrupt interrupt)
+{
+	if (init_is_due(vcpu))
+		exit_by_init(vcpu);
+	else if (timer_is_due(vcpu))
+		exit_by_timer(vcpu);
+	else if (vcpu->nmi_pending && has_pin(vcpu, PIN_NMI) &&
+		 takes_nmis(vcpu))
+		exit_by_nmi(vcpu);
+	else
+		exit_by_interrupt(vcpu, interrupt);
+}
+
+/* Umbra's windows on top of L1's. */
+static void set_windows(struct vcpu *vcpu, bool nmi, bool interrupt)
+{
+	u64 primary = vcpu->nested->loaded.merged.values[MERGED_PRIMARY];
+
+	if (vcpu->nmi_window == nmi && vcpu->interrupt_window == interrupt)
+		return;
+	vcpu->nmi_window = nmi;
+	vcpu->interrupt_window = interrupt;
+	vmcs_write(VMCS_PRIMARY_CONTROLS,
+		   primary | (nmi ? PRIMARY_NMI_WINDOW : 0) |
+		       (interrupt ? PRIMARY_INTERRUPT_WINDOW : 0));
+}
+
+/* Interrupts and NMIs that L1 leaves to L2. */
+static bool inject_into_l2(struct vcpu *vcpu, enum platform_interrupt interrupt)
+{
+	u64 blocking = vmcs_read(VMCS_GUEST_INTERRUPTIBILITY);
+	bool busy = vcpu->injection.info & EVENT_VALID;
+
+	if (!busy && vcpu->nmi_pending && takes_nmis(vcpu) &&
+	    vcpu_events_can_take_nmi(blocking)) {
+		vcpu->injection = (struct vcpu_event){
+		    .info = (u32)(EVENT_VALID | (u32)EVENT_NMI << 8 |
+				  (u32)EXCEPTION_NMI)};
+		vcpu->nmi_pending = false;
+		busy = true;
+	}
+	if (!busy && vcpu->postponed_interrupt &&
+	    vcpu_events_can_take_interrupt(blocking)) {
+		vcpu->injection.info = vcpu->postponed_interrupt;
+		vcpu->postponed_interrupt = 0;
+		busy = true;
+	}
+	if (!busy && interrupt != PLATFORM_INTERRUPT_NONE &&
+	    takes_interrupts(vcpu) &&
+	    vcpu_events_can_take_interrupt(blocking)) {
+		u8 vector = platform_interrupt_take(&vcpu->vm->platform,
+						    vcpu->index, interrupt);
+
+		vcpu->injection = (struct vcpu_event){
+		    .info = (u32)(EVENT_VALID |
+				  (u32)EVENT_EXTERNAL_INTERRUPT << 8 | vector)};
+		busy = true;
+		interrupt = platform_interrupt_pending(&vcpu->vm->platform,
+						       vcpu->index);
+	}
+	set_windows(vcpu, vcpu->nmi_pending && !has_pin(vcpu, PIN_NMI),
+		    vcpu->postponed_interrupt ||
+			(interrupt != PLATFORM_INTERRUPT_NONE &&
+			 !has_pin(vcpu, PIN_EXTERNAL_INTERRUPT)));
+	return busy;
+}
+
+bool nested_events_choose(struct vcpu *vcpu)
+{
+	enum platform_interrupt interrupt;
+	bool busy;
+
+	vcpu->leave_at_once = false;
+	if (vcpu->nested->exception.info)
+		settle_exception(vcpu);
+	if (!vcpu->in_l2)
+		return false;
+	if (lapic_take_nmi(vcpu->lapic))
+		vcpu->nmi_pending = true;
+	interrupt =
+	    platform_interrupt_pending(&vcpu->vm->platform, vcpu->index);
+	/* What is being delivered goes in first, and then L2 exits. */
+	busy = vcpu->injection.info & EVENT_VALID;
+	if (exit_is_due(vcpu, interrupt)) {
+		if (!busy) {
+			exit_by_what_is_due(vcpu, interrupt);
+			return false;
+		}
+		vcpu->leave_at_once = true;
+	}
+	return inject_into_l2(vcpu, interrupt);
+}
+
+bool nested_events_none(const struct vcpu *vcpu)
+{
+	return !vcpu->nested->exception.info && !vcpu->nested->state.timer_runs;
+}

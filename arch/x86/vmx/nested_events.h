@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Events while L2 runs or sleeps: which of them end it, and which go in.
+ * SDM vol. 3, "Prioritization of Concurrent Events", "Other Causes of VM
+ * Exits".
+ */
+#ifndef ARCH_X86_VMX_NESTED_EVENTS_H
+#define ARCH_X86_VMX_NESTED_EVENTS_H
+
+#include "arch/x86/vmx/vcpu.h"
+
+/*
+ * Before an entry of L2. May leave it: vcpu->in_l2 tells. If not, does as
+ * choose_event of vcpu_events.c does for other guests: returns whether
+ * something goes in.
+ */
+bool nested_events_choose(struct vcpu *vcpu);
+
+/* INIT and start-up IPIs of a vCPU in VMX operation. */
+void nested_events_init_and_sipi(struct vcpu *vcpu);
+
+/* Umbra raises an exception in L2: it goes in, or to L1. */
+void nested_events_raise(struct vcpu *vcpu, const struct vcpu_event *exception,
+			 u64 qualification);
+
+/* There is nothing to be looked at. */
+bool nested_events_none(const struct vcpu *vcpu);
+
+#endif

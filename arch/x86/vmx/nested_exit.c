@@ -1,0 +1,446 @@
+/* SPDX-License-Identifier: MIT */
+/* Exits of L2, to L1 or to Umbra. */
+#include "arch/x86/vmx/nested_exit.h"
+#include "arch/x86/cpu/insn.h"
+#include "arch/x86/vmx/capability.h"
+#include "arch/x86/vmx/control_registers.h"
+#include "arch/x86/vmx/exit_emulate.h"
+#include "arch/x86/vmx/exit_msr.h"
+#include "arch/x86/vmx/nested_entry.h"
+#include "arch/x86/vmx/nested_vcpu.h"
+#include "arch/x86/vmx/vcpu_events.h"
+#include "arch/x86/vmx/vcpu_sync.h"
+#include "arch/x86/vmx/vmcs02.h"
+#include "arch/x86/vmx/vmx_cpu.h"
+#include "arch/x86/vmx/vmx_insn.h"
+#include "lib/log.h"
+#include "lib/x86.h"
+
+#define DR7_RESET         0x400
+#define LIMIT_4G          0xffffffffu
+#define LIMIT_TSS         0x67
+#define LIMIT_TABLE       0xffff
+#define CR0_NOT_LOADED    (CR0_ET | CR0_NW | CR0_CD)
+#define PAE_CR3           BITS(31, 5)
+
+/* SDM vol. 3, "VMX Aborts". */
+#define ABORT_STORING_MSR 1u
+#define ABORT_PDPTE       2u
+#define ABORT_LOADING_MSR 4u
+
+/* --- What is recorded ----------------------------------------------------- */
+
+static void read_exit(struct nested_exit *exit)
+{
+	exit->qualification = vmcs_read(VMCS_EXIT_QUALIFICATION);
+	exit->interruption = (u32)vmcs_read(VMCS_EXIT_INTERRUPTION_INFO);
+	exit->error_code = (u32)vmcs_read(VMCS_EXIT_INTERRUPTION_ERROR_CODE);
+	exit->idt_vectoring = (u32)vmcs_read(VMCS_IDT_VECTORING_INFO);
+	exit->idt_error_code = (u32)vmcs_read(VMCS_IDT_VECTORING_ERROR_CODE);
+	exit->instruction_length = (u32)vmcs_read(VMCS_EXIT_INSTRUCTION_LENGTH);
+	exit->instruction_information =
+	    (u32)vmcs_read(VMCS_EXIT_INSTRUCTION_INFO);
+	exit->linear = gva(vmcs_read(VMCS_GUEST_LINEAR_ADDRESS));
+	exit->physical = ngpa(vmcs_read(VMCS_GUEST_PHYSICAL_ADDRESS));
+}
+
+static void record(struct vmcs12 *v, const struct nested_exit *exit)
+{
+	v->exit_reason = exit->reason;
+	v->exit_qualification = exit->qualification;
+	v->exit_interruption_info = exit->interruption;
+	v->exit_interruption_error_code = exit->error_code;
+	v->idt_vectoring_info = exit->idt_vectoring;
+	v->idt_vectoring_error_code = exit->idt_error_code;
+	v->exit_instruction_length = exit->instruction_length;
+	v->exit_instruction_info = exit->instruction_information;
+	v->guest_linear_address = gva_raw(exit->linear);
+	v->guest_physical_address = ngpa_raw(exit->physical);
+	v->entry_interruption_info &= ~(u32)EVENT_VALID;
+}
+
+/* An event that was on its way into L2 and has not got there. */
+static void record_delivery(struct vcpu *vcpu)
+{
+	struct vmcs12 *v = &vcpu->nested->state.vmcs12;
+	const struct vcpu_event *event = &vcpu->injection;
+
+	if (!(event->info & EVENT_VALID)) {
+		/* It had to give way to another one. */
+		if (vcpu->postponed_interrupt)
+			v->idt_vectoring_info = vcpu->postponed_interrupt;
+		vcpu->postponed_interrupt = 0;
+		return;
+	}
+	v->idt_vectoring_info = event->info;
+	v->idt_vectoring_error_code = event->error_code;
+	v->exit_instruction_length = event->instruction_length;
+}
+
+static u32 activity_of(enum vcpu_activity activity)
+{
+	switch (activity) {
+	case VCPU_HALTED:
+		return ACTIVITY_HLT;
+	case VCPU_SHUTDOWN:
+		return ACTIVITY_SHUTDOWN;
+	case VCPU_WAIT_FOR_SIPI:
+		return ACTIVITY_WAIT_FOR_SIPI;
+	case VCPU_ACTIVE:
+		break;
+	}
+	return ACTIVITY_ACTIVE;
+}
+
+static void save_timer(struct vcpu *vcpu)
+{
+	struct nested_state *state = &vcpu->nested->state;
+	u64 now = vcpu_tsc(vcpu);
+	u32 shift = (u32)bits_get(vcpu->vm->offer.misc, MISC_PREEMPTION_SHIFT);
+
+	if (state->vmcs12.exit_controls & EXIT_SAVE_PREEMPTION_TIMER)
+		state->vmcs12.preemption_timer =
+		    state->timer_deadline > now
+			? (u32)((state->timer_deadline - now) >> shift)
+			: 0;
+	state->timer_runs = false;
+}
+
+/* --- L1's host state ------------------------------------------------------ */
+
+static u64 efer_of_host(const struct vmcs12 *v, u64 efer_of_l2)
+{
+	const u64 mode = EFER_LMA | EFER_LME;
+
+	if (v->exit_controls & EXIT_LOAD_EFER)
+		return v->host_efer;
+	return (efer_of_l2 & ~mode) |
+	       (v->exit_controls & EXIT_HOST_ADDRESS_SPACE_SIZE ? mode : 0);
+}
+
+/* SDM vol. 3, "Loading Host Control Registers, Debug Registers, MSRs". */
+static void load_host_registers(struct vcpu *vcpu, u64 efer, u64 pat)
+{
+	const struct vmcs12 *v = &vcpu->nested->state.vmcs12;
+	bool is_64_bit = v->exit_controls & EXIT_HOST_ADDRESS_SPACE_SIZE;
+	u64 cr0 = control_registers_read_cr0();
+
+	vmcs_write(VMCS_GUEST_EFER, efer);
+	control_registers_write_cr0(vcpu, (v->host_cr0 & ~CR0_NOT_LOADED) |
+					      (cr0 & CR0_NOT_LOADED));
+	control_registers_write_cr4(vcpu, is_64_bit ? v->host_cr4 | CR4_PAE
+						    : v->host_cr4 & ~CR4_PCIDE);
+	vmcs_write(VMCS_GUEST_CR3, v->host_cr3);
+	vmcs_write(VMCS_GUEST_DR7, DR7_RESET);
+	vmcs_write(VMCS_GUEST_DEBUGCTL, 0);
+	vmcs_write(VMCS_GUEST_SYSENTER_CS, v->host_sysenter_cs);
+	vmcs_write(VMCS_GUEST_SYSENTER_ESP, v->host_sysenter_esp);
+	vmcs_write(VMCS_GUEST_SYSENTER_EIP, v->host_sysenter_eip);
+	vmcs_write(VMCS_GUEST_PAT,
+		   v->exit_controls & EXIT_LOAD_PAT ? v->host_pat : pat);
+}
+
+static void load_segment(u32 i, u16 selector, u64 base, u32 rights)
+{
+	vmcs_write(VMCS_GUEST_ES_SELECTOR + 2 * i, selector);
+	vmcs_write(VMCS_GUEST_ES_BASE + 2 * i, base);
+	vmcs_write(VMCS_GUEST_ES_LIMIT + 2 * i, LIMIT_4G);
+	vmcs_write(VMCS_GUEST_ES_ACCESS_RIGHTS + 2 * i,
+		   selector ? rights : rights | RIGHTS_UNUSABLE);
+}
+
+/* SDM vol. 3, "Loading Host Segment and Descriptor-Table Registers". */
+static void load_host_segments(const struct vmcs12 *v)
+{
+	bool is_64_bit = v->exit_controls & EXIT_HOST_ADDRESS_SPACE_SIZE;
+	const u32 data = RIGHTS_DATA | RIGHTS_32 | RIGHTS_4K_LIMIT;
+	const u64 bases[SEG12_LDTR] = {
+	    [SEG12_FS] = v->host_fs_base, [SEG12_GS] = v->host_gs_base};
+
+	for (u32 i = 0; i < SEG12_LDTR; i++)
+		if (i != SEG12_CS)
+			load_segment(i, v->host_selector[i], bases[i], data);
+	load_segment(SEG12_CS, v->host_selector[SEG12_CS], 0,
+		     RIGHTS_CODE | RIGHTS_4K_LIMIT |
+			 (is_64_bit ? RIGHTS_LONG : RIGHTS_32));
+	vmcs_write(VMCS_GUEST_TR_SELECTOR, v->host_tr_selector);
+	vmcs_write(VMCS_GUEST_TR_BASE, v->host_tr_base);
+	vmcs_write(VMCS_GUEST_TR_LIMIT, LIMIT_TSS);
+	vmcs_write(VMCS_GUEST_TR_ACCESS_RIGHTS, RIGHTS_TSS_BUSY);
+	vmcs_write(VMCS_GUEST_LDTR_SELECTOR, 0);
+	vmcs_write(VMCS_GUEST_LDTR_ACCESS_RIGHTS, RIGHTS_UNUSABLE);
+	vmcs_write(VMCS_GUEST_GDTR_BASE, v->host_gdtr_base);
+	vmcs_write(VMCS_GUEST_GDTR_LIMIT, LIMIT_TABLE);
+	vmcs_write(VMCS_GUEST_IDTR_BASE, v->host_idtr_base);
+	vmcs_write(VMCS_GUEST_IDTR_LIMIT, LIMIT_TABLE);
+}
+
+/* SDM vol. 3, "Loading Host RIP, RSP, RFLAGS, and SSP". */
+static void load_host_rip(const struct vmcs12 *v)
+{
+	vmcs_write(VMCS_GUEST_RIP, v->host_rip);
+	vmcs_write(VMCS_GUEST_RSP, v->host_rsp);
+	vmcs_write(VMCS_GUEST_RFLAGS, RFLAGS_FIXED);
+	vmcs_write(VMCS_GUEST_PENDING_DEBUG, 0);
+	/* After an NMI exit NMIs are blocked. */
+	vmcs_write(VMCS_GUEST_INTERRUPTIBILITY,
+		   (v->exit_reason & EXIT_REASON_BASIC) ==
+			       EXIT_EXCEPTION_OR_NMI &&
+			   event_type(v->exit_interruption_info) == EVENT_NMI
+		       ? BLOCKING_BY_NMI
+		       : 0);
+}
+
+static bool load_host_pdptes(struct vcpu *vcpu)
+{
+	const struct vmcs12 *v = &vcpu->nested->state.vmcs12;
+	u64 pdptes[4];
+	u64 reserved = BITS(63, vcpu->vm->platform.config.phys_bits) |
+		       BITS(8, 5) | BITS(2, 1);
+
+	if ((v->exit_controls & EXIT_HOST_ADDRESS_SPACE_SIZE) ||
+	    !(v->host_cr4 & CR4_PAE))
+		return true;
+	if (guest_mem_read(&vcpu->vm->memory, gpa(v->host_cr3 & PAE_CR3),
+			   pdptes, sizeof(pdptes)) != OK)
+		return false;
+	for (u32 i = 0; i < 4; i++) {
+		if ((pdptes[i] & BIT(0)) && (pdptes[i] & reserved))
+			return false;
+		vmcs_write(VMCS_GUEST_PDPTE0 + 2 * i, pdptes[i]);
+	}
+	return true;
+}
+
+/* --- MSR areas ------------------------------------------------------------ */
+
+/* A CPU goes into shutdown then, out of which only a reset leads. */
+static COLD void abort_vmx(struct vcpu *vcpu, u32 indicator)
+{
+	struct nested_state *state = &vcpu->nested->state;
+
+	state->vmcs12.abort = indicator;
+	state->vmcs12_changed = true;
+	nested_write_back(state, &vcpu->vm->memory);
+	log_error("guest %s, vCPU %u: VMX abort %u", vcpu->vm->name,
+		  vcpu->index, indicator);
+	vcpu_triple_fault(vcpu);
+	vcpu->attention = 1;
+}
+
+static bool store_msrs(struct vcpu *vcpu)
+{
+	const struct vmcs12 *v = &vcpu->nested->state.vmcs12;
+	struct nested_entry entry;
+	struct nested_msr msr;
+	u64 value;
+
+	if (!v->exit_msr_store_count)
+		return true;
+	nested_entry_describe(vcpu, &entry);
+	for (u32 i = 0;; i++) {
+		enum err err =
+		    nested_msr_get(&entry, NESTED_MSR_EXIT_STORE, i, &msr);
+
+		if (err == ERR_NOT_FOUND)
+			return true;
+		if (err != OK ||
+		    exit_msr_read(vcpu, msr.index, &value) != MSR_DONE)
+			return false;
+		nested_msr_put(v, &vcpu->vm->memory, i, value);
+	}
+}
+
+static bool load_msrs(struct vcpu *vcpu)
+{
+	struct nested_entry entry;
+	struct nested_msr msr;
+
+	if (!vcpu->nested->state.vmcs12.exit_msr_load_count)
+		return true;
+	nested_entry_describe(vcpu, &entry);
+	for (u32 i = 0;; i++) {
+		enum err err =
+		    nested_msr_get(&entry, NESTED_MSR_EXIT_LOAD, i, &msr);
+
+		if (err == ERR_NOT_FOUND)
+			return true;
+		if (err != OK ||
+		    exit_msr_write(vcpu, msr.index, msr.value) != MSR_DONE)
+			return false;
+	}
+}
+
+/* --- Leaving L2 ----------------------------------------------------------- */
+
+static void load_host(struct vcpu *vcpu, u64 efer_of_l2, u64 pat_of_l2)
+{
+	struct nested_vcpu *n = vcpu->nested;
+	const struct vmcs12 *v = &n->state.vmcs12;
+
+	vcpu->activity = VCPU_ACTIVE;
+	vcpu->injection.info = 0;
+	vcpu->leave_at_once = false;
+	n->exception.info = 0;
+	n->state.entry_pending = false;
+	n->state.vmcs12_changed = true;
+	load_host_registers(vcpu, efer_of_host(v, efer_of_l2), pat_of_l2);
+	load_host_segments(v);
+	load_host_rip(v);
+	/* Without VPIDs a VM exit empties the TLB. */
+	if (vmx_capability.has_vpid && !n->loaded.vpid12)
+		vmx_flush_vpid(vcpu->vpid);
+	vcpu_sync_pml(vcpu);
+	vcpu->attention = 1;
+	if (!load_host_pdptes(vcpu))
+		abort_vmx(vcpu, ABORT_PDPTE);
+	else if (!load_msrs(vcpu))
+		abort_vmx(vcpu, ABORT_LOADING_MSR);
+}
+
+void nested_exit(struct vcpu *vcpu, const struct nested_exit *exit)
+{
+	struct nested_vcpu *n = vcpu->nested;
+	struct vmcs12 *v = &n->state.vmcs12;
+	u64 efer = vmcs_read(VMCS_GUEST_EFER);
+	u64 pat = vmcs_read(VMCS_GUEST_PAT);
+	bool stored;
+
+	record(v, exit);
+	record_delivery(vcpu);
+	vmcs02_save_hot(vcpu);
+	v->guest_activity = activity_of(vcpu->activity);
+	save_timer(vcpu);
+	n->cold_is_newer = true;
+	n->cold_exit_controls = v->exit_controls;
+	stored = store_msrs(vcpu);
+	nested_vcpu_use_vmcs01(vcpu);
+	if (stored)
+		load_host(vcpu, efer, pat);
+	else
+		abort_vmx(vcpu, ABORT_STORING_MSR);
+}
+
+void nested_exit_failed_entry(struct vcpu *vcpu, enum exit_reason reason,
+			      u64 qualification)
+{
+	struct nested_vcpu *n = vcpu->nested;
+	struct vmcs12 *v = &n->state.vmcs12;
+	u64 efer = vmcs_read(VMCS_GUEST_EFER);
+	u64 pat = vmcs_read(VMCS_GUEST_PAT);
+
+	v->exit_reason = reason | (u32)EXIT_REASON_ENTRY_FAILED;
+	v->exit_qualification = qualification;
+	n->state.timer_runs = false;
+	n->cold_is_newer = false;
+	n->loaded.cold = n->loaded.controls = false;
+	if (vcpu->in_l2)
+		nested_vcpu_use_vmcs01(vcpu);
+	load_host(vcpu, efer, pat);
+}
+
+/* --- Exits of L2 that need more than a rule ------------------------------- */
+
+/* L2 goes on where it was: what the exit interrupted is done again. */
+static enum exit_action resume_after_fault(struct vcpu *vcpu,
+					   const struct nested_exit *exit)
+{
+	if (exit->idt_vectoring & EVENT_VALID)
+		vcpu_events_redeliver(vcpu, exit->idt_vectoring);
+	else if (exit->qualification & EPT12_NMI_UNBLOCKING)
+		vcpu_events_block_nmi();
+	return ACTION_RESUME;
+}
+
+static enum exit_action to_l1(struct vcpu *vcpu, struct nested_exit *exit,
+			      enum exit_reason reason, u64 qualification)
+{
+	exit->reason = reason;
+	exit->qualification = qualification;
+	nested_exit(vcpu, exit);
+	return ACTION_RESUME;
+}
+
+static enum exit_action on_shadow_fault(struct vcpu *vcpu,
+					struct nested_exit *exit)
+{
+	struct nested_vcpu *n = vcpu->nested;
+	struct vmcs12 *v = &n->state.vmcs12;
+	const struct ept12_access access = {exit->physical,
+					    exit->qualification};
+	struct ept12_log log = {
+	    .on = nested_secondary_controls(v) & SECONDARY_PML,
+	    .page = gpa(v->pml_address),
+	    .index = v->pml_index,
+	};
+	struct shadow_result result =
+	    shadow_fault(&vcpu->vm->shadow, &n->root, &access, &log);
+
+	if (log.on)
+		v->pml_index = log.index;
+	switch (result.outcome) {
+	case SHADOW_RESUME:
+		break;
+	case SHADOW_VIOLATION:
+		return to_l1(vcpu, exit, EXIT_EPT_VIOLATION,
+			     result.qualification);
+	case SHADOW_MISCONFIGURED:
+		return to_l1(vcpu, exit, EXIT_EPT_MISCONFIGURATION, 0);
+	case SHADOW_LOG_FULL:
+		return to_l1(vcpu, exit, EXIT_PML_FULL,
+			     exit->qualification & EPT12_NMI_UNBLOCKING);
+	case SHADOW_DEVICE:
+		vcpu->exit.physical = result.address;
+		vcpu->exit.qualification = exit->qualification;
+		vcpu->exit.idt_vectoring = exit->idt_vectoring;
+		return exit_emulate(vcpu);
+	case SHADOW_BUSY:
+		nested_kick_others(vcpu);
+		break;
+	}
+	return resume_after_fault(vcpu, exit);
+}
+
+static enum exit_action on_vmfunc(struct vcpu *vcpu, struct nested_exit *exit)
+{
+	struct nested_cpu cpu;
+	const u64 *gpr = vcpu->registers.gpr;
+
+	exit_vmx_read_cpu(vcpu, &cpu);
+	cpu.paging.phys_bits = vcpu->vm->platform.config.phys_bits;
+	switch (nested_vmfunc(&cpu, low32(gpr[REG_RAX]), low32(gpr[REG_RCX]))) {
+	case NESTED_VMFUNC_SWITCHED:
+		return nested_entry_switch_ept(vcpu);
+	case NESTED_VMFUNC_UD:
+		vcpu_raise(vcpu, EXCEPTION_UD);
+		return ACTION_RESUME;
+	case NESTED_VMFUNC_EXIT:
+		break;
+	}
+	nested_exit(vcpu, exit);
+	return ACTION_RESUME;
+}
+
+enum exit_action nested_exit_handle(struct vcpu *vcpu, u32 reason)
+{
+	struct nested_exit exit = {.reason = reason};
+	const struct nested_l2 l2 = {
+	    .v = &vcpu->nested->state.vmcs12,
+	    .mem = &vcpu->vm->memory,
+	    .gpr = vcpu->registers.gpr,
+	};
+
+	vcpu->nested->state.entry_pending = false;
+	read_exit(&exit);
+	if (reason == EXIT_EPT_VIOLATION || reason == EXIT_EPT_MISCONFIGURATION)
+		return nested_l2_has_ept(vcpu) ? on_shadow_fault(vcpu, &exit)
+					       : exit_handle_ours(vcpu);
+	if (reason == EXIT_VMFUNC)
+		return on_vmfunc(vcpu, &exit);
+	if (reason == EXIT_CONTROL_REGISTER)
+		vcpu->registers.gpr[REG_RSP] = vmcs_read(VMCS_GUEST_RSP);
+	if (!nested_exit_is_l1s(&l2, &exit))
+		return exit_handle_ours(vcpu);
+	nested_exit(vcpu, &exit);
+	return ACTION_RESUME;
+}

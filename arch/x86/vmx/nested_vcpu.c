@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: MIT */
+/* The record of a vCPU that may be a hypervisor, and its two VMCSs. */
+#include "arch/x86/vmx/nested_vcpu.h"
+#include "arch/x86/vmx/capability.h"
+#include "arch/x86/vmx/control_registers.h"
+#include "arch/x86/vmx/mitigate.h"
+#include "arch/x86/vmx/vcpu_sync.h"
+#include "arch/x86/vmx/vmcs02.h"
+#include "arch/x86/vmx/vmcs_host.h"
+#include "arch/x86/vmx/vmx_cpu.h"
+#include "arch/x86/vmx/vmx_insn.h"
+#include "lib/string.h"
+#include "mm/frame_alloc.h"
+#include "mm/phys.h"
+
+/* Pages of the record's block. */
+enum storage_page {
+	STORAGE_RECORD,
+	STORAGE_VMCS02,
+	STORAGE_MSR_BITMAP,
+	STORAGE_END,
+};
+_Static_assert(sizeof(struct nested_vcpu) <= PAGE_4K, "the record fits");
+_Static_assert(STORAGE_END *PAGE_4K <= PAGE_4K << FRAME_16K, "the block");
+
+enum err nested_vcpu_create(struct vcpu *vcpu)
+{
+	hpa_t block;
+	struct nested_vcpu *n;
+	enum err err =
+	    frame_alloc_zeroed(FRAME_16K, "a vCPU's nested VMX", &block);
+
+	if (err != OK)
+		return err;
+	n = phys_ptr(block);
+	n->vmcs = hpa_add(block, STORAGE_VMCS02 * PAGE_4K);
+	n->msr_bitmap = hpa_add(block, STORAGE_MSR_BITMAP * PAGE_4K);
+	n->vpid = vcpu_allocate_vpid();
+	n->is_first = true;
+	nested_state_reset(&n->state);
+	memset(phys_ptr(n->msr_bitmap), 0xff, PAGE_4K);
+	nested_free_words_find(phys_ptr(vcpu->msr_bitmap), &n->free_words);
+	vmx_write_revision(n->vmcs);
+	vcpu->nested = n;
+	return OK;
+}
+
+static hpa_t block_of(const struct nested_vcpu *n)
+{
+	return hpa_add(n->vmcs, 0 - STORAGE_VMCS02 * PAGE_4K);
+}
+
+void nested_vcpu_destroy(struct vcpu *vcpu)
+{
+	if (!vcpu->nested)
+		return;
+	shadow_root_release(&vcpu->vm->shadow, &vcpu->nested->root);
+	frame_free(block_of(vcpu->nested), FRAME_16K);
+	vcpu->nested = NULL;
+}
+
+hpa_t nested_vcpu_vmcs(const struct vcpu *vcpu)
+{
+	return vcpu->in_l2 ? vcpu->nested->vmcs : vcpu->vmcs;
+}
+
+bool nested_l2_has_ept(const struct vcpu *vcpu)
+{
+	return vcpu->in_l2 &&
+	       (nested_secondary_controls(&vcpu->nested->state.vmcs12) &
+		SECONDARY_EPT);
+}
+
+void nested_vcpu_mark_pages(struct vcpu *vcpu)
+{
+	const struct nested_vcpu *n = vcpu->nested;
+
+	if (n->loaded.merged.values[MERGED_PRIMARY] & PRIMARY_TPR_SHADOW)
+		guest_mem_mark(&vcpu->vm->memory,
+			       gpa(n->state.vmcs12.virtual_apic_address),
+			       PAGE_4K);
+}
+
+void nested_vcpu_load(struct vcpu *vcpu)
+{
+	struct nested_vcpu *n = vcpu->nested;
+
+	if (!n)
+		return;
+	if (n->is_first)
+		CHECK(insn_vmclear(n->vmcs) == VMX_SUCCEED);
+	n->is_first = false;
+	n->other.launched = 0;
+	n->other.elsewhere = true;
+	/* Translations of L2's that this CPU has may be from long ago. */
+	if (vmx_capability.has_vpid)
+		vmx_flush_vpid(n->vpid);
+}
+
+void nested_vcpu_unload(struct vcpu *vcpu)
+{
+	struct nested_vcpu *n = vcpu->nested;
+
+	if (n)
+		CHECK(insn_vmclear(vcpu->in_l2 ? vcpu->vmcs : n->vmcs) ==
+		      VMX_SUCCEED);
+}
+
+static void use(struct vcpu *vcpu, hpa_t vmcs)
+{
+	struct nested_other_vmcs *other = &vcpu->nested->other;
+	const struct nested_other_vmcs next = *other;
+
+	*other = (struct nested_other_vmcs){
+	    .launched = vcpu->registers.launched,
+	    .exit_work = vcpu->registers.exit_work,
+	    .interrupt_window = vcpu->interrupt_window,
+	    .nmi_window = vcpu->nmi_window,
+	    .pml_on = vcpu->pml_on,
+	};
+	CHECK(insn_vmptrld(vmcs) == VMX_SUCCEED);
+	vcpu->registers.launched = next.launched;
+	vcpu->registers.host_rsp = 0;
+	vcpu->interrupt_window = next.interrupt_window;
+	vcpu->nmi_window = next.nmi_window;
+	vcpu->pml_on = next.pml_on;
+	if (next.elsewhere)
+		vmcs_host_write_this_cpu();
+	if (next.exit_work != vcpu->registers.exit_work)
+		vmcs_write(VMCS_HOST_RIP, mitigate_exit_point(vcpu));
+}
+
+void nested_vcpu_use_vmcs02(struct vcpu *vcpu)
+{
+	struct nested_vcpu *n = vcpu->nested;
+
+	/* Who is not in use has logged nothing: vcpu_sync.h. */
+	vcpu_sync_drain(vcpu);
+	use(vcpu, n->vmcs);
+	if (!n->loaded.initialised)
+		vmcs02_init(vcpu);
+	n->loaded.initialised = true;
+	vcpu->in_l2 = n->state.in_l2 = true;
+}
+
+void nested_vcpu_use_vmcs01(struct vcpu *vcpu)
+{
+	struct nested_vcpu *n = vcpu->nested;
+
+	vcpu_sync_drain(vcpu);
+	use(vcpu, vcpu->vmcs);
+	vcpu->in_l2 = n->state.in_l2 = false;
+	/* L2 may have moved it. */
+	if (n->vmcs01_tsc_offset != vcpu_tsc_offset(vcpu))
+		vmcs_write(VMCS_TSC_OFFSET, vcpu_tsc_offset(vcpu));
+	n->vmcs01_tsc_offset = vcpu_tsc_offset(vcpu);
+}
+
+void nested_vcpu_settle(struct vcpu *vcpu)
+{
+	struct nested_vcpu *n = vcpu->nested;
+
+	if (!n || !n->cold_is_newer)
+		return;
+	if (vcpu->in_l2) {
+		vmcs02_save_hot(vcpu);
+		vmcs02_save_cold(vcpu);
+		return;
+	}
+	CHECK(insn_vmptrld(n->vmcs) == VMX_SUCCEED);
+	vmcs02_save_cold(vcpu);
+	CHECK(insn_vmptrld(vcpu->vmcs) == VMX_SUCCEED);
+	n->cold_is_newer = false;
+}
+
+void nested_vcpu_flush(void)
+{
+	vmx_flush_all_ept();
+}
+
+void nested_vcpu_set_masks(struct vcpu *vcpu)
+{
+	bool in_vmx = nested_vcpu_in_vmx(vcpu);
+
+	if (vcpu->nested->in_vmx == in_vmx)
+		return;
+	vcpu->nested->in_vmx = in_vmx;
+	control_registers_init(vcpu);
+}

@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A vCPU that may be a hypervisor: what it has besides any other vCPU.
+ *
+ *	vmcs01   L1 as any guest                 vcpu->vmcs
+ *	vmcs12   what L1 wrote                   state.vmcs12
+ *	vmcs02   L2, made of both                nested_vcpu.vmcs
+ *
+ *	      VMLAUNCH, VMRESUME                   nested_enter
+ *	L1 <------------------------------> L2     (vcpu->in_l2)
+ *	      an exit that is L1's                 nested_exit
+ *
+ * Exactly one of vmcs01 and vmcs02 is in use: it is current on the CPU that the
+ * vCPU is loaded on, and what vcpu->registers says of a VMCS, and the flags of
+ * windows and PML in struct vcpu, are of that one.
+ *
+ * Everything that must survive the vCPU, that is, move to a peer, is in `state`
+ * once nested_vcpu_settle() has been called; the rest is made again from it.
+ */
+#ifndef ARCH_X86_VMX_NESTED_VCPU_H
+#define ARCH_X86_VMX_NESTED_VCPU_H
+
+#include "arch/x86/vmx/vcpu.h"
+#include "nested/instruction.h"
+#include "nested/merge.h"
+#include "shadow/shadow.h"
+
+/* Of the VMCS that is not in use. */
+struct nested_other_vmcs {
+	u64 launched;
+	bool elsewhere; /* its host state is another CPU's */
+	u32 exit_work;  /* that its exit point does: mitigate.h */
+	bool interrupt_window, nmi_window, pml_on;
+};
+
+/* What the CPU has been told about L2 in vmcs02, so as not to tell it again. */
+struct nested_loaded {
+	bool initialised; /* the VMCS has its first contents */
+	bool merged_once; /* `merged` is what it has */
+	bool controls;    /* `merged` is what it has, and is up to date */
+	bool cold;        /* so is the guest state that is in no hurry */
+	u64 l1_cr0;       /* the bits of it that L2's CR0 depends on */
+	u64 tsc_offset;   /* of L1 */
+	u64 ept_pointer;
+	u16 vpid12;
+	struct nested_merged merged;
+};
+
+/* An exception that Umbra raises in L2: it may be L1's. */
+struct nested_exception {
+	u32 info; /* as an interruption-information field; 0: none */
+	u32 error_code;
+	u64 qualification; /* #PF: the address; #DB: as in DR6 */
+};
+
+struct nested_vcpu {
+	struct nested_state state;
+	hpa_t vmcs;
+	hpa_t msr_bitmap;
+	u16 vpid;
+	bool is_first; /* vmcs02 has never been cleared */
+	/* vmcs02's guest state is newer than that of vmcs12 (nested/fields.h);
+	 * what of it L1 asked to be saved at the exit. */
+	bool cold_is_newer;
+	u32 cold_exit_controls;
+	struct nested_other_vmcs other;
+	struct nested_loaded loaded;
+	struct nested_free_words free_words; /* of Umbra's MSR bitmap */
+	struct shadow_root root;
+	struct nested_exception exception;
+	u64 vmcs01_tsc_offset;
+	bool in_vmx; /* as the masks of CR0 and CR4 in vmcs01 know it */
+};
+
+/* Makes the record; the guest may be a hypervisor from now on. */
+MUST_CHECK enum err nested_vcpu_create(struct vcpu *vcpu);
+void nested_vcpu_destroy(struct vcpu *vcpu);
+
+/* When the vCPU is loaded on a CPU, and when it leaves it. */
+void nested_vcpu_load(struct vcpu *vcpu);
+void nested_vcpu_unload(struct vcpu *vcpu);
+
+/* The VMCS that is in use. */
+hpa_t nested_vcpu_vmcs(const struct vcpu *vcpu);
+
+/* Makes vmcs02, or vmcs01, the one in use. */
+void nested_vcpu_use_vmcs02(struct vcpu *vcpu);
+void nested_vcpu_use_vmcs01(struct vcpu *vcpu);
+
+/*
+ * Makes `state` complete: guest state that only vmcs02 has goes into vmcs12.
+ * Loaded on this CPU.
+ */
+void nested_vcpu_settle(struct vcpu *vcpu);
+
+/* Does L2 run, and on an EPT12 of L1's? */
+bool nested_l2_has_ept(const struct vcpu *vcpu);
+
+/* Pages of L1's that the CPU writes past EPT while L2 runs. */
+void nested_vcpu_mark_pages(struct vcpu *vcpu);
+
+/*
+ * VMX operation has begun or ended, or a VMCS been made anew: CR0 and CR4 bits
+ * that a CPU then holds fast.
+ */
+void nested_vcpu_set_masks(struct vcpu *vcpu);
+
+/* On the way into the guest: translations that have been taken away. */
+void nested_vcpu_flush(void);
+
+static inline void nested_vcpu_before_entry(struct vcpu *vcpu)
+{
+	struct shadow *shadow = &vcpu->vm->shadow;
+
+	if (unlikely(shadow_enter(shadow, cpu_this()->index) == FLUSH_OWED))
+		nested_vcpu_flush();
+}
+
+static inline bool nested_vcpu_in_vmx(const struct vcpu *vcpu)
+{
+	return vcpu->nested && nested_in_vmx(&vcpu->nested->state);
+}
+
+#endif

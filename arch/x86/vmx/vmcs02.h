@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Loading and saving vmcs02, a field at a time and only what has changed. It is
+ * current.
+ */
+#ifndef ARCH_X86_VMX_VMCS02_H
+#define ARCH_X86_VMX_VMCS02_H
+
+#include "arch/x86/vmx/nested_vcpu.h"
+
+/* What a VM entry leaves as L1 had it; read out of vmcs01. */
+struct vmcs02_of_l1 {
+	u64 cr0, efer, pat, dr7, debugctl;
+};
+
+/* Once: what does not change while the VMCS lives. */
+void vmcs02_init(struct vcpu *vcpu);
+
+/*
+ * Makes it what vmcs12 says, which has been checked; `pdptes` as the check has
+ * found them.
+ */
+void vmcs02_load(struct vcpu *vcpu, const struct vmcs02_of_l1 *l1,
+		 const u64 pdptes[4]);
+
+/* Is it made with these bits of L1's, or must its controls be made anew? */
+bool vmcs02_is_made_with(const struct vcpu *vcpu, u64 l1_cr0);
+
+/* The TSC offset, which follows L1's. */
+void vmcs02_load_tsc(struct vcpu *vcpu);
+
+/* RIP, RSP, RFLAGS and interruptibility into vmcs12. */
+void vmcs02_save_hot(struct vcpu *vcpu);
+
+/* The rest of the guest state, as the exit was to save it. */
+void vmcs02_save_cold(struct vcpu *vcpu);
+
+#endif

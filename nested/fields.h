@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The guest state of L2, as lists of fields that are copied between vmcs12 and
+ * vmcs02, and which of them are copied when.
+ *
+ *	hot	at every entry and exit: what nearly every exit handler of a
+ *		hypervisor looks at
+ *	cold	out of vmcs02 only when L1 looks or another VMCS becomes
+ *		current; into it only when L1 has written one of them
+ *
+ * Not in the lists, because more than a copy is to be done: CR0, CR4,
+ *IA32_EFER, IA32_PAT, the debug controls, PDPTEs, the activity state.
+ */
+#ifndef NESTED_FIELDS_H
+#define NESTED_FIELDS_H
+
+#include "nested/vmcs12.h"
+
+struct nested_field {
+	u16 field;
+	u16 offset; /* in struct vmcs12 */
+};
+
+#define NESTED_COLD_16 8
+#define NESTED_COLD_32 19
+#define NESTED_COLD_64 14
+extern const struct nested_field nested_cold_16[NESTED_COLD_16];
+extern const struct nested_field nested_cold_32[NESTED_COLD_32];
+extern const struct nested_field nested_cold_64[NESTED_COLD_64];
+
+/* What a VMREAD or VMWRITE of L1 has to do with vmcs02. */
+enum nested_group {
+	NESTED_GROUP_HOT,      /* vmcs12 is up to date; loaded at each entry */
+	NESTED_GROUP_COLD,     /* guest state: vmcs02 may be newer */
+	NESTED_GROUP_CONTROLS, /* vmcs02's are made of them */
+	NESTED_GROUP_OTHER,    /* vmcs02 has nothing of it */
+};
+
+enum nested_group nested_field_group(u64 encoding);
+
+#endif

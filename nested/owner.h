@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * L2 has exited. Whose exit is it: L1's, because its controls ask for it or
+ * because the manual has it happen always, or Umbra's own?
+ *
+ *	L2 -> VM exit -> nested_exit_is_l1s -> yes: vmcs12, L1's host state
+ *	                                    -> no:  as an exit of any guest
+ *
+ * What exits only because Umbra's controls ask for more than L1's is ours; so
+ * are events of the machine (interrupts, NMIs, machine checks, the preemption
+ * timer): what of them L1 gets to know comes through its local APIC. EPT
+ * violations and misconfigurations are for shadow/ to judge, and VMFUNC,
+ * VMREAD and VMWRITE for nested/instruction.h, before they are asked about
+ * here.
+ *
+ * SDM vol. 3, "Instructions That Cause VM Exits", "Other Causes of VM Exits".
+ */
+#ifndef NESTED_OWNER_H
+#define NESTED_OWNER_H
+
+#include "nested/vmcs12.h"
+
+/* What a VM exit leaves, from the CPU or made by Umbra, for L1 to read. */
+struct nested_exit {
+	u32 reason; /* with its flags */
+	u32 interruption, error_code;
+	u32 idt_vectoring, idt_error_code;
+	u32 instruction_length, instruction_information;
+	u64 qualification;
+	gva_t linear;
+	ngpa_t physical;
+};
+
+struct nested_l2 {
+	const struct vmcs12 *v;
+	const struct guest_mem *mem; /* L1's */
+	const u64 *gpr;              /* L2's 16, with RSP */
+};
+
+bool nested_exit_is_l1s(const struct nested_l2 *l2,
+			const struct nested_exit *exit);
+
+/*
+ * Does an exception of L2 exit to L1? Exceptions that Umbra raises in L2 on
+ * its own account are asked about, too.
+ */
+bool nested_exception_is_l1s(const struct vmcs12 *v, u32 vector,
+			     u32 error_code);
+
+/* Does L1 want the exit of an RDMSR, or of a WRMSR, of L2? */
+enum nested_msr_access { NESTED_RDMSR, NESTED_WRMSR };
+bool nested_msr_is_l1s(const struct nested_l2 *l2, u32 msr,
+		       enum nested_msr_access access);
+
+#endif
