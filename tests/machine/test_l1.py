@@ -68,3 +68,34 @@ def emulator_conforms_but_for_known_defects(machine):
                                        "walk-access"}, "ept")
     check(conforms(machine, "events") == {"timer-zero"}, "events")
     check(conforms(machine, "state") == set(), "state")
+
+
+#: What an L1 can do to its L2 (guests/l1ring.c), alone and together.
+RING_WAYS = (
+    ("ept=0",), ("pml",), ("alias", "vmfunc", "switch"),
+    ("mb=8", "pml", "protect", "timer", "areas", "inject", "halt",
+     "interrupt", "switch", "fields"),
+)
+
+
+@machine_test(seconds=5)
+def ring_of_l2_has_one_edge_whatever_l1_does(machine):
+    for words in RING_WAYS:
+        run = natively(machine, "l1ring", "laps=6", *words)
+        run.said(r"^L1RING base=0x[0-9a-f]+ pages=\d+ rings=\d+$")
+        run.said(r"^L1RING lap 6$")
+        run.said(r"^RESULT PASS (\d+)/\1$")
+
+
+@machine_test(seconds=3)
+def rings_of_l2s_on_two_cpus_have_one_edge_each(machine):
+    run = natively(machine, "l1ring", "cpus=2", "laps=4", "mb=8", "pml",
+                   "protect", "timer", "inject", "halt", cpus=2)
+    run.said(r"^RESULT PASS (\d+)/\1$")
+
+
+@machine_test(seconds=2)
+def ring_of_l2_notices_a_lost_page(machine):
+    run = natively(machine, "l1ring", "damage=3")
+    run.said("^FAIL page_before_it_was_written: ring 0, lap 3: ")
+    run.said("^RESULT FAIL ")
