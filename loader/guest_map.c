@@ -24,6 +24,24 @@ void guest_map_make(struct guest_map *map, u64 memory_bytes)
 	add(map, 4 * GIB, 4 * GIB + (memory_bytes - low_end), GUEST_RANGE_RAM);
 }
 
+bool guest_map_told(const struct guest_map *map, u32 index,
+		    struct guest_range *range)
+{
+	u32 below = 0;
+
+	while (below < map->range_count &&
+	       gpa_raw(map->ranges[below].base) < GUEST_ECAM)
+		below++;
+	if (index > map->range_count)
+		return false;
+	if (index == below)
+		*range = (struct guest_range){gpa(GUEST_ECAM), GUEST_ECAM_BYTES,
+					      GUEST_RANGE_RESERVED};
+	else
+		*range = map->ranges[index < below ? index : index - 1];
+	return true;
+}
+
 bool guest_map_is_ram(const struct guest_map *map, u64 base, u64 bytes)
 {
 	for (u32 i = 0; i < map->range_count; i++) {

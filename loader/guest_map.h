@@ -40,6 +40,10 @@ struct guest_range {
 	enum guest_range_kind kind;
 };
 
+/* PCI configuration space: no memory, but firmware lists it as taken, too. */
+#define GUEST_ECAM       0xe0000000ULL
+#define GUEST_ECAM_BYTES 0x100000ULL
+
 struct guest_map {
 	struct guest_range ranges[GUEST_MAP_RANGES_MAX]; /* sorted */
 	u32 range_count;
@@ -47,6 +51,14 @@ struct guest_map {
 
 /* `memory_bytes` is a multiple of 4K, at least 1M. */
 void guest_map_make(struct guest_map *map, u64 memory_bytes);
+
+/*
+ * What the guest is told, one after the other by address: the ranges, and what
+ * holds no memory and is taken all the same. False: there is no more.
+ */
+#define GUEST_MAP_TOLD_MAX (GUEST_MAP_RANGES_MAX + 1)
+bool guest_map_told(const struct guest_map *map, u32 index,
+		    struct guest_range *range);
 
 /* Whether [base, base + bytes) lies wholly in one range of RAM. */
 bool guest_map_is_ram(const struct guest_map *map, u64 base, u64 bytes);

@@ -267,21 +267,21 @@ static void poke(struct guest_load *load, u64 offset, u64 value, u32 bytes)
 
 static void build_e820(struct guest_load *load)
 {
-	const struct guest_map *map = &load->map;
+	struct guest_range range;
+	u32 count = 0;
 
-	poke(load, E820_ENTRIES, map->range_count, 1);
-	for (u32 i = 0; i < map->range_count; i++) {
-		const struct guest_range *range = &map->ranges[i];
+	for (; guest_map_told(&load->map, count, &range); count++) {
 		const struct e820_entry entry = {
-		    .address = gpa_raw(range->base),
-		    .bytes = range->bytes,
-		    .type = range->kind == GUEST_RANGE_RAM ? E820_RAM
-							   : E820_RESERVED,
+		    .address = gpa_raw(range.base),
+		    .bytes = range.bytes,
+		    .type = range.kind == GUEST_RANGE_RAM ? E820_RAM
+							  : E820_RESERVED,
 		};
 
-		memcpy(load->info + E820_TABLE + i * sizeof(entry), &entry,
+		memcpy(load->info + E820_TABLE + count * sizeof(entry), &entry,
 		       sizeof(entry));
 	}
+	poke(load, E820_ENTRIES, count, 1);
 }
 
 static void build_boot_params(struct guest_load *load, gpa_t kernel,

@@ -120,17 +120,18 @@ static void append_mb1_modules(struct builder *builder, struct mb1_info *info,
 
 static void append_mb1_mmap(struct builder *builder, struct mb1_info *info)
 {
-	const struct guest_map *map = &builder->load->map;
-	struct mb1_mmap_entry list[GUEST_MAP_RANGES_MAX];
+	struct mb1_mmap_entry list[GUEST_MAP_TOLD_MAX];
+	struct guest_range range;
+	u32 count = 0;
 
-	for (u32 i = 0; i < map->range_count; i++)
-		list[i] = (struct mb1_mmap_entry){
+	for (; guest_map_told(&builder->load->map, count, &range); count++)
+		list[count] = (struct mb1_mmap_entry){
 		    .size = MB1_MMAP_ENTRY_MIN_SIZE,
-		    .base_addr = gpa_raw(map->ranges[i].base),
-		    .length = map->ranges[i].bytes,
-		    .type = memory_type(map->ranges[i].kind),
+		    .base_addr = gpa_raw(range.base),
+		    .length = range.bytes,
+		    .type = memory_type(range.kind),
 		};
-	info->mmap_length = map->range_count * (u32)sizeof(list[0]);
+	info->mmap_length = count * (u32)sizeof(list[0]);
 	info->mmap_addr = append(builder, list, info->mmap_length, sizeof(u32));
 }
 
@@ -195,7 +196,9 @@ static void append_mb2_modules(struct builder *builder,
 static void append_mb2_memory(struct builder *builder)
 {
 	const struct guest_map *map = &builder->load->map;
-	struct mb2_mmap_entry list[GUEST_MAP_RANGES_MAX];
+	struct mb2_mmap_entry list[GUEST_MAP_TOLD_MAX];
+	struct guest_range range;
+	u32 count = 0;
 	struct mb2_tag_basic_memory basic = {
 	    .tag.type = MB2_TAG_BASIC_MEMORY,
 	    .mem_lower = mem_lower(),
@@ -204,15 +207,15 @@ static void append_mb2_memory(struct builder *builder)
 	struct mb2_tag_mmap mmap = {.tag.type = MB2_TAG_MMAP,
 				    .entry_size = sizeof(list[0])};
 
-	for (u32 i = 0; i < map->range_count; i++)
-		list[i] = (struct mb2_mmap_entry){
-		    .base_addr = gpa_raw(map->ranges[i].base),
-		    .length = map->ranges[i].bytes,
-		    .type = memory_type(map->ranges[i].kind),
+	for (; guest_map_told(map, count, &range); count++)
+		list[count] = (struct mb2_mmap_entry){
+		    .base_addr = gpa_raw(range.base),
+		    .length = range.bytes,
+		    .type = memory_type(range.kind),
 		};
 	append_tag(builder, &basic.tag, sizeof(basic), "", 0);
 	append_tag(builder, &mmap.tag, sizeof(mmap), list,
-		   map->range_count * (u32)sizeof(list[0]));
+		   count * (u32)sizeof(list[0]));
 }
 
 static void build_mb2(struct builder *builder, const struct guest_plan *plan,

@@ -71,6 +71,56 @@ static void map_has_the_holes_of_a_pc(void **state)
 	assert_range(&map, 4, 4 * GIB, 6 * GIB + PAGE_4K, GUEST_RANGE_RAM);
 }
 
+static void assert_told(const struct guest_map *map, u32 i, u64 base, u64 end)
+{
+	struct guest_range range;
+
+	assert_true(guest_map_told(map, i, &range));
+	assert_int_equal(gpa_raw(range.base), base);
+	assert_int_equal(range.bytes, end - base);
+	assert_int_equal(range.kind, i == 0 || base == MIB || base >= 4 * GIB
+					 ? GUEST_RANGE_RAM
+				     : base == 0xe0000 ? GUEST_RANGE_ROM
+						       : GUEST_RANGE_RESERVED);
+}
+
+/* Any memory size: what is told is sorted, does not overlap, and adds up. */
+static void guest_is_told_of_configuration_space(void **state)
+{
+	static const u64 sizes[] = {MIB,       64 * MIB, 3 * GIB - PAGE_4K,
+				    3 * GIB,   4 * GIB,  64 * GIB,
+				    1024 * GIB};
+	struct guest_map map;
+	struct guest_range range;
+
+	(void)state;
+	for (u32 i = 0; i < ARRAY_COUNT(sizes); i++) {
+		u64 end = 0, high = 0;
+		u32 count = 0;
+
+		guest_map_make(&map, sizes[i]);
+		for (; guest_map_told(&map, count, &range); count++) {
+			assert_true(gpa_raw(range.base) >= end);
+			end = gpa_raw(range.base) + range.bytes;
+			if (gpa_raw(range.base) >= 4 * GIB)
+				high += range.bytes;
+		}
+		assert_int_equal(count, map.range_count + 1);
+		assert_false(guest_map_is_ram(&map, 0xe0000000, 1));
+		assert_int_equal(high,
+				 sizes[i] > 3 * GIB ? sizes[i] - 3 * GIB : 0);
+	}
+	guest_map_make(&map, 5 * GIB);
+	assert_told(&map, 0, 0, 0x9f000);
+	assert_told(&map, 1, 0x9f000, 0xa0000);
+	assert_told(&map, 2, 0xe0000, 0x100000);
+	assert_told(&map, 3, MIB, 3 * GIB);
+	assert_told(&map, 4, 0xe0000000, 0xe0100000);
+	assert_told(&map, 5, 4 * GIB, 6 * GIB);
+	assert_false(guest_map_told(&map, 6, &range));
+	assert_false(guest_map_told(&map, ~0u, &range));
+}
+
 static void only_ram_counts_as_ram(void **state)
 {
 	struct guest_map map;
@@ -235,7 +285,7 @@ static void mb1_information_says_all_this(void **state)
 	assert_int_equal(modules[2].mod_start, 0x103000);
 	assert_int_equal(modules[2].mod_end, 0x103005);
 	assert_text(modules[2].string, "m3");
-	assert_int_equal(info.mmap_length, 4 * sizeof(entry));
+	assert_int_equal(info.mmap_length, 5 * sizeof(entry));
 	peek(info.mmap_addr, &entry, sizeof(entry));
 	assert_int_equal(entry.size, 20);
 	assert_int_equal(entry.base_addr, 0);
@@ -260,8 +310,8 @@ static void memory_above_4g_is_in_the_map_only(void **state)
 	assert_int_equal(plan_guest(), OK);
 	memcpy(&info, load.info, sizeof(info));
 	assert_int_equal(info.mem_upper, (3 * GIB - MIB) / KIB);
-	assert_int_equal(info.mmap_length, 5 * sizeof(entry));
-	memcpy(&entry, load.info + info.mmap_addr - INFO_AT + 4 * sizeof(entry),
+	assert_int_equal(info.mmap_length, 6 * sizeof(entry));
+	memcpy(&entry, load.info + info.mmap_addr - INFO_AT + 5 * sizeof(entry),
 	       sizeof(entry));
 	assert_int_equal(entry.base_addr, 4 * GIB);
 	assert_int_equal(entry.length, 2 * GIB);
@@ -349,7 +399,7 @@ static void mb2_information_is_a_list_of_tags(void **state)
 	peek(find_tag(6, 0), &mmap, sizeof(mmap));
 	assert_int_equal(mmap.entry_size, 24);
 	assert_int_equal(mmap.entry_version, 0);
-	assert_int_equal(mmap.tag.size, 16 + 4 * 24);
+	assert_int_equal(mmap.tag.size, 16 + 5 * 24);
 	peek(find_tag(6, 0) + 16 + 3 * 24, &entry, sizeof(entry));
 	assert_int_equal(entry.base_addr, MIB);
 	assert_int_equal(entry.length, 15 * MIB);
@@ -445,6 +495,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(map_has_the_holes_of_a_pc),
+	    cmocka_unit_test(guest_is_told_of_configuration_space),
 	    cmocka_unit_test(only_ram_counts_as_ram),
 	    cmocka_unit_test(pieces_go_to_the_lowest_free_place),
 	    cmocka_unit_test(limits_of_a_room_hold),

@@ -81,12 +81,15 @@ static void boot_params_hold_header_and_map(void **state)
 	assert_int_equal(peek_u64(ZERO_PAGE + 0x1ef, 1), 0); /* sentinel */
 	peek(peek_u64(ZERO_PAGE + 0x228, 4), text, sizeof(text));
 	assert_string_equal(text, "console=ttyS0");
-	assert_int_equal(peek_u64(ZERO_PAGE + 0x1e8, 1), 4);
+	assert_int_equal(peek_u64(ZERO_PAGE + 0x1e8, 1), 5);
 	assert_int_equal(peek_u64(ZERO_PAGE + 0x2d0 + 8, 8), 0x9f000);
 	assert_int_equal(peek_u64(ZERO_PAGE + 0x2d0 + 16, 4), 1);
 	assert_int_equal(peek_u64(ZERO_PAGE + 0x2d0 + 36, 4), 2);
 	assert_int_equal(peek_u64(ZERO_PAGE + 0x2d0 + 60, 8), MIB);
 	assert_int_equal(peek_u64(ZERO_PAGE + 0x2d0 + 68, 8), 63 * MIB);
+	assert_int_equal(peek_u64(ZERO_PAGE + 0x2d0 + 80, 8), 0xe0000000);
+	assert_int_equal(peek_u64(ZERO_PAGE + 0x2d0 + 88, 8), MIB);
+	assert_int_equal(peek_u64(ZERO_PAGE + 0x2d0 + 96, 4), 2);
 }
 
 /* Walks the tables as a CPU does; gives ~0 where it would fault. */
