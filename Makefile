@@ -46,7 +46,7 @@ nested.pure		:= capability checks checks_controls checks_events \
 			   checks_guest checks_host checks_segments checks_state \
 			   fields instruction merge operand owner vmcs12
 devices.pure		:= acpi_pm aml guest_acpi guest_time i8042 ioapic lapic \
-			   lapic_deliver lapic_state lapic_timer msix pci \
+			   lapic_deliver lapic_state lapic_timer msix mtrr pci \
 			   pic pit platform platform_irq platform_pci platform_ports \
 			   rtc uart virtio_console virtio_pci virtqueue
 emulate.pure		:= access alu decode emulate operation string_operation

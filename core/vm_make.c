@@ -188,14 +188,12 @@ static enum err map_memory(struct vm *vm, u32 vcpu_count)
 	return err;
 }
 
+_Static_assert(GUEST_ECAM == PLATFORM_ECAM_BASE &&
+		   GUEST_ECAM_BYTES == PLATFORM_ECAM_BYTES,
+	       "what the loaders tell is where it is");
+
 static enum err make_memory(struct vm *vm, const struct guest_map *map,
 			    u32 vcpu_count)
-
-    _Static_assert(GUEST_ECAM == PLATFORM_ECAM_BASE &&
-		       GUEST_ECAM_BYTES == PLATFORM_ECAM_BYTES,
-		   "what the loaders tell is where it is");
-
-static enum err make_memory(struct vm *vm, const struct guest_map *map)
 {
 	const struct guest_range *last = &map->ranges[map->range_count - 1];
 	gpa_t limit = gpa_add(last->base, last->bytes);

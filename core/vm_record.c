@@ -288,7 +288,7 @@ static void put_rest(const struct vcpu *vcpu)
 	record.xss = vcpu->xss;
 	record.misc_enable = vcpu->misc_enable;
 	record.tsc_adjust = vcpu->tsc_adjust;
-	record.mtrr_def_type = vcpu->mtrr_def_type;
+	record.mtrr = vcpu->mtrr;
 	record.activity = vcpu->activity;
 	record.halted_for_good = vcpu->halted_for_good;
 	record.nmi_pending = vcpu->nmi_pending;
@@ -310,7 +310,7 @@ static void get_rest(struct vcpu *vcpu)
 	vcpu->xss = record.xss;
 	vcpu->misc_enable = record.misc_enable;
 	vcpu->tsc_adjust = record.tsc_adjust;
-	vcpu->mtrr_def_type = record.mtrr_def_type;
+	vcpu->mtrr = record.mtrr;
 	vcpu->activity = (enum vcpu_activity)record.activity;
 	vcpu->halted_for_good = record.halted_for_good;
 	vcpu->nmi_pending = record.nmi_pending;

@@ -75,6 +75,7 @@
 #define MSR_MISC_ENABLE                 0x1a0u
 #define MSR_DEBUGCTL                    0x1d9u
 #define MSR_PAT                         0x277u
+#define MSR_MTRR_PHYSBASE0              0x200u
 #define MSR_MTRR_DEF_TYPE               0x2ffu
 #define MSR_VMX_BASIC                   0x480u
 #define MSR_VMX_PIN                     0x481u

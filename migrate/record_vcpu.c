@@ -12,7 +12,6 @@
 
 #define LINEAR_BITS     48
 #define DR6_BITS        BITS(31, 0)
-#define MTRR_BITS       (BITS(11, 10) | BITS(2, 0))
 #define EFER_BITS       (EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE)
 #define CR0_BITS                                                        \
 	(CR0_PE | CR0_MP | CR0_EM | CR0_TS | CR0_ET | CR0_NE | CR0_WP | \
@@ -56,7 +55,7 @@ static const struct record_field vcpu_fields[] = {
     VCPU(kernel_gs_base, RECORD_ANY),
     VCPU(tsc_aux, BITS(31, 0)),
     VCPU(pat, RECORD_ANY),
-    VCPU(mtrr_def_type, MTRR_BITS),
+    VCPU_ARRAY(mtrr.values, RECORD_ANY),
     VCPU(misc_enable, RECORD_ANY),
     VCPU(tsc_adjust, RECORD_ANY),
     VCPU(interruptibility, RECORD_ANY),
@@ -178,6 +177,8 @@ static void check_msrs(struct record_reader *reader,
 		    (vcpu->xcr0 & BIT(0)) && !(vcpu->xcr0 & ~host->xcr0) &&
 			(!(vcpu->xcr0 & BIT(2)) || (vcpu->xcr0 & BIT(1))),
 		    "XCR0");
+	record_must(reader, mtrr_is_valid(&vcpu->mtrr, host->physical_bits),
+		    "memory-type ranges");
 	record_must(reader, vcpu->activity <= RECORD_WAIT_FOR_SIPI,
 		    "its activity");
 	record_must(reader,

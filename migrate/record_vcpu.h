@@ -12,6 +12,7 @@
 #define MIGRATE_RECORD_VCPU_H
 
 #include "devices/lapic.h"
+#include "devices/mtrr.h"
 #include "migrate/record.h"
 
 #define RECORD_SEGMENTS    8 /* ES CS SS DS FS GS LDTR TR */
@@ -40,7 +41,8 @@ struct record_vcpu {
 	u64 dr[4], dr6, dr7, debugctl, pending_debug;
 	u64 sysenter_cs, sysenter_esp, sysenter_eip;
 	u64 star, lstar, cstar, fmask, kernel_gs_base, tsc_aux;
-	u64 pat, mtrr_def_type, misc_enable, tsc_adjust;
+	u64 pat, misc_enable, tsc_adjust;
+	struct mtrr mtrr;
 	u32 interruptibility;
 	u32 event, event_error_code, event_instruction_length;
 	u8 nmi_pending;

@@ -71,6 +71,8 @@ static void make_vcpu(u32 index)
 	    .misc_enable = 1,
 	    .tsc_adjust = 0x1234,
 	};
+	mtrr_init(&vcpu->mtrr, world_host.physical_bits);
+	vcpu->mtrr.values[0] ^= 1U << 10;
 	for (u32 i = 0; i < 16; i++)
 		vcpu->gpr[i] = 0x0101010101010101UL * i;
 	make_segments(vcpu);

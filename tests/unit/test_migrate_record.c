@@ -172,6 +172,16 @@ static void vcpu_in_a_state_that_cannot_be_is_refused(void **state)
 	refused("no CPU");
 }
 
+static void memory_types_that_no_wrmsr_takes_are_refused(void **state)
+{
+	(void)state;
+	make_world();
+	vcpus[0].mtrr.values[0] = 7;
+	refused("memory-type");
+	vcpus[1].mtrr.values[MTRR_COUNT - 1] = BIT(63);
+	refused("memory-type");
+}
+
 static void fpu_state_on_which_xrstor_faults_is_refused(void **state)
 {
 	(void)state;
@@ -312,6 +322,7 @@ int main(void)
 	    cmocka_unit_test(what_has_moved_goes_on_as_if_it_had_not),
 	    cmocka_unit_test(vcpu_comes_back_in_every_field),
 	    cmocka_unit_test(vcpu_in_a_state_that_cannot_be_is_refused),
+	    cmocka_unit_test(memory_types_that_no_wrmsr_takes_are_refused),
 	    cmocka_unit_test(fpu_state_on_which_xrstor_faults_is_refused),
 	    cmocka_unit_test(local_apic_that_cannot_be_is_refused),
 	    cmocka_unit_test(device_that_cannot_be_is_refused),

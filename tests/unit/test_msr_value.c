@@ -29,24 +29,10 @@ static void pat_takes_types_only(void **state)
 		}
 }
 
-static void mtrr_default_takes_types_and_switches(void **state)
-{
-	(void)state;
-	for (u64 type = 0; type < 256; type++)
-		for (u64 switches = 0; switches < 4; switches++)
-			assert_int_equal(
-			    msr_value_is_mtrr_def_type(switches << 10 | type),
-			    is_type(type) && type != 7);
-	for (u32 bit = 8; bit < 64; bit++)
-		assert_int_equal(msr_value_is_mtrr_def_type(6 | 1ULL << bit),
-				 bit == 10 || bit == 11);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(pat_takes_types_only),
-	    cmocka_unit_test(mtrr_default_takes_types_and_switches),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

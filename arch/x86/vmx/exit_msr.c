@@ -14,6 +14,7 @@
 #include "arch/x86/vmx/vcpu_events.h"
 #include "arch/x86/vmx/vmcs02.h"
 #include "arch/x86/vmx/vmx_insn.h"
+#include "devices/mtrr.h"
 #include "lib/log.h"
 #include "lib/x86.h"
 
@@ -159,6 +160,34 @@ static enum msr_verdict read_free(u32 msr, u64 *value)
 	return MSR_DONE;
 }
 
+/* Memory-type ranges, and what most guests reach without an exit. */
+static enum msr_verdict read_rest(const struct vcpu *vcpu, u32 msr, u64 *value)
+{
+	switch (mtrr_read(&vcpu->mtrr, msr, value)) {
+	case MTRR_DONE:
+		return MSR_DONE;
+	case MTRR_FAULT:
+		return MSR_FAULT;
+	case MTRR_ABSENT:
+		break;
+	}
+	return read_free(msr, value);
+}
+
+static enum msr_verdict write_rest(struct vcpu *vcpu, u32 msr, u64 value)
+{
+	switch (mtrr_write(&vcpu->mtrr, vcpu->vm->platform.config.phys_bits,
+			   msr, value)) {
+	case MTRR_DONE:
+		return MSR_DONE;
+	case MTRR_FAULT:
+		return MSR_FAULT;
+	case MTRR_ABSENT:
+		break;
+	}
+	return write_free(msr, value);
+}
+
 static enum msr_verdict read_vmx(const struct vcpu *vcpu, u32 msr, u64 *value)
 {
 	if (!vcpu->nested)
@@ -197,9 +226,6 @@ static enum msr_verdict read_other(const struct vcpu *vcpu, u32 msr, u64 *value)
 	case MSR_MISC_ENABLE:
 		*value = vcpu->misc_enable;
 		return MSR_DONE;
-	case MSR_MTRR_DEF_TYPE:
-		*value = vcpu->mtrr_def_type;
-		return MSR_DONE;
 	case MSR_TSC_AUX:
 		*value = insn_rdmsr(MSR_TSC_AUX);
 		return MSR_DONE;
@@ -216,7 +242,6 @@ static enum msr_verdict read_other(const struct vcpu *vcpu, u32 msr, u64 *value)
 		return guest_leaf7_edx(vcpu) & LEAF7_EDX_ARCH_CAPABILITIES
 			   ? MSR_DONE
 			   : MSR_FAULT;
-	case MSR_MTRRCAP: /* no variable ranges, no fixed ones */
 	case MSR_MCG_CAP: /* no machine-check banks */
 	case MSR_MCG_STATUS:
 	case MSR_PLATFORM_ID:
@@ -228,7 +253,7 @@ static enum msr_verdict read_other(const struct vcpu *vcpu, u32 msr, u64 *value)
 		return MSR_DONE;
 	default:
 		return is_vmx(msr) ? read_vmx(vcpu, msr, value)
-				   : read_free(msr, value);
+				   : read_rest(vcpu, msr, value);
 	}
 }
 
@@ -266,12 +291,6 @@ static enum msr_verdict write_other(struct vcpu *vcpu, u32 msr, u64 value)
 		vcpu->misc_enable = (vcpu->misc_enable & ~MISC_FAST_STRINGS) |
 				    (value & MISC_FAST_STRINGS);
 		return MSR_DONE;
-	case MSR_MTRR_DEF_TYPE:
-		/* Enable bits and type; memory is write-back all the same. */
-		if (!msr_value_is_mtrr_def_type(value))
-			return MSR_FAULT;
-		vcpu->mtrr_def_type = value;
-		return MSR_DONE;
 	case MSR_DEBUGCTL:
 		/* No branch records, no BTF: neither is moved to a peer. */
 		return value ? MSR_FAULT : MSR_DONE;
@@ -281,7 +300,7 @@ static enum msr_verdict write_other(struct vcpu *vcpu, u32 msr, u64 value)
 	case MSR_FEATURE_CONTROL:
 		return write_feature_control(vcpu, value);
 	default:
-		return write_free(msr, value);
+		return write_rest(vcpu, msr, value);
 	}
 }
 
@@ -321,8 +340,11 @@ static enum exit_action finish(struct vcpu *vcpu, enum msr_verdict verdict,
 		return ACTION_SKIP;
 	if (vcpu->vm->faulting_msrs < UNKNOWN_MSRS_SAID) {
 		vcpu->vm->faulting_msrs++;
-		log_debug("%s: %s of MSR %#x raises #GP", vcpu->vm->name, what,
-			  msr);
+		log_info("guest %s: %s of MSR %#x raises #GP%s", vcpu->vm->name,
+			 what, msr,
+			 vcpu->vm->faulting_msrs == UNKNOWN_MSRS_SAID
+			     ? "; no more of these are told"
+			     : "");
 	}
 	vcpu_raise_with_code(vcpu, EXCEPTION_GP, 0);
 	return ACTION_RESUME;

@@ -12,7 +12,4 @@
 /* IA32_PAT: eight memory types. */
 bool msr_value_is_pat(u64 value);
 
-/* IA32_MTRR_DEF_TYPE: two switches and a memory type. */
-bool msr_value_is_mtrr_def_type(u64 value);
-
 #endif

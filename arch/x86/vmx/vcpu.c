@@ -107,6 +107,7 @@ enum err vcpu_create(struct vm *vm, u32 index, struct vcpu **result)
 	vcpu->attention = 1;
 	vcpu->xcr0 = XCR0_X87;
 	vcpu->dr6 = DR6_RESET;
+	mtrr_init(&vcpu->mtrr, vm->platform.config.phys_bits);
 	vcpu->misc_enable = MISC_ENABLE_RESET;
 	vcpu->stay_ticks = (i64)tsc_from_ns(STAY_NS) + STAY_TICKS;
 	vcpu->plain_ticks =

@@ -16,6 +16,7 @@
 #include "arch/x86/vmx/event.h"
 #include "arch/x86/vmx/vcpu_state.h"
 #include "arch/x86/vmx/vm.h"
+#include "devices/mtrr.h"
 #include "lib/err.h"
 #include "lib/x86.h"
 #include "mm/addr.h"
@@ -125,7 +126,7 @@ struct vcpu {
 	u64 xcr0, xss;
 	u64 misc_enable;
 	u64 tsc_adjust;
-	u64 mtrr_def_type;
+	struct mtrr mtrr;
 	void *fpu; /* an XSAVE area of fpu_bytes */
 
 	struct lapic *lapic;
