@@ -436,114 +436,115 @@ enum err guest_mem_load(struct guest_mem *mem, gpa_t address, const void *from,
 
 /* --- Single accesses ----------------------------------------------------- */
 
+/* Naturally aligned, so in one page of one slot: `at` is where. */
 static enum err single(const struct guest_mem *mem, gpa_t address, u64 bytes,
-		       enum slot_use use)
+		       enum slot_use use, void **at)
 {
+	const struct guest_slot *slot = slot_of(mem, address);
+
 	if (!is_aligned(gpa_raw(address), bytes))
 		return ERR_ALIGN;
-	return allows(mem, address, bytes, use);
+	if (!slot)
+		return ERR_RANGE;
+	if (use == USE_WRITE && slot->kind == GUEST_ROM)
+		return ERR_STATE;
+	*at = phys_ptr(
+	    hpa_add(block_frame(block_of(slot, address)), gpa_offset(address)));
+	return OK;
 }
 
 enum err guest_mem_read_u8(const struct guest_mem *mem, gpa_t address,
 			   u8 *value)
 {
-	const u8 *at;
-	enum err err = single(mem, address, sizeof(*at), USE_READ);
+	void *at;
+	enum err err = single(mem, address, sizeof(*value), USE_READ, &at);
 
 	if (err != OK)
 		return err;
-	at = bytes_of(mem, address);
-	*value = __atomic_load_n(at, __ATOMIC_ACQUIRE);
+	*value = __atomic_load_n((const u8 *)at, __ATOMIC_ACQUIRE);
 	return OK;
 }
 
 enum err guest_mem_read_u16(const struct guest_mem *mem, gpa_t address,
 			    u16 *value)
 {
-	const u16 *at;
-	enum err err = single(mem, address, sizeof(*at), USE_READ);
+	void *at;
+	enum err err = single(mem, address, sizeof(*value), USE_READ, &at);
 
 	if (err != OK)
 		return err;
-	at = bytes_of(mem, address);
-	*value = __atomic_load_n(at, __ATOMIC_ACQUIRE);
+	*value = __atomic_load_n((const u16 *)at, __ATOMIC_ACQUIRE);
 	return OK;
 }
 
 enum err guest_mem_read_u32(const struct guest_mem *mem, gpa_t address,
 			    u32 *value)
 {
-	const u32 *at;
-	enum err err = single(mem, address, sizeof(*at), USE_READ);
+	void *at;
+	enum err err = single(mem, address, sizeof(*value), USE_READ, &at);
 
 	if (err != OK)
 		return err;
-	at = bytes_of(mem, address);
-	*value = __atomic_load_n(at, __ATOMIC_ACQUIRE);
+	*value = __atomic_load_n((const u32 *)at, __ATOMIC_ACQUIRE);
 	return OK;
 }
 
 enum err guest_mem_read_u64(const struct guest_mem *mem, gpa_t address,
 			    u64 *value)
 {
-	const u64 *at;
-	enum err err = single(mem, address, sizeof(*at), USE_READ);
+	void *at;
+	enum err err = single(mem, address, sizeof(*value), USE_READ, &at);
 
 	if (err != OK)
 		return err;
-	at = bytes_of(mem, address);
-	*value = __atomic_load_n(at, __ATOMIC_ACQUIRE);
+	*value = __atomic_load_n((const u64 *)at, __ATOMIC_ACQUIRE);
 	return OK;
 }
 
 enum err guest_mem_write_u8(struct guest_mem *mem, gpa_t address, u8 value)
 {
-	u8 *at;
-	enum err err = single(mem, address, sizeof(*at), USE_WRITE);
+	void *at;
+	enum err err = single(mem, address, sizeof(value), USE_WRITE, &at);
 
 	if (err != OK)
 		return err;
-	at = bytes_of(mem, address);
-	__atomic_store_n(at, value, __ATOMIC_RELEASE);
+	__atomic_store_n((u8 *)at, value, __ATOMIC_RELEASE);
 	wrote(mem, address);
 	return OK;
 }
 
 enum err guest_mem_write_u16(struct guest_mem *mem, gpa_t address, u16 value)
 {
-	u16 *at;
-	enum err err = single(mem, address, sizeof(*at), USE_WRITE);
+	void *at;
+	enum err err = single(mem, address, sizeof(value), USE_WRITE, &at);
 
 	if (err != OK)
 		return err;
-	at = bytes_of(mem, address);
-	__atomic_store_n(at, value, __ATOMIC_RELEASE);
+	__atomic_store_n((u16 *)at, value, __ATOMIC_RELEASE);
 	wrote(mem, address);
 	return OK;
 }
 
 enum err guest_mem_write_u32(struct guest_mem *mem, gpa_t address, u32 value)
 {
-	u32 *at;
-	enum err err = single(mem, address, sizeof(*at), USE_WRITE);
+	void *at;
+	enum err err = single(mem, address, sizeof(value), USE_WRITE, &at);
 
 	if (err != OK)
 		return err;
-	at = bytes_of(mem, address);
-	__atomic_store_n(at, value, __ATOMIC_RELEASE);
+	__atomic_store_n((u32 *)at, value, __ATOMIC_RELEASE);
 	wrote(mem, address);
 	return OK;
 }
 
 enum err guest_mem_write_u64(struct guest_mem *mem, gpa_t address, u64 value)
 {
-	u64 *at;
-	enum err err = single(mem, address, sizeof(*at), USE_WRITE);
+	void *at;
+	enum err err = single(mem, address, sizeof(value), USE_WRITE, &at);
 
 	if (err != OK)
 		return err;
-	at = bytes_of(mem, address);
-	__atomic_store_n(at, value, __ATOMIC_RELEASE);
+	__atomic_store_n((u64 *)at, value, __ATOMIC_RELEASE);
 	wrote(mem, address);
 	return OK;
 }
@@ -551,13 +552,12 @@ enum err guest_mem_write_u64(struct guest_mem *mem, gpa_t address, u64 value)
 enum err guest_mem_swap_u32(struct guest_mem *mem, gpa_t address, u32 *expected,
 			    u32 value)
 {
-	u32 *at;
-	enum err err = single(mem, address, sizeof(*at), USE_WRITE);
+	void *at;
+	enum err err = single(mem, address, sizeof(value), USE_WRITE, &at);
 
 	if (err != OK)
 		return err;
-	at = bytes_of(mem, address);
-	if (!__atomic_compare_exchange_n(at, expected, value, false,
+	if (!__atomic_compare_exchange_n((u32 *)at, expected, value, false,
 					 __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
 		return ERR_BUSY;
 	wrote(mem, address);
@@ -567,13 +567,12 @@ enum err guest_mem_swap_u32(struct guest_mem *mem, gpa_t address, u32 *expected,
 enum err guest_mem_swap_unseen_u64(struct guest_mem *mem, gpa_t address,
 				   u64 *expected, u64 value)
 {
-	u64 *at;
-	enum err err = single(mem, address, sizeof(*at), USE_WRITE);
+	void *at;
+	enum err err = single(mem, address, sizeof(value), USE_WRITE, &at);
 
 	if (err != OK)
 		return err;
-	at = bytes_of(mem, address);
-	if (!__atomic_compare_exchange_n(at, expected, value, false,
+	if (!__atomic_compare_exchange_n((u64 *)at, expected, value, false,
 					 __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
 		return ERR_BUSY;
 	dirty_log_mark(&mem->log, address);

@@ -217,6 +217,7 @@ void shadow_coherence_end(struct shadow *shadow, struct shadow_table *t)
 
 void shadow_coherence_resume(struct shadow *shadow, struct shadow_table *t)
 {
+	shadow_fill_forget(t);
 	compare(shadow, t);
 }
 

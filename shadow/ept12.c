@@ -32,17 +32,17 @@ void ept12_begin(struct ept12_walk *walk, u64 pointer,
 	/* Some CPUs say write alone, or (with A/D off in EPT02) read alone. */
 	if (ept12_has_ad(pointer) && is_page_walk(access->qualification))
 		needs |= EPT12_READ | EPT12_WRITE;
-	*walk = (struct ept12_walk){
-	    .outcome = EPT12_MAPPED,
-	    .access = needs,
-	    .qualification = needs | (access->qualification &
-				      (EPT12_LINEAR_VALID | EPT12_TRANSLATED |
-				       EPT12_NMI_UNBLOCKING)),
-	    .rights = EPT_RWX,
-	    .pointer = pointer,
-	    .from = access->address,
-	    .level = EPT_TOP,
-	};
+	walk->outcome = EPT12_MAPPED;
+	walk->access = needs;
+	walk->qualification =
+	    needs |
+	    (access->qualification &
+	     (EPT12_LINEAR_VALID | EPT12_TRANSLATED | EPT12_NMI_UNBLOCKING));
+	walk->rights = EPT_RWX;
+	walk->pointer = pointer;
+	walk->from = access->address;
+	walk->to = gpa(0);
+	walk->level = EPT_TOP;
 	walk->tables[EPT_TOP] = gpa(pointer & EPT12_POINTER_TABLE);
 }
 
@@ -67,17 +67,17 @@ static void end(struct ept12_walk *walk, enum ept_kind kind)
 	    bits_set(walk->qualification, EPT12_RIGHTS, walk->rights & EPT_RWX);
 }
 
-void ept12_walk(const struct ept12 *ept12, struct ept12_walk *walk)
+static ept_entry_t read_entry(const struct ept12 *ept12,
+			      const struct ept12_walk *walk)
 {
-	/* Four levels reach no further. */
-	if (ngpa_raw(walk->from) >= EPT12_SPAN) {
-		walk->outcome = EPT12_VIOLATION;
-		return;
-	}
-	for (;; walk->level--) {
-		ept_entry_t entry =
-		    ept12_read(ept12->memory, walk->tables[walk->level],
-			       ept_index(ngpa_raw(walk->from), walk->level));
+	return ept12_read(ept12->memory, walk->tables[walk->level],
+			  ept_index(ngpa_raw(walk->from), walk->level));
+}
+
+void ept12_walk_from(const struct ept12 *ept12, struct ept12_walk *walk,
+		     ept_entry_t entry)
+{
+	for (;;) {
 		enum ept_kind kind = ept_entry_kind(entry, walk->level);
 
 		walk->entries[walk->level] = entry;
@@ -91,8 +91,17 @@ void ept12_walk(const struct ept12 *ept12, struct ept12_walk *walk)
 			end(walk, kind);
 			return;
 		}
-		walk->tables[walk->level - 1] = ept12_address(entry);
+		walk->tables[--walk->level] = ept12_address(entry);
+		entry = read_entry(ept12, walk);
 	}
+}
+
+void ept12_walk(const struct ept12 *ept12, struct ept12_walk *walk)
+{
+	if (ept12_is_beyond(walk->from))
+		walk->outcome = EPT12_VIOLATION;
+	else
+		ept12_walk_from(ept12, walk, read_entry(ept12, walk));
 }
 
 /* --- Accessed and dirty flags, and L1's log ------------------------------- */
@@ -104,12 +113,23 @@ static u64 wanted_flags(const struct ept12_walk *walk, enum ept_level level)
 		   : EPT_A;
 }
 
-static bool needs_flags(const struct ept12_walk *walk)
+/* The highest entry that lacks a flag; below the leaf: none does. */
+static enum ept_level first_without_flags(const struct ept12_walk *walk)
 {
-	for (enum ept_level level = EPT_TOP; level >= walk->level; level--)
-		if (wanted_flags(walk, level) & ~walk->entries[level].raw)
-			return true;
-	return false;
+	enum ept_level level = EPT_TOP;
+
+	while (level > walk->level && (walk->entries[level].raw & EPT_A))
+		level--;
+	if (level == walk->level &&
+	    !(wanted_flags(walk, level) & ~walk->entries[level].raw))
+		level--;
+	return level;
+}
+
+bool ept12_has_flags(const struct ept12_walk *walk)
+{
+	return !ept12_has_ad(walk->pointer) ||
+	       first_without_flags(walk) < walk->level;
 }
 
 /*
@@ -156,13 +176,14 @@ void ept12_set_flags(const struct ept12 *ept12, struct ept12_walk *walk,
 	bool logs = log && log->on;
 	u64 leaf_before = walk->entries[walk->level].raw;
 
-	if (!ept12_has_ad(walk->pointer) || !needs_flags(walk))
+	if (ept12_has_flags(walk))
 		return;
 	if (logs && log_is_full(log)) {
 		walk->outcome = EPT12_LOG_FULL;
 		return;
 	}
-	for (enum ept_level level = EPT_TOP; level >= walk->level; level--) {
+	for (enum ept_level level = first_without_flags(walk);
+	     level >= walk->level; level--) {
 		if (set_flags_at(ept12, walk, level) != OK) {
 			walk->outcome = EPT12_CHANGING;
 			return;

@@ -97,6 +97,10 @@ void ept12_begin(struct ept12_walk *walk, u64 pointer,
  */
 void ept12_walk(const struct ept12 *ept12, struct ept12_walk *walk);
 
+/* The same for who has read the entry where the walk stands. */
+void ept12_walk_from(const struct ept12 *ept12, struct ept12_walk *walk,
+		     ept_entry_t entry);
+
 /*
  * The access of a MAPPED walk happens: sets A in its entries and, if it is a
  * write, D in the leaf and the page's address in L1's log. With A/D off does
@@ -106,6 +110,9 @@ void ept12_walk(const struct ept12 *ept12, struct ept12_walk *walk);
 void ept12_set_flags(const struct ept12 *ept12, struct ept12_walk *walk,
 		     struct ept12_log *log);
 
+/* Are all flags set that it would set? */
+bool ept12_has_flags(const struct ept12_walk *walk);
+
 /*
  * Both together, for accesses that Umbra makes on L2's behalf (instructions it
  * decodes, operands, devices). `log` may be NULL.
@@ -113,6 +120,12 @@ void ept12_set_flags(const struct ept12 *ept12, struct ept12_walk *walk,
 void ept12_translate(const struct ept12 *ept12, u64 pointer,
 		     const struct ept12_access *access, struct ept12_log *log,
 		     struct ept12_walk *walk);
+
+/* Four levels do not translate it: a violation. */
+static inline bool ept12_is_beyond(ngpa_t address)
+{
+	return ngpa_raw(address) >= EPT12_SPAN;
+}
 
 static inline bool ept12_has_ad(u64 pointer)
 {

@@ -22,14 +22,13 @@ ept_entry_t shadow_page_leaf(const struct shadow_page *page,
 	return shadow_compose(&page->parts, level, frame);
 }
 
-ept_entry_t shadow_entry12(const struct shadow_table *t, u32 index)
+ept_entry_t shadow_entry12_made_up(const struct shadow_table *t, u32 index)
 {
 	enum ept_level level = shadow_table_level(t);
 	u64 offset = index * ept_level_bytes(level);
 	u64 raw;
 
-	if (t->memory)
-		return ept_read(&t->memory[index]);
+	/* What is no memory reads as all ones. */
 	if (!shadow_table_is_split(t))
 		return (ept_entry_t){~0ULL};
 	/* Rights and D are in the entries that lead here. */
@@ -96,33 +95,161 @@ void shadow_fill_entry(struct shadow *shadow, struct shadow_table *t, u32 index,
 		shadow->counts.filled++;
 }
 
-/*
- * Where L2 has come once it comes again, and then not to one page only: of few
- * entries at first, of the whole table at the third fault.
- */
-static u32 window_of(struct shadow_table *t)
-{
-	static const u32 sizes[] = {16, 64, EPT_ENTRIES};
-	u32 count = t->fault_count;
+/* --- Neighbours ---------------------------------------------------------- */
 
-	if (count < ARRAY_COUNT(sizes) - 1)
-		t->fault_count++;
-	return sizes[count];
+/*
+ * Fills many entries of one table. Neighbours are mostly alike: what has the
+ * same attributes as the last one gets the same leaf with another frame.
+ */
+struct filler {
+	struct shadow *shadow;
+	struct shadow_table *t;
+	u64 alike12; /* bits of L1's entry that the leaf depends on */
+	ept_entry_t from12, leaf01, leaf;
+	enum ept_level level01;
+	/*
+	 * Of EPT01, at [region, +region_bytes): the table of 4K leaves or the
+	 * one large leaf. No bytes: not known.
+	 */
+	u64 region, region_bytes;
+	const ept_entry_t *leaves;
+	enum ept_level level_found;
+	u32 filled;
+};
+
+#define ALIKE_01 \
+	(EPT_R | EPT_X | EPT_MAY_WRITE | EPT_TYPE | EPT_IGNORE_PAT | EPT_LARGE)
+
+static u64 alike12(const struct shadow *shadow, const struct shadow_table *t)
+{
+	const struct ept_format *offered = &shadow->ept12.offered;
+	u64 bits = EPT_RWX | EPT_TYPE | EPT_IGNORE_PAT | EPT_LARGE;
+
+	/* Reserved if they are above what L1 has, or in a large leaf. */
+	bits |= EPT_ADDRESS & ~(BIT(offered->physical_bits) - 1);
+	bits |= (ept_level_bytes(shadow_table_level(t)) - 1) & EPT_ADDRESS;
+	return shadow_table_has_ad(t) ? bits | EPT_A | EPT_D : bits;
+}
+
+static bool find_region(struct filler *f, u64 address)
+{
+	struct ept_spot spot;
+
+	f->region_bytes = 0;
+	if (address >= EPT12_SPAN)
+		return false;
+	spot = ept_walk(f->shadow->config.ept->root, address, EPT_4K);
+	if (ept_entry_kind(spot.entry, spot.level) != EPT_LEAF)
+		return false;
+	f->level_found = spot.level;
+	f->leaves = spot.slot;
+	f->region_bytes = ept_level_bytes(spot.level);
+	if (spot.level == EPT_4K) {
+		f->leaves -= ept_index(address, EPT_4K);
+		f->region_bytes = PAGE_2M;
+	}
+	f->region = align_down(address, f->region_bytes);
+	return true;
+}
+
+static bool find_leaf01(struct filler *f, gpa_t address, ept_entry_t *leaf01,
+			enum ept_level *level01)
+{
+	u64 raw = gpa_raw(address);
+
+	if (raw - f->region >= f->region_bytes && !find_region(f, raw))
+		return false;
+	*level01 = f->level_found;
+	*leaf01 = ept_read(f->level_found == EPT_4K
+			       ? &f->leaves[ept_index(raw, EPT_4K)]
+			       : f->leaves);
+	if (ept_entry_kind(*leaf01, *level01) == EPT_LEAF)
+		return true;
+	/* A hole; or the leaf has been split just now: look again. */
+	f->region_bytes = 0;
+	return false;
+}
+
+/* As the last one, if both entries are like the last ones. */
+static bool make_alike(struct filler *f, ept_entry_t from12, ept_entry_t leaf01,
+		       enum ept_level level01)
+{
+	u64 bytes = ept_level_bytes(shadow_table_level(f->t));
+	u64 inside = from12.raw & (ept_level_bytes(level01) - 1);
+
+	if (!f->leaf.raw || level01 != f->level01 ||
+	    ((from12.raw ^ f->from12.raw) & f->alike12) ||
+	    ((leaf01.raw ^ f->leaf01.raw) & ALIKE_01))
+		return false;
+	f->leaf.raw = (f->leaf.raw & ~EPT_ADDRESS) |
+		      (leaf01.raw & EPT_ADDRESS) |
+		      (align_down(inside, bytes) & EPT_ADDRESS);
+	return true;
+}
+
+static void fill_hole(struct filler *f, u32 index, ept_entry_t from12)
+{
+	ept_entry_t leaf01;
+	enum ept_level level01;
+
+	if (!find_leaf01(f, ept12_address(from12), &leaf01, &level01))
+		return;
+	if (make_alike(f, from12, leaf01, level01)) {
+		shadow_entry_put_leaf(f->shadow, f->t, index, f->leaf, from12);
+	} else {
+		shadow_fill_entry(f->shadow, f->t, index, from12);
+		f->from12 = from12;
+		f->leaf01 = leaf01;
+		f->level01 = level01;
+		f->leaf = f->t->hardware[index];
+	}
+	if (f->t->hardware[index].raw)
+		f->filled++;
+}
+
+/*
+ * How far around is worth looking: more after it was, less after it was not.
+ */
+#define WINDOW_FIRST 16
+#define WINDOW_STEP  4
+
+static void learn(struct shadow_table *t, u32 holes, u32 filled)
+{
+	if (2 * filled < holes)
+		t->window /= WINDOW_STEP;
+	else if (t->window < EPT_ENTRIES)
+		t->window *= WINDOW_STEP;
+	if (t->window > EPT_ENTRIES)
+		t->window = EPT_ENTRIES;
+}
+
+void shadow_fill_forget(struct shadow_table *t)
+{
+	t->window = WINDOW_FIRST;
 }
 
 void shadow_fill_around(struct shadow *shadow, struct shadow_table *t,
 			u32 index)
 {
-	u32 size = window_of(t);
-	u32 first = (u32)align_down(index, size);
+	enum ept_level level = shadow_table_level(t);
+	struct filler f = {
+	    .shadow = shadow, .t = t, .alike12 = alike12(shadow, t)};
+	u32 holes = 0;
+	u32 first;
 
-	for (u32 i = first; i < first + size; i++) {
+	if (t->window < 2)
+		return;
+	first = (u32)align_down(index, t->window);
+	for (u32 i = first; i < first + t->window; i++) {
 		ept_entry_t from12;
 
 		if (t->hardware[i].raw)
 			continue;
+		holes++;
 		from12 = shadow_entry12(t, i);
-		if (ept_entry_kind(from12, shadow_table_level(t)) == EPT_LEAF)
-			shadow_fill_entry(shadow, t, i, from12);
+		if (ept_entry_kind(from12, level) == EPT_LEAF)
+			fill_hole(&f, i, from12);
 	}
+	if (holes)
+		learn(t, holes, f.filled);
 }

@@ -178,7 +178,7 @@ static struct shadow_table *make(struct shadow *shadow, u64 key)
 	t->key = key;
 	t->parents = 0;
 	t->holds = 0;
-	t->fault_count = 0;
+	shadow_fill_forget(t);
 	t->bucket_next = *bucket;
 	*bucket = t->number;
 	shadow_coherence_begin(shadow, t);

@@ -139,41 +139,46 @@ static u32 index_at(const struct fault *f, enum ept_level level)
 	return ept_index(ngpa_raw(f->walk.from), level);
 }
 
-/* Four levels do not translate it. */
-static bool is_beyond_reach(const struct fault *f)
-{
-	return ngpa_raw(f->walk.from) >= EPT12_SPAN;
-}
-
 /*
- * Goes down as far as shadow tables say what L1's tables say at this moment;
- * the rest is left to ept12_walk. Most faults end in a table that exists.
+ * Goes down as far as shadow tables say what L1's tables say at this moment.
+ * Most faults end in a table that exists. Returns L1's entry that it stops at.
  */
-static void descend(struct fault *f)
+static ept_entry_t descend(struct fault *f)
 {
 	struct ept12_walk *walk = &f->walk;
+	struct shadow_table *t = f->root->table;
+	enum ept_level level = EPT_TOP;
+	ept_entry_t now;
 
-	f->at = f->root->table;
-	if (is_beyond_reach(f))
-		return;
-	while (walk->level > EPT_4K) {
-		u32 index = index_at(f, walk->level);
-		ept_entry_t now = shadow_entry12(f->at, index);
+	for (;;) {
+		u32 index = index_at(f, level);
+		ept_entry_t entry = t->hardware[index];
 
-		f->at->stamp = f->shadow->stamp;
-		f->at->recent = true;
-		if (shadow_entry_kind(f->at, index) != EPT_TABLE ||
-		    now.raw != f->at->copy[index].raw ||
-		    ept_entry_kind(now, walk->level) != EPT_TABLE)
-			return;
-		walk->entries[walk->level] = now;
+		now = shadow_entry12(t, index);
+		t->stamp = f->shadow->stamp;
+		t->recent = true;
+		/* Large: a table in the place of a leaf of L1's. */
+		if (ept_entry_kind(entry, level) != EPT_TABLE ||
+		    now.raw != t->copy[index].raw || (now.raw & EPT_LARGE))
+			break;
+		walk->entries[level] = now;
 		walk->rights &= now.raw;
-		f->at = shadow_entry_table(f->at, index);
-		walk->level--;
-		walk->tables[walk->level] = shadow_table_base(f->at);
+		t = phys_ptr(ept_entry_address(entry));
+		walk->tables[--level] = shadow_table_base(t);
 	}
-	f->at->stamp = f->shadow->stamp;
-	f->at->recent = true;
+	walk->level = level;
+	f->at = t;
+	return now;
+}
+
+/* The walk through L1's tables, to its end. */
+static void walk12(struct fault *f)
+{
+	ept12_begin(&f->walk, f->root->pointer, f->access);
+	if (ept12_is_beyond(f->walk.from))
+		f->walk.outcome = EPT12_VIOLATION;
+	else
+		ept12_walk_from(&f->shadow->ept12, &f->walk, descend(f));
 }
 
 static struct shadow_result resume(void)
@@ -182,12 +187,12 @@ static struct shadow_result resume(void)
 }
 
 /* Makes a leaf writable: writable first, mark second. */
-static void fix_leaf(struct fault *f, struct shadow_table *t, u32 index)
+static void fix_leaf(struct shadow *shadow, struct shadow_table *t, u32 index)
 {
 	ept_write(&t->hardware[index],
 		  (ept_entry_t){t->hardware[index].raw | EPT_W});
-	if (f->shadow->tracking)
-		dirty_log_mark(&f->shadow->config.memory->log,
+	if (shadow->tracking)
+		dirty_log_mark(&shadow->config.memory->log,
 			       ept12_address(t->copy[index]));
 }
 
@@ -203,38 +208,56 @@ static void relax_table(struct shadow_table *t)
 	}
 }
 
-/*
- * A write to a leaf that lacks W for tracking alone, under entries that L1
- * has not changed: nothing of L1's has to be looked at or set.
- */
-static bool fix_fast(struct fault *f)
-{
-	struct shadow_table *t = f->at;
-	enum ept_level level = f->walk.level;
-	u32 index = index_at(f, level);
+/* Where the CPU's walk ends, and which rights it has there. */
+struct end {
+	struct shadow_table *t;
+	u32 index;
+	u64 rights;
+};
 
-	if (is_beyond_reach(f) ||
-	    (f->walk.access & (EPT12_WRITE | EPT12_FETCH)) != EPT12_WRITE ||
-	    !(f->walk.rights & EPT_W) ||
-	    shadow_entry12(t, index).raw != t->copy[index].raw)
-		return false;
-	/* Split tables: W is missing above them if L1's D is 0. */
-	while (shadow_entry_kind(t, index) == EPT_TABLE) {
-		if (!(t->hardware[index].raw & EPT_W))
+static bool find_4k_leaf(const struct shadow_root *root, u64 address,
+			 struct end *end)
+{
+	*end = (struct end){.t = root->table, .rights = EPT_RWX};
+	for (enum ept_level level = EPT_TOP;; level--) {
+		ept_entry_t entry;
+
+		end->index = ept_index(address, level);
+		entry = end->t->hardware[end->index];
+		if (level == EPT_4K)
+			return entry.raw != 0;
+		end->rights &= entry.raw;
+		if (ept_entry_kind(entry, level) != EPT_TABLE)
 			return false;
-		t = shadow_entry_table(t, index);
-		index = index_at(f, --level);
+		end->t = phys_ptr(ept_entry_address(entry));
 	}
-	if ((t->hardware[index].raw & (EPT_MAY_WRITE | EPT_W | EPT_LARGE)) !=
-	    EPT_MAY_WRITE)
+}
+
+/*
+ * A write to a leaf that lacks W for tracking alone: L1's tables are not looked
+ * at, as a CPU would not that had the translation in its TLB.
+ */
+static bool fix_fast(struct shadow *shadow, const struct shadow_root *root,
+		     const struct ept12_access *access)
+{
+	u64 needs = access->qualification & (EPT12_WRITE | EPT12_FETCH);
+	struct end end;
+	u64 leaf;
+
+	if (needs != EPT12_WRITE || ept12_is_beyond(access->address) ||
+	    !find_4k_leaf(root, ngpa_raw(access->address), &end) ||
+	    !(end.rights & EPT_W))
+		return false;
+	leaf = end.t->hardware[end.index].raw;
+	if ((leaf & (EPT_MAY_WRITE | EPT_W)) != EPT_MAY_WRITE)
 		return false;
 	/* What was split for tracking becomes large again by the slow way. */
-	if (!f->shadow->tracking && shadow_table_is_split(t))
+	if (!shadow->tracking && shadow_table_is_split(end.t))
 		return false;
-	fix_leaf(f, t, index);
-	if (!f->shadow->tracking)
-		relax_table(t);
-	f->shadow->counts.fast_fixes++;
+	fix_leaf(shadow, end.t, end.index);
+	if (!shadow->tracking)
+		relax_table(end.t);
+	shadow->counts.fast_fixes++;
 	return true;
 }
 
@@ -345,7 +368,7 @@ static enum made make_leaf(struct fault *f)
 		return MADE_NOTHING_THERE;
 	if ((f->walk.access & EPT12_WRITE) &&
 	    !(f->at->hardware[index].raw & EPT_W))
-		fix_leaf(f, f->at, index);
+		fix_leaf(f->shadow, f->at, index);
 	shadow_fill_around(f->shadow, f->at, index);
 	return MADE;
 }
@@ -380,13 +403,7 @@ static struct shadow_result reflect(const struct ept12_walk *walk)
 /* One attempt; false: L1's tables have changed under it. */
 static bool attempt(struct fault *f, struct shadow_result *result)
 {
-	ept12_begin(&f->walk, f->root->pointer, f->access);
-	descend(f);
-	if (fix_fast(f)) {
-		*result = resume();
-		return true;
-	}
-	ept12_walk(&f->shadow->ept12, &f->walk);
+	walk12(f);
 	if (f->walk.outcome == EPT12_MAPPED)
 		ept12_set_flags(&f->shadow->ept12, &f->walk, f->log);
 	*result = reflect(&f->walk);
@@ -414,38 +431,34 @@ static bool attempt(struct fault *f, struct shadow_result *result)
 /* After as many changes L2 tries again by itself. */
 #define ATTEMPTS 4
 
-struct shadow_result shadow_fault(struct shadow *shadow,
-				  const struct shadow_root *root,
-				  const struct ept12_access *access,
-				  struct ept12_log *log)
+static NOINLINE struct shadow_result
+fault_slowly(struct shadow *shadow, const struct shadow_root *root,
+	     const struct ept12_access *access, struct ept12_log *log)
 {
 	struct fault fault = {
 	    .shadow = shadow, .root = root, .access = access, .log = log};
 	struct shadow_result result = resume();
 
-	spin_lock(&shadow->lock);
-	shadow->counts.faults++;
 	shadow->stamp++;
 	for (u32 i = 0; i < ATTEMPTS; i++)
 		if (attempt(&fault, &result))
 			break;
-	spin_unlock(&shadow->lock);
 	return result;
 }
 
-/* Are all flags set that the access would set? */
-static bool has_flags(const struct ept12_walk *walk)
+struct shadow_result shadow_fault(struct shadow *shadow,
+				  const struct shadow_root *root,
+				  const struct ept12_access *access,
+				  struct ept12_log *log)
 {
-	bool writes = (walk->access & EPT12_WRITE) != 0;
-	u64 missing = 0;
+	struct shadow_result result = resume();
 
-	if (!ept12_has_ad(walk->pointer))
-		return true;
-	for (enum ept_level level = EPT_TOP; level >= walk->level; level--)
-		missing |= EPT_A & ~walk->entries[level].raw;
-	if (writes)
-		missing |= EPT_D & ~walk->entries[walk->level].raw;
-	return !missing;
+	spin_lock(&shadow->lock);
+	shadow->counts.faults++;
+	if (!fix_fast(shadow, root, access))
+		result = fault_slowly(shadow, root, access, log);
+	spin_unlock(&shadow->lock);
+	return result;
 }
 
 void shadow_prefault(struct shadow *shadow, const struct shadow_root *root,
@@ -455,10 +468,8 @@ void shadow_prefault(struct shadow *shadow, const struct shadow_root *root,
 
 	spin_lock(&shadow->lock);
 	shadow->stamp++;
-	ept12_begin(&fault.walk, root->pointer, access);
-	descend(&fault);
-	ept12_walk(&shadow->ept12, &fault.walk);
-	if (fault.walk.outcome == EPT12_MAPPED && has_flags(&fault.walk))
+	walk12(&fault);
+	if (fault.walk.outcome == EPT12_MAPPED && ept12_has_flags(&fault.walk))
 		(void)compose(&fault);
 	spin_unlock(&shadow->lock);
 }

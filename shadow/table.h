@@ -53,7 +53,7 @@ struct shadow_table {
 	bool watched;          /* L1's page is write-protected for us */
 	u8 changes;            /* times in a row that it differed */
 	bool recent;           /* was on a fault's way lately */
-	u32 fault_count;       /* that ended here */
+	u32 window;            /* how many entries a fault fills */
 	u64 stamp;             /* of the last fault that came by */
 	u64 watch_generation;  /* proven once all have flushed up to here */
 	u64 retire_generation; /* free then */
@@ -249,7 +249,14 @@ ept_entry_t shadow_page_leaf(const struct shadow_page *page,
 			     enum ept_level level);
 
 /* L1's entry as table `t` has it now; that of a split table is made up. */
-ept_entry_t shadow_entry12(const struct shadow_table *t, u32 index);
+ept_entry_t shadow_entry12_made_up(const struct shadow_table *t, u32 index);
+
+static inline ept_entry_t shadow_entry12(const struct shadow_table *t,
+					 u32 index)
+{
+	return likely(t->memory) ? ept_read(&t->memory[index])
+				 : shadow_entry12_made_up(t, index);
+}
 
 /*
  * Makes entry `index` anew from L1's `from12`, as far as that needs no other
@@ -258,8 +265,12 @@ ept_entry_t shadow_entry12(const struct shadow_table *t, u32 index);
 void shadow_fill_entry(struct shadow *shadow, struct shadow_table *t, u32 index,
 		       ept_entry_t from12);
 
-/* Holes around `index` that can be filled without setting L1's flags. */
+/*
+ * Holes around `index` that can be filled without setting L1's flags: as many
+ * as seems worthwhile. Of a new or changed table nothing is known.
+ */
 void shadow_fill_around(struct shadow *shadow, struct shadow_table *t,
 			u32 index);
+void shadow_fill_forget(struct shadow_table *t);
 
 #endif

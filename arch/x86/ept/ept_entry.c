@@ -17,29 +17,32 @@ ept_entry_t ept_entry_leaf(hpa_t frame, enum ept_level level,
 	return (ept_entry_t){raw};
 }
 
+/* Sets of values of a three-bit field, one bit each. */
+#define BAD_RIGHTS (BIT(EPT_W) | BIT(EPT_W | EPT_X))
+#define BAD_TYPES  (BIT(2) | BIT(3) | BIT(7))
+
+_Static_assert(!(BAD_TYPES & (BIT(EPT_UC) | BIT(EPT_WC) | BIT(EPT_WT) |
+			      BIT(EPT_WP) | BIT(EPT_WB))),
+	       "the others are reserved");
+
 static bool bad_rights(u64 raw, const struct ept_format *format)
 {
-	u64 rights = raw & EPT_RWX;
+	u64 bad = format->execute_only ? BAD_RIGHTS : BAD_RIGHTS | BIT(EPT_X);
 
-	if (rights & EPT_R)
-		return false;
-	return (rights & EPT_W) || !format->execute_only;
+	return bad >> (raw & EPT_RWX) & 1;
 }
 
-static bool bad_type(u64 type)
+static bool bad_type(u64 raw)
 {
-	return type != EPT_UC && type != EPT_WC && type != EPT_WT &&
-	       type != EPT_WP && type != EPT_WB;
+	return BAD_TYPES >> bits_get(raw, EPT_TYPE) & 1;
 }
 
 /* Bits that must be zero besides those above MAXPHYADDR. */
-static u64 reserved_low_bits(ept_entry_t entry, enum ept_level level,
+static u64 reserved_low_bits(enum ept_level level, enum ept_kind kind,
 			     const struct ept_format *format)
 {
-	if (level == EPT_TOP)
-		return BITS(7, 3);
-	if (ept_entry_kind(entry, level) == EPT_TABLE)
-		return BITS(6, 3);
+	if (kind == EPT_TABLE)
+		return level == EPT_TOP ? BITS(7, 3) : BITS(6, 3);
 	if (level > format->largest_leaf)
 		return EPT_LARGE;
 	return (ept_level_bytes(level) - 1) & EPT_ADDRESS;
@@ -53,7 +56,7 @@ bool ept_entry_misconfigured(ept_entry_t entry, enum ept_level level,
 
 	if (kind == EPT_HOLE)
 		return false;
-	reserved |= reserved_low_bits(entry, level, format);
+	reserved |= reserved_low_bits(level, kind, format);
 	return bad_rights(entry.raw, format) || (entry.raw & reserved) ||
-	       (kind == EPT_LEAF && bad_type(bits_get(entry.raw, EPT_TYPE)));
+	       (kind == EPT_LEAF && bad_type(entry.raw));
 }
