@@ -63,7 +63,7 @@ static u64 chunk_at(u64 at)
 
 static enum err turn_on(enum track_mode mode)
 {
-	enum err err = track_start(&bench.vm->track, mode);
+	enum err err = vm_track_start(bench.vm, mode);
 
 	if (err == OK)
 		vm_sync(bench.vm);
@@ -99,12 +99,9 @@ static enum err harvest(void)
 	vm_sync(bench.vm);
 	while (gpa_raw(at) < gpa_raw(end)) {
 		struct dirty_batch batch = {bench.words, BATCH_WORDS, 0};
-		enum flush flush;
 		u64 start;
 
-		at = track_harvest(&bench.vm->track, at, end, &batch, &flush);
-		if (flush == FLUSH_OWED)
-			vm_sync(bench.vm);
+		at = vm_harvest(bench.vm, at, end, &batch);
 		start = insn_rdtsc();
 		count_pages(&batch);
 		counting += insn_rdtsc() - start;
@@ -117,7 +114,7 @@ static enum err turn_off(void)
 {
 	if (bench.vm->track.mode == TRACK_OFF)
 		return ERR_STATE;
-	track_stop(&bench.vm->track);
+	vm_track_stop(bench.vm);
 	vm_sync(bench.vm);
 	bench.pages = bench.vm->memory.bytes / PAGE_4K;
 	return OK;

@@ -108,7 +108,7 @@ enum err loopback_start(struct vm *vm, const struct guest_plan *plan,
 	if (err == OK)
 		err = make_copy(l, map);
 	if (err == OK)
-		err = track_start(&vm->track, mode);
+		err = vm_track_start(vm, mode);
 	if (err == OK)
 		wait_a_while(l);
 	return err;
@@ -158,11 +158,8 @@ static void copy_chunk(struct loopback *l)
 {
 	struct dirty_batch batch = {l->words, BATCH_WORDS, 0};
 	gpa_t end = dirty_log_end(l->vm->track.log);
-	enum flush flush;
 
-	l->at = track_harvest(&l->vm->track, l->at, end, &batch, &flush);
-	if (flush == FLUSH_OWED)
-		vm_sync(l->vm);
+	l->at = vm_harvest(l->vm, l->at, end, &batch);
 	copy_batch(l, &batch);
 }
 
@@ -227,7 +224,7 @@ static void finish(struct loopback *l)
 	while (!round_is_complete(l))
 		copy_chunk(l);
 	compare(l);
-	track_stop(&l->vm->track);
+	vm_track_stop(l->vm);
 	vm_sync(l->vm);
 	vm_resume(l->vm);
 	l->at = gpa(0);

@@ -165,6 +165,7 @@ static enum err make_shadow(struct vm *vm, u32 vcpu_count)
 	    .ept = &vm->ept,
 	    .offered = offered_ept(vm),
 	    .vcpu_count = vcpu_count,
+	    .cpu_count = cpu_count,
 	    .walks = SHADOW_WALKS_ARE_WRITES_WHILE_TRACKING,
 	};
 

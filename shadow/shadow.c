@@ -35,7 +35,8 @@ enum err shadow_create(struct shadow *shadow,
 {
 	enum err err;
 
-	CHECK(config->cpu_count <= SHADOW_CPUS);
+	/* A CPU that is not looked at would not be waited for. */
+	CHECK(config->cpu_count && config->cpu_count <= SHADOW_CPUS);
 	memset(shadow, 0, sizeof(*shadow));
 	shadow->config = *config;
 	shadow->ept12 = (struct ept12){config->memory, config->offered};

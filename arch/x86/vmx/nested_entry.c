@@ -68,6 +68,12 @@ static void write_ept_pointer(struct vcpu *vcpu)
 	n->loaded.ept_pointer = pointer;
 }
 
+void nested_entry_sync(struct vcpu *vcpu)
+{
+	if (nested_l2_has_ept(vcpu))
+		write_ept_pointer(vcpu);
+}
+
 /*
  * L2's own VPID stands for all of L1's, one at a time: whatever it is that L1
  * wants dropped at an entry, the VPID is emptied.

@@ -40,4 +40,7 @@ enum exit_action exit_vmx_finish(struct vcpu *vcpu,
 				 const struct nested_result *result,
 				 u64 rsp_before);
 
+/* Tracking has begun or ended while L2 runs: what of it is in vmcs02. */
+void nested_entry_sync(struct vcpu *vcpu);
+
 #endif

@@ -3,6 +3,7 @@
 #include "arch/x86/vmx/vcpu_sync.h"
 #include "arch/x86/cpu/cpu.h"
 #include "arch/x86/vmx/controls.h"
+#include "arch/x86/vmx/nested_entry.h"
 #include "arch/x86/vmx/nested_vcpu.h"
 #include "arch/x86/vmx/vcpu_events.h"
 #include "arch/x86/vmx/vm.h"
@@ -64,6 +65,7 @@ void vcpu_sync_now(struct vcpu *vcpu, u64 generation)
 		return;
 	vcpu_sync_drain(vcpu);
 	vcpu_sync_pml(vcpu);
+	nested_entry_sync(vcpu);
 	__atomic_store_n(&vcpu->sync_generation, generation, __ATOMIC_RELEASE);
 }
 
@@ -96,6 +98,34 @@ void vm_sync(struct vm *vm)
 			vcpu_kick(vm->vcpus[i]);
 	for (u32 i = 0; i < vm->vcpu_count; i++)
 		wait_for(vm->vcpus[i], generation);
+}
+
+enum err vm_track_start(struct vm *vm, enum track_mode mode)
+{
+	enum err err = track_start(&vm->track, mode);
+
+	if (err == OK && vm->nested)
+		shadow_track_start(&vm->shadow);
+	return err;
+}
+
+void vm_track_stop(struct vm *vm)
+{
+	track_stop(&vm->track);
+	if (vm->nested)
+		shadow_track_stop(&vm->shadow);
+}
+
+gpa_t vm_harvest(struct vm *vm, gpa_t from, gpa_t to, struct dirty_batch *batch)
+{
+	enum flush flush, shadow = FLUSH_NONE;
+	gpa_t stopped = track_harvest(&vm->track, from, to, batch, &flush);
+
+	if (vm->nested)
+		shadow = shadow_rearm(&vm->shadow, batch);
+	if (flush == FLUSH_OWED || shadow == FLUSH_OWED)
+		vm_sync(vm);
+	return stopped;
 }
 
 void vm_pause(struct vm *vm)

@@ -94,6 +94,20 @@ void vm_sync(struct vm *vm);
 void vm_pause(struct vm *vm);
 void vm_resume(struct vm *vm);
 
+/*
+ * Tracking the guest's writes, those of its own guests included: pml/track.h
+ * and shadow/shadow.h at once. Settings of PML follow with the next vm_sync.
+ */
+MUST_CHECK enum err vm_track_start(struct vm *vm, enum track_mode mode);
+void vm_track_stop(struct vm *vm);
+
+/*
+ * One chunk of a harvest, flushed: the pages of the batch may be read. Returns
+ * where it stopped.
+ */
+gpa_t vm_harvest(struct vm *vm, gpa_t from, gpa_t to,
+		 struct dirty_batch *batch);
+
 static inline bool vm_is_paused(const struct vm *vm)
 {
 	return __atomic_load_n(&vm->paused, __ATOMIC_ACQUIRE);
