@@ -50,9 +50,9 @@ devices.pure		:= acpi_pm aml guest_acpi guest_time i8042 ioapic lapic \
 			   pic pit platform platform_irq platform_pci platform_ports \
 			   rtc uart virtio_console virtio_pci virtqueue
 emulate.pure		:= access alu decode emulate operation string_operation
-migrate.pure		:= audit link link_fault link_memory pages receiver record \
-			   record_machine record_vcpu shape source stream \
-			   stream_frame wire
+migrate.pure		:= audit link link_fault link_memory net pages receiver record \
+			   record_machine record_vcpu serial_frame shape source \
+			   stream stream_frame wire
 loader.pure		:= boot_info cmdline elf guest_image guest_load guest_map \
 			   guest_place guest_plan image_file linux \
 			   multiboot1_info multiboot2_info multiboot_guest \
@@ -68,10 +68,10 @@ arch/x86/vmx.hard	:= capability control_registers exit exit_cpuid \
 			   nested_events nested_exit nested_vcpu vcpu \
 			   vcpu_events vcpu_state vcpu_sync vm vmcs02 vmcs_host \
 			   vmx_cpu
-drivers.hard		:= interrupts rtc serial uart_link
-core.hard		:= bench console crash guests links log loopback machine main memory \
-			   monitor panic record_loop sched settings symbols vm_make \
-			   vm_record
+drivers.hard		:= e1000 interrupts net_link pci rtc serial uart_link
+core.hard		:= bench console crash guests links linktest linktest_bare \
+			   log loopback machine main memory monitor panic \
+			   record_loop sched settings symbols vm_make vm_record
 boot.hard		:=
 
 boot.asm		:= headers start

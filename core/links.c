@@ -5,12 +5,15 @@
 #include "arch/x86/cpu/traps.h"
 #include "core/machine.h"
 #include "drivers/interrupts.h"
+#include "drivers/net_link.h"
+#include "drivers/rtc.h"
 #include "drivers/uart_link.h"
 #include "lib/log.h"
 
 #define VECTOR_LINK (VECTOR_FIRST_DEVICE + 1)
 
 static struct uart_link uart;
+static struct net_link net;
 
 static void on_uart_interrupt(u32 vector)
 {
@@ -18,11 +21,27 @@ static void on_uart_interrupt(u32 vector)
 	serial_poll(&uart.serial);
 }
 
-static struct link *open_uart(void)
+/* Another number each time, as far as this machine can tell. */
+static u64 entropy(void)
+{
+	return rtc_seconds() << 32 ^ insn_rdtsc();
+}
+
+static u64 silence_ns(const struct link_options *options)
+{
+	return options->silence_seconds * 1000000000UL;
+}
+
+static struct link *open_uart(const struct link_options *options)
 {
 	struct interrupt_route route = machine_isa_route(UART_COM2_IRQ);
+	const struct uart_link_config config = {
+	    .port = UART_COM2_PORT,
+	    .silence_ns = silence_ns(options),
+	    .entropy = entropy(),
+	};
 
-	if (uart_link_init(&uart, UART_COM2_PORT) != OK) {
+	if (uart_link_init(&uart, &config) != OK) {
 		log_error("link=uart: there is no UART at COM2 (port %x)",
 			  UART_COM2_PORT);
 		return NULL;
@@ -34,16 +53,48 @@ static struct link *open_uart(void)
 		serial_use_interrupts(&uart.serial);
 	else
 		log_warn("link=uart: no interrupt; the link is polled");
-	return &uart.link;
+	return &uart.stream.link;
 }
 
-struct link *links_open(const struct options *options)
+static struct link *open_net(const struct link_options *options)
 {
-	switch (options->link) {
+	const struct net_link_config config = {
+	    .ip = options->ip,
+	    .peer = options->peer,
+	    .gateway = options->gateway,
+	    .silence_ns = silence_ns(options),
+	    .entropy = entropy(),
+	};
+	enum err err = net_link_init(&net, &config);
+	const u8 *mac = net.net.mac;
+	u32 ip = net.net.ip;
+
+	if (err != OK) {
+		log_error("link=net: Intel network controller (8254x or "
+			  "82574): %s",
+			  err_text(err));
+		return NULL;
+	}
+	log_info("link: %02x:%02x:%02x:%02x:%02x:%02x is %u.%u.%u.%u", mac[0],
+		 mac[1], mac[2], mac[3], mac[4], mac[5], ip >> 24,
+		 ip >> 16 & 255, ip >> 8 & 255, ip & 255);
+	return &net.stream.link;
+}
+
+struct link *links_open(const struct link_options *options)
+{
+	switch (options->kind) {
 	case LINK_KIND_UART:
-		return open_uart();
+		return open_uart(options);
+	case LINK_KIND_NET:
+		return open_net(options);
 	case LINK_KIND_NONE:
 		break;
 	}
 	return NULL;
+}
+
+struct serial *links_serial(void)
+{
+	return &uart.serial;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The link to a peer that the command line chose: `link=uart`. */
+/* The link to a peer that the command line chose: `link=uart`, `link=net`. */
 #ifndef CORE_LINKS_H
 #define CORE_LINKS_H
 
@@ -11,6 +11,9 @@
  * after saying why, if this machine has no such device. Once, on the first CPU,
  * whose interrupts the device gets.
  */
-struct link *links_open(const struct options *options);
+struct link *links_open(const struct link_options *options);
+
+/* For measuring the devices themselves: what carries the link. */
+struct serial *links_serial(void);
 
 #endif

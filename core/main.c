@@ -11,6 +11,7 @@
 #include "arch/x86/cpu/tsc.h"
 #include "core/console.h"
 #include "core/guests.h"
+#include "core/linktest.h"
 #include "core/log.h"
 #include "core/machine.h"
 #include "core/memory.h"
@@ -18,6 +19,7 @@
 #include "core/sched.h"
 #include "drivers/interrupts.h"
 #include "drivers/serial.h"
+#include "lib/crc32c.h"
 #include "lib/log.h"
 #include "loader/boot_info.h"
 #include "loader/options.h"
@@ -137,6 +139,7 @@ static enum mitigation_mode mitigations(void)
 void boot_main(u32 magic, u32 info)
 {
 	cpu_read_features();
+	crc32c_choose(cpu_features.crc32 ? CRC32C_INSTRUCTION : CRC32C_TABLE);
 	descriptors_init_idt();
 	cpu_init(&cpus[0]);
 	console_init();
@@ -150,6 +153,8 @@ void boot_main(u32 magic, u32 info)
 	guests_init_vmx(mitigations());
 	start_other_cpus();
 	set_up_console_interrupt();
+	if (options.linktest.way != LINKTEST_NONE)
+		linktest_run(&options);
 	guests_start(&boot);
 	sched_run();
 }

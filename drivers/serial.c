@@ -209,14 +209,14 @@ size_t serial_write_some(struct serial *serial, const u8 *bytes, size_t count)
 	return taken;
 }
 
-size_t serial_pending(struct serial *serial)
+size_t serial_room(struct serial *serial)
 {
-	size_t pending;
+	size_t room;
 
 	spin_lock(&serial->lock);
-	pending = serial->output.put - serial->output.taken;
+	room = SERIAL_RING_BYTES - (serial->output.put - serial->output.taken);
 	spin_unlock(&serial->lock);
-	return pending;
+	return room;
 }
 
 size_t serial_read(struct serial *serial, u8 *bytes, size_t limit)

@@ -69,8 +69,8 @@ void serial_write(struct serial *serial, const u8 *bytes, size_t count);
 /* Queues what there is room for and returns how much that was; no waiting. */
 size_t serial_write_some(struct serial *serial, const u8 *bytes, size_t count);
 
-/* Bytes that serial_write_some() took and the UART has not. */
-size_t serial_pending(struct serial *serial);
+/* How much serial_write_some() would take now. */
+size_t serial_room(struct serial *serial);
 
 /* Returns how many bytes were there, up to `limit`. */
 size_t serial_read(struct serial *serial, u8 *bytes, size_t limit);

@@ -1,72 +1,72 @@
 /* SPDX-License-Identifier: MIT */
-/* A UART as a link: see drivers/uart_link.h. */
+/* A stream on a serial line: see drivers/uart_link.h. */
 #include "drivers/uart_link.h"
 
-static struct uart_link *uart_of(struct link *link)
+static struct uart_link *uart_of(struct frame_port *port)
 {
-	return (struct uart_link *)link;
+	return (struct uart_link *)((u8 *)port -
+				    offsetof(struct uart_link, port));
 }
 
-_Static_assert(offsetof(struct uart_link, link) == 0, "uart_of is a cast");
-
-/* What is left of an old stream goes with it, as far as it has come. */
-static void uart_connect(struct link *link)
+/* A frame goes whole into the output ring, or not at all. */
+static bool uart_send(struct frame_port *port, const u8 *head,
+		      const struct stream_frame *frame, u64 to)
 {
-	u8 old[64];
+	struct uart_link *uart = uart_of(port);
+	struct serial_frame_writer writer;
+	u32 count;
 
-	serial_poll(&uart_of(link)->serial);
-	while (serial_read(&uart_of(link)->serial, old, sizeof(old)))
-		continue;
-	link->state = LINK_UP;
+	(void)to; /* there is one other end */
+	if (serial_room(&uart->serial) < UART_FRAME_BYTES)
+		return false;
+	serial_frame_begin(&writer, uart->output);
+	serial_frame_add(&writer, head, STREAM_HEAD_BYTES);
+	serial_frame_add(&writer, frame->body, frame->body_bytes);
+	count = serial_frame_end(&writer);
+	return serial_write_some(&uart->serial, uart->output, count) == count;
 }
 
-static u32 uart_send(struct link *link, const u8 *bytes, u32 count)
+static u32 uart_receive(struct frame_port *port, const u8 **frame, u64 *from)
 {
-	return (u32)serial_write_some(&uart_of(link)->serial, bytes, count);
+	struct uart_link *uart = uart_of(port);
+
+	for (;;) {
+		u32 bytes = serial_frame_take(&uart->reader, &uart->input_at,
+					      &uart->input_left);
+
+		*frame = uart->reader.frame;
+		*from = 0;
+		if (bytes)
+			return bytes;
+		serial_poll(&uart->serial);
+		uart->input_at = uart->input;
+		uart->input_left = (u32)serial_read(&uart->serial, uart->input,
+						    sizeof(uart->input));
+		if (!uart->input_left)
+			return 0;
+	}
 }
 
-static u32 uart_receive(struct link *link, u8 *bytes, u32 room)
-{
-	return (u32)serial_read(&uart_of(link)->serial, bytes, room);
-}
-
-static void uart_poll(struct link *link, u64 now_ns)
-{
-	struct serial *serial = &uart_of(link)->serial;
-
-	(void)now_ns;
-	serial_poll(serial);
-	if (serial->input_lost || serial->overruns)
-		link_is_lost(link, "bytes were lost on the serial line, which "
-				   "has no working handshake (RTS, CTS)");
-}
-
-static u32 uart_pending(struct link *link)
-{
-	return (u32)serial_pending(&uart_of(link)->serial);
-}
-
-static void uart_close(struct link *link)
-{
-	(void)link;
-}
-
-static const struct link_operations operations = {
-    .connect = uart_connect,
+static const struct frame_port_operations operations = {
     .send = uart_send,
     .receive = uart_receive,
-    .poll = uart_poll,
-    .pending = uart_pending,
-    .close = uart_close,
 };
 
-enum err uart_link_init(struct uart_link *uart, u16 port)
+enum err uart_link_init(struct uart_link *uart,
+			const struct uart_link_config *config)
 {
-	enum err err = serial_init(&uart->serial, port);
+	const struct stream_config stream = {
+	    .port = &uart->port,
+	    .room = uart->room,
+	    .silence_ns = config->silence_ns,
+	    .entropy = config->entropy,
+	};
+	enum err err = serial_init(&uart->serial, config->port);
 
 	if (err != OK)
 		return err;
 	serial_use_handshake(&uart->serial);
-	uart->link = (struct link){.operations = &operations, .name = "uart"};
+	uart->port = (struct frame_port){&operations, "uart", UART_BODY_BYTES};
+	stream_init(&uart->stream, &stream);
 	return OK;
 }

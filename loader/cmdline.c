@@ -160,6 +160,28 @@ static enum err parse_choice(const struct cmdline_rule *rule, struct slice text,
 	return ERR_BAD_FORMAT;
 }
 
+/* Four decimal numbers below 256, with dots between. */
+static enum err parse_ipv4(struct slice text, u64 *value)
+{
+	u64 address = 0;
+
+	for (u32 i = 0; i < 4; i++) {
+		u64 number;
+
+		if (i && (!text.length || text.at[0] != '.'))
+			return ERR_BAD_FORMAT;
+		if (i)
+			text = (struct slice){text.at + 1, text.length - 1};
+		if (take_number(&text, &number) != OK || number > 255)
+			return ERR_BAD_FORMAT;
+		address = address << 8 | number;
+	}
+	if (text.length)
+		return ERR_BAD_FORMAT;
+	*value = address;
+	return OK;
+}
+
 static enum err check_range(const struct cmdline_rule *rule, u64 number,
 			    u64 *value)
 {
@@ -182,6 +204,8 @@ enum err cmdline_value(const struct cmdline_rule *rule,
 		return parse_choice(rule, word->value, value);
 	case CMDLINE_TEXT:
 		return check_range(rule, word->value.length, value);
+	case CMDLINE_IPV4:
+		return parse_ipv4(word->value, value);
 	case CMDLINE_NUMBER:
 		err = parse_number(word->value, &number);
 		break;
@@ -244,6 +268,9 @@ static void describe(const struct cmdline_rule *rule, char *buffer,
 	case CMDLINE_TEXT:
 		fmt(buffer, buffer_bytes, "%lu to %lu characters",
 		    rule->minimum, rule->maximum);
+		break;
+	case CMDLINE_IPV4:
+		fmt(buffer, buffer_bytes, "an address such as 10.0.0.1");
 		break;
 	}
 }

@@ -49,6 +49,7 @@ enum cmdline_kind {
 	CMDLINE_BYTES,  /* the same with K, M, G or T behind it */
 	CMDLINE_CHOICE, /* one of `choices`; the value is its index */
 	CMDLINE_TEXT,   /* `minimum` to `maximum` characters */
+	CMDLINE_IPV4,   /* 10.0.0.1; the value is 0x0a000001 */
 };
 
 #define CMDLINE_CHOICES_MAX 8

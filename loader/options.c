@@ -4,7 +4,13 @@
 #include "loader/cmdline.h"
 
 /* No machine that Umbra runs on has more; it is a bound, not a promise. */
-#define CPUS_MAX 4096
+#define CPUS_MAX            4096
+/* A day of emulated time may pass in a minute. */
+#define SILENCE_SECONDS     10
+#define SILENCE_SECONDS_MAX (24UL * 3600)
+#define LINKTEST_BYTES      (1 * MIB)
+/* Among the words of `link`: the name that people expect. */
+#define LINK_WORD_TCP       (LINK_KIND_NET + 1)
 
 enum option {
 	OPTION_CONSOLE,
@@ -13,6 +19,12 @@ enum option {
 	OPTION_CPUS,
 	OPTION_LINK,
 	OPTION_MITIGATIONS,
+	OPTION_LINK_IP,
+	OPTION_LINK_PEER,
+	OPTION_LINK_GATEWAY,
+	OPTION_LINK_SILENCE,
+	OPTION_LINKTEST,
+	OPTION_LINKTEST_BYTES,
 	OPTION_COUNT,
 };
 
@@ -41,10 +53,31 @@ static const struct cmdline_rule rules[OPTION_COUNT] = {
 	{.key = "mitigations",
 	 .kind = CMDLINE_CHOICE,
 	 .choices = {[MITIGATIONS_AUTO] = "auto", [MITIGATIONS_OFF] = "off"}},
-    [OPTION_LINK] =
-	{.key = "link",
-	 .kind = CMDLINE_CHOICE,
-	 .choices = {[LINK_KIND_NONE] = "none", [LINK_KIND_UART] = "uart"}},
+    [OPTION_LINK] = {.key = "link",
+		     .kind = CMDLINE_CHOICE,
+		     .choices = {[LINK_KIND_NONE] = "none",
+				 [LINK_KIND_UART] = "uart",
+				 [LINK_KIND_NET] = "net",
+				 [LINK_WORD_TCP] = "tcp"}},
+    [OPTION_LINK_IP] = {.key = "link.ip", .kind = CMDLINE_IPV4},
+    [OPTION_LINK_PEER] = {.key = "link.peer", .kind = CMDLINE_IPV4},
+    [OPTION_LINK_GATEWAY] = {.key = "link.gateway", .kind = CMDLINE_IPV4},
+    [OPTION_LINK_SILENCE] = {.key = "link.silence",
+			     .kind = CMDLINE_NUMBER,
+			     .minimum = 1,
+			     .maximum = SILENCE_SECONDS_MAX},
+    [OPTION_LINKTEST] = {.key = "linktest",
+			 .kind = CMDLINE_CHOICE,
+			 .choices = {[LINKTEST_NONE] = "none",
+				     [LINKTEST_BOTH] = "both",
+				     [LINKTEST_SEND] = "send",
+				     [LINKTEST_RECEIVE] = "receive",
+				     [LINKTEST_BARE_SEND] = "bare-send",
+				     [LINKTEST_BARE_RECEIVE] = "bare-receive"}},
+    [OPTION_LINKTEST_BYTES] = {.key = "linktest.bytes",
+			       .kind = CMDLINE_BYTES,
+			       .minimum = 1,
+			       .maximum = 1UL << 40},
 };
 
 static void set_option(struct options *options, enum option option, u64 value)
@@ -63,7 +96,27 @@ static void set_option(struct options *options, enum option option, u64 value)
 		options->cpus = (u32)value;
 		break;
 	case OPTION_LINK:
-		options->link = (enum link_kind)value;
+		options->link.kind = value == LINK_WORD_TCP
+					 ? LINK_KIND_NET
+					 : (enum link_kind)value;
+		break;
+	case OPTION_LINK_IP:
+		options->link.ip = (u32)value;
+		break;
+	case OPTION_LINK_PEER:
+		options->link.peer = (u32)value;
+		break;
+	case OPTION_LINK_GATEWAY:
+		options->link.gateway = (u32)value;
+		break;
+	case OPTION_LINK_SILENCE:
+		options->link.silence_seconds = (u32)value;
+		break;
+	case OPTION_LINKTEST:
+		options->linktest.way = (enum linktest_way)value;
+		break;
+	case OPTION_LINKTEST_BYTES:
+		options->linktest.bytes = value;
 		break;
 	case OPTION_MITIGATIONS:
 		options->mitigations = (enum mitigations)value;
@@ -124,6 +177,8 @@ void options_parse(struct options *options, const char *command_line)
 	    .loglevel = LOG_INFO,
 	    .mitigations = MITIGATIONS_AUTO,
 	    .cpus = OPTIONS_CPUS_ALL,
+	    .link = {.silence_seconds = SILENCE_SECONDS},
+	    .linktest = {.bytes = LINKTEST_BYTES},
 	};
 	for (u32 i = 0; (err = cmdline_next(&rest, &word)) == OK; i++)
 		if (i > 0 || !is_file_name(&word))

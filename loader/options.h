@@ -7,7 +7,16 @@
  *	loglevel=error|warn|info|debug
  *	cpus=N                      use at most N CPUs of the machine
  *	mitigations=auto|off        against weaknesses of speculative execution
- *	link=none|uart              what carries a migration to the peer
+ *	link=none|uart|net          what carries a migration to the peer; tcp is
+ *	                            another word for net
+ *	link.ip=A.B.C.D             net: this machine's address; else made up
+ *	link.peer=A.B.C.D           net: the peer's address; else who answers
+ *	link.gateway=A.B.C.D        net: if the peer is on another network
+ *	link.silence=SECONDS        of the peer, after which it is gone
+ *	linktest=WAY                no guests: bytes over the link, checked; WAY
+ *	                            is both, send, receive, bare-send or
+ *	                            bare-receive (core/linktest.h)
+ *	linktest.bytes=N            how many
  *
  * A mistake on the command line never stops the boot: it costs one line in
  * the log, and the default stays.
@@ -34,6 +43,27 @@ enum exit_way {
 enum link_kind {
 	LINK_KIND_NONE, /* the default */
 	LINK_KIND_UART, /* COM2 */
+	LINK_KIND_NET,  /* UDP over an Intel controller */
+};
+
+struct link_options {
+	enum link_kind kind;
+	u32 ip, peer, gateway; /* 0: not given */
+	u32 silence_seconds;
+};
+
+enum linktest_way {
+	LINKTEST_NONE,
+	LINKTEST_BOTH,
+	LINKTEST_SEND,
+	LINKTEST_RECEIVE,
+	LINKTEST_BARE_SEND,
+	LINKTEST_BARE_RECEIVE,
+};
+
+struct linktest_options {
+	enum linktest_way way;
+	u64 bytes;
 };
 
 /* Against weaknesses of speculative execution (arch/x86/vmx/mitigation.h). */
@@ -50,7 +80,8 @@ struct options {
 	enum log_level loglevel; /* default LOG_INFO */
 	enum mitigations mitigations;
 	u32 cpus; /* OPTIONS_CPUS_ALL, or 1 and more */
-	enum link_kind link;
+	struct link_options link;
+	struct linktest_options linktest;
 };
 
 void options_parse(struct options *options, const char *command_line);

@@ -76,7 +76,12 @@ static inline bool link_is_drained(struct link *link)
 	return link->state != LINK_UP || link->operations->pending(link) == 0;
 }
 
-/* Ends the stream; what is pending may be lost. LOST afterwards. */
+/*
+ * Ends the stream; what is pending may be lost. LOST afterwards. Who then
+ * leaves the machine goes on polling for LINK_LINGER_NS: the word must get out,
+ * and a peer that has not heard it is told again.
+ */
+#define LINK_LINGER_NS 1000000000UL
 void link_close(struct link *link);
 
 /* For the links themselves. Only the first reason counts. */

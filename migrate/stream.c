@@ -8,7 +8,7 @@
 #define MS                1000000UL
 #define HELLO_FIRST_NS    (20 * MS)
 #define HELLO_MAX_NS      (1000 * MS)
-#define WAIT_FIRST_NS     (500 * MS) /* before a round trip is known */
+#define WAIT_FIRST_NS     (1000 * MS) /* before a round trip is known */
 #define WAIT_MIN_NS       (20 * MS)
 #define WAIT_MAX_NS       (4000 * MS)
 #define SAY_DELAY_NS      (2 * MS) /* an acknowledgement waits for more */
@@ -18,7 +18,7 @@
 #define FLIGHT_MIN        2U
 #define LOST_AFTER        3U   /* later frames that were seen */
 #define FRAMES_AT_ONCE    256U /* of one poll */
-#define PINGS_PER_SILENCE 4U
+#define PINGS_PER_SILENCE 4UL
 
 _Static_assert((STREAM_SLOTS & (STREAM_SLOTS - 1)) == 0, "numbers wrap");
 _Static_assert(STREAM_SLOTS <= 64, "`seen` has 64 bits");
@@ -48,13 +48,13 @@ static struct stream_slot *in_slot(struct stream *stream, u32 number)
 
 static u8 *out_body(struct stream *stream, u32 number)
 {
-	return stream->room + number % STREAM_SLOTS * STREAM_BODY_MAX;
+	return stream->room + (u64)(number % STREAM_SLOTS) * STREAM_BODY_MAX;
 }
 
 static u8 *in_body(struct stream *stream, u32 number)
 {
 	return stream->room +
-	       (STREAM_SLOTS + number % STREAM_SLOTS) * STREAM_BODY_MAX;
+	       (u64)(STREAM_SLOTS + number % STREAM_SLOTS) * STREAM_BODY_MAX;
 }
 
 /* --- Saying --------------------------------------------------------------- */
@@ -63,17 +63,19 @@ static u64 seen_bits(struct stream *stream)
 {
 	u64 seen = 0;
 
-	for (u32 n = 0; n + 1 < STREAM_SLOTS; n++) {
-		u32 number = stream->due + 1 + n;
-
-		if (is_before(number, stream->taken + STREAM_SLOTS) &&
-		    in_slot(stream, number)->state == STREAM_SLOT_FULL)
+	for (u32 n = 0; is_before(stream->due + 1 + n, stream->in_end); n++)
+		if (in_slot(stream, stream->due + 1 + n)->state ==
+		    STREAM_SLOT_FULL)
 			seen |= BIT(n);
-	}
 	return seen;
 }
 
-/* Every frame carries all that there is to say. False: no room at the port. */
+/*
+ * Every frame carries all that there is to say. A greeting goes to everybody
+ * even when the peer is known: Bochs 2.7's bxhub learns who is where from
+ * broadcasts alone, and the first may have been lost. False: no room at the
+ * port.
+ */
 static bool say(struct stream *stream, enum stream_kind kind, u32 number)
 {
 	u8 head[STREAM_HEAD_BYTES];
@@ -83,8 +85,9 @@ static bool say(struct stream *stream, enum stream_kind kind, u32 number)
 	    .to = stream->peer_id,
 	    .number = number,
 	    .due = stream->due,
-	    .seen = stream->unsaid || stream->must_say ? seen_bits(stream) : 0,
+	    .seen = seen_bits(stream),
 	    .limit = stream->taken + STREAM_SLOTS,
+	    .echo = stream->echo,
 	};
 
 	if (kind == STREAM_DATA) {
@@ -102,6 +105,19 @@ static bool say(struct stream *stream, enum stream_kind kind, u32 number)
 	stream->unsaid = 0;
 	stream->must_say = false;
 	return true;
+}
+
+/* What has it seen of all that was sent until now? */
+static void ask(struct stream *stream)
+{
+	u16 number = (u16)(stream->ping + 1);
+
+	if (!say(stream, STREAM_PING, number))
+		return;
+	stream->ping = number;
+	stream->ping_ns = stream->now_ns;
+	stream->is_asked = true;
+	stream->counts.pings++;
 }
 
 /* --- What is under way ---------------------------------------------------- */
@@ -160,6 +176,8 @@ static void is_seen(struct stream *stream, struct stream_slot *slot)
 		return;
 	if (slot->state == STREAM_SLOT_FLYING)
 		stream->flying--;
+	else
+		stream->lost--;
 	if (slot->sent_count == 1)
 		measure(stream, stream->now_ns - slot->sent_ns);
 	slot->state = STREAM_SLOT_SEEN;
@@ -171,6 +189,7 @@ static void is_missing(struct stream *stream, struct stream_slot *slot)
 {
 	slot->state = STREAM_SLOT_LOST;
 	stream->flying--;
+	stream->lost++;
 }
 
 /* One frame; false if the port has no room. */
@@ -181,7 +200,10 @@ static bool transmit(struct stream *stream, u32 number)
 	if (!say(stream, STREAM_DATA, number))
 		return false;
 	stream->counts.frames++;
-	stream->counts.again += slot->sent_count > 0;
+	if (slot->state == STREAM_SLOT_LOST) {
+		stream->counts.again++;
+		stream->lost--;
+	}
 	slot->state = STREAM_SLOT_FLYING;
 	slot->sent_ns = stream->now_ns;
 	slot->sent_count++;
@@ -206,14 +228,19 @@ static void ship(struct stream *stream)
 	stream->put++;
 }
 
-/* Lost frames first, then new ones. */
-static void transmit_all(struct stream *stream)
+static void transmit_lost(struct stream *stream)
 {
 	for (u32 n = stream->acked;
-	     is_before(n, stream->next) && has_flight_room(stream); n++)
+	     stream->lost && n != stream->next && has_flight_room(stream); n++)
 		if (out_slot(stream, n)->state == STREAM_SLOT_LOST &&
 		    !transmit(stream, n))
 			return;
+}
+
+/* Lost frames first, then new ones. */
+static void transmit_all(struct stream *stream)
+{
+	transmit_lost(stream);
 	while (stream->next != stream->put && has_flight_room(stream) &&
 	       is_before(stream->next, stream->limit)) {
 		if (!transmit(stream, stream->next))
@@ -234,6 +261,21 @@ static void find_lost(struct stream *stream, u32 last_seen)
 		if (slot->state != STREAM_SLOT_FLYING ||
 		    (slot->sent_count > 1 &&
 		     stream->now_ns - slot->sent_ns < wait_of(stream)))
+			continue;
+		is_missing(stream, slot);
+		shrink_flight(stream);
+	}
+}
+
+/* The answer to a PING: what flew before it, and was not seen, is missing. */
+static void on_answer(struct stream *stream)
+{
+	stream->is_asked = false;
+	for (u32 n = stream->acked; is_before(n, stream->next); n++) {
+		struct stream_slot *slot = out_slot(stream, n);
+
+		if (slot->state != STREAM_SLOT_FLYING ||
+		    slot->sent_ns >= stream->ping_ns)
 			continue;
 		is_missing(stream, slot);
 		shrink_flight(stream);
@@ -269,6 +311,8 @@ static void on_said(struct stream *stream, const struct stream_frame *frame)
 		last_seen = number;
 	}
 	find_lost(stream, last_seen);
+	if (stream->is_asked && frame->echo == stream->ping)
+		on_answer(stream);
 	if (is_before(stream->limit, frame->limit) &&
 	    frame->limit - frame->due <= STREAM_SLOTS)
 		stream->limit = frame->limit;
@@ -292,6 +336,8 @@ static void on_data(struct stream *stream, const struct stream_frame *frame)
 	memcpy(in_body(stream, frame->number), frame->body, frame->body_bytes);
 	slot->bytes = frame->body_bytes;
 	slot->state = STREAM_SLOT_FULL;
+	if (!is_before(frame->number, stream->in_end))
+		stream->in_end = frame->number + 1;
 	while (is_before(stream->due, stream->taken + STREAM_SLOTS) &&
 	       in_slot(stream, stream->due)->state == STREAM_SLOT_FULL)
 		stream->due++;
@@ -336,7 +382,7 @@ static void suspect(struct stream *stream)
 {
 	stream->suspect_ns =
 	    stream->now_ns + stream->silence_ns / PINGS_PER_SILENCE;
-	say(stream, STREAM_PING, stream->next);
+	ask(stream);
 }
 
 static void on_hello(struct stream *stream, const struct stream_frame *frame,
@@ -363,6 +409,7 @@ static void on_peer(struct stream *stream, const struct stream_frame *frame)
 		on_data(stream, frame);
 		break;
 	case STREAM_PING:
+		stream->echo = (u16)frame->number;
 		stream->must_say = true;
 		break;
 	case STREAM_BYE:
@@ -429,8 +476,8 @@ static void on_frame(struct stream *stream, const u8 *bytes, u32 count,
 
 /* --- Time ----------------------------------------------------------------- */
 
-/* Nothing has been heard of the oldest frame: all that fly are lost. */
-static void check_timeout(struct stream *stream)
+/* Nothing has been heard of the oldest frame for too long: ask. */
+static void check_silence(struct stream *stream)
 {
 	u32 n = stream->acked;
 
@@ -438,14 +485,11 @@ static void check_timeout(struct stream *stream)
 	       out_slot(stream, n)->state != STREAM_SLOT_FLYING)
 		n++;
 	if (!is_before(n, stream->next) ||
-	    stream->now_ns - out_slot(stream, n)->sent_ns < stream->wait_ns)
+	    stream->now_ns - out_slot(stream, n)->sent_ns < stream->wait_ns ||
+	    (stream->is_asked &&
+	     stream->now_ns - stream->ping_ns < stream->wait_ns))
 		return;
-	for (; is_before(n, stream->next); n++)
-		if (out_slot(stream, n)->state == STREAM_SLOT_FLYING)
-			is_missing(stream, out_slot(stream, n));
-	stream->counts.timeouts++;
-	shrink_flight(stream);
-	stream->flight_max = FLIGHT_MIN;
+	ask(stream);
 	stream->wait_ns = 2 * stream->wait_ns < WAIT_MAX_NS
 			      ? 2 * stream->wait_ns
 			      : WAIT_MAX_NS;
@@ -473,7 +517,7 @@ static void keep_alive(struct stream *stream)
 		link_is_lost(&stream->link, "the peer is not heard any more");
 	else if (stream->now_ns - stream->said_ns >
 		 (is_held ? stream->wait_ns : every))
-		say(stream, STREAM_PING, stream->next);
+		ask(stream);
 }
 
 static void say_what_is_owed(struct stream *stream)
@@ -535,7 +579,7 @@ static void stream_poll(struct link *link, u64 now_ns)
 		greet(stream);
 	if (link->state != LINK_UP)
 		return;
-	check_timeout(stream);
+	check_silence(stream);
 	ship_the_rest(stream);
 	transmit_all(stream);
 	say_what_is_owed(stream);

@@ -6,10 +6,12 @@
  *	            ^ kept until acknowledged            ^ put in order
  *
  * Frames are numbered from 0. Every frame that is sent says what has arrived
- * (`due`, `seen`) and what is welcome (`limit`); what is missing is sent again,
- * after three later frames have been seen or after a time that follows the
- * round trips and doubles, up to a bound. Fewer frames are under way while a
- * network loses some.
+ * (`due`, `seen`) and what is welcome (`limit`). A frame is sent again only
+ *when the peer, asked or not, has said something that shows it is missing:
+ *three later ones have come, or the answer to a PING that was sent after it.
+ *Time alone, which in an emulator stretches, only makes it ask (PING), first
+ *after what a round trip takes, then after twice that, up to a bound. Fewer
+ *frames are under way while a network loses some.
  *
  * Who is there: each link_connect takes a new name; HELLO says it to everybody
  * on the line until somebody answers. From then on only frames count that bear
@@ -27,7 +29,7 @@
  *
  * INVARIANT (numbers wrap, so "<=" is by distance)
  *	out:	acked <= next <= put <= acked + STREAM_SLOTS
- *	in:	taken <= due <= taken + STREAM_SLOTS
+ *	in:	taken <= due <= in_end <= taken + STREAM_SLOTS
  * tests/model/stream.pml is this protocol for spin.
  */
 #ifndef MIGRATE_STREAM_H
@@ -58,7 +60,7 @@ struct stream_counts {
 	u64 frames, again; /* DATA sent, and of them not for the first time */
 	u64 received, repeated;
 	u64 bad, foreign; /* damaged; of somebody else or of an old stream */
-	u64 timeouts;
+	u64 pings;
 };
 
 struct stream {
@@ -78,15 +80,21 @@ struct stream {
 	u32 filling;     /* bytes in the slot of `put` */
 	u64 filled_ns;   /* when the last of them came */
 	u32 flying;      /* slots */
+	u32 lost;        /* slots */
 	u32 flight_max;  /* slots: what the network seems to bear */
 	u32 flight_slow; /* from here on it grows slowly */
 	u32 grown;       /* acknowledged since it grew */
 	u32 recover;     /* losses before this number are one event */
 	u32 pending;     /* bytes not acknowledged */
 	u64 rtt_ns, rtt_spread_ns, wait_ns; /* of a frame's acknowledgement */
+	u16 ping;                           /* the last one's number */
+	bool is_asked;                      /* and it has not been answered */
+	u64 ping_ns;                        /* when it was sent */
 	struct stream_slot out[STREAM_SLOTS];
 	/* Receiving. */
 	u32 due, taken;
+	u32 in_end;      /* no frame from there on has come */
+	u16 echo;        /* the peer's last PING */
 	u32 taken_bytes; /* of the slot of `taken` */
 	u32 limit_said;
 	u32 unsaid;    /* frames that have arrived since the last said `due` */

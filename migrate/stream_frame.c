@@ -15,7 +15,7 @@ struct head {
 	u32 number, due;
 	u64 seen;
 	u32 limit;
-	u16 length, zero;
+	u16 length, echo;
 };
 
 _Static_assert(sizeof(struct head) == STREAM_HEAD_BYTES, "no padding");
@@ -42,6 +42,7 @@ void stream_frame_head(const struct stream_frame *frame,
 	    .seen = frame->seen,
 	    .limit = frame->limit,
 	    .length = (u16)frame->body_bytes,
+	    .echo = frame->echo,
 	};
 
 	memcpy(head, &h, sizeof(h));
@@ -52,8 +53,7 @@ void stream_frame_head(const struct stream_frame *frame,
 static bool is_sound(const struct head *h, u32 count)
 {
 	return h->kind >= STREAM_HELLO && h->kind < STREAM_KINDS &&
-	       h->from != STREAM_NOBODY && h->zero == 0 &&
-	       h->length <= STREAM_BODY_MAX &&
+	       h->from != STREAM_NOBODY && h->length <= STREAM_BODY_MAX &&
 	       count >= STREAM_HEAD_BYTES + h->length &&
 	       (h->kind == STREAM_DATA) == (h->length > 0);
 }
@@ -82,6 +82,7 @@ enum err stream_frame_parse(const u8 *bytes, u32 count,
 	    .due = h.due,
 	    .seen = h.seen,
 	    .limit = h.limit,
+	    .echo = h.echo,
 	    .body = bytes + STREAM_HEAD_BYTES,
 	    .body_bytes = h.length,
 	};

@@ -5,7 +5,7 @@
  *	 0      4       6     7      8      12     16       20
  *	| CRC  | magic | ver | kind | from | to   | number | due |
  *	 24            32      36       38     40
- *	| seen        | limit | length | 0    | length bytes
+ *	| seen        | limit | length | echo | length bytes
  *
  *	CRC	CRC32C of all that follows
  *	from	the sender's name for this stream; to: the receiver's (0:
@@ -45,6 +45,7 @@ struct stream_frame {
 	u32 number, due;
 	u64 seen;
 	u32 limit;
+	u16 echo;
 	const u8 *body;
 	u32 body_bytes;
 };

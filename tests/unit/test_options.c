@@ -60,6 +60,46 @@ static void every_key_is_understood(void **state)
 	assert_int_equal(parsed("loglevel=warn").loglevel, LOG_WARN);
 }
 
+static void link_and_its_test_are_described(void **state)
+{
+	struct options options =
+	    parsed("link=net link.ip=10.0.0.1 link.peer=192.168.255.2 "
+		   "link.gateway=10.0.0.254 link.silence=60 linktest=bare-send "
+		   "linktest.bytes=3M");
+
+	(void)state;
+	assert_int_equal(options.link.kind, LINK_KIND_NET);
+	assert_int_equal(options.link.ip, 0x0a000001);
+	assert_int_equal(options.link.peer, 0xc0a8ff02);
+	assert_int_equal(options.link.gateway, 0x0a0000fe);
+	assert_int_equal(options.link.silence_seconds, 60);
+	assert_int_equal(options.linktest.way, LINKTEST_BARE_SEND);
+	assert_int_equal(options.linktest.bytes, 3 * MIB);
+	assert_int_equal(host_log_count, 0);
+	assert_int_equal(parsed("link=tcp").link.kind, LINK_KIND_NET);
+	assert_int_equal(parsed("link=uart").link.kind, LINK_KIND_UART);
+	assert_int_equal(parsed("").link.kind, LINK_KIND_NONE);
+}
+
+static void addresses_have_four_numbers(void **state)
+{
+	static const char *const bad[] = {
+	    "link.ip=10.0.0",     "link.ip=10.0.0.256",
+	    "link.ip=10.0.0.1.2", "link.ip=10.0.0.",
+	    "link.ip=",           "link.ip=.0.0.1",
+	    "link.ip=10,0,0,1",   "link.ip"};
+
+	(void)state;
+	for (u32 i = 0; i < ARRAY_COUNT(bad); i++) {
+		assert_int_equal(parsed(bad[i]).link.ip, 0);
+		assert_int_equal(host_log_count, 1);
+	}
+	parsed("link.ip=10.0.0");
+	assert_string_equal(host_last_log,
+			    "command line: link.ip=10.0.0: link.ip wants an "
+			    "address such as 10.0.0.1; it is ignored");
+}
+
 static void file_name_in_front_is_no_mistake(void **state)
 {
 	(void)state;
@@ -120,6 +160,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(empty_line_gives_the_defaults),
 	    cmocka_unit_test(every_key_is_understood),
+	    cmocka_unit_test(link_and_its_test_are_described),
+	    cmocka_unit_test(addresses_have_four_numbers),
 	    cmocka_unit_test(file_name_in_front_is_no_mistake),
 	    cmocka_unit_test(unknown_key_costs_one_warning),
 	    cmocka_unit_test(bad_value_names_what_is_allowed_and_keeps_default),

@@ -212,7 +212,8 @@ static void assert_in_order(const struct stream *s)
 	assert_true(s->put - s->next <= STREAM_SLOTS);
 	assert_true(s->put - s->acked <= STREAM_SLOTS);
 	assert_true(s->due - s->taken <= STREAM_SLOTS);
-	assert_true(s->flying <= s->next - s->acked);
+	assert_true(s->in_end - s->due <= STREAM_SLOTS);
+	assert_true(s->flying + s->lost <= s->next - s->acked);
 }
 
 static void move(u32 bytes)
@@ -460,7 +461,7 @@ static void big_numbers_wrap(void **state)
 		struct stream *s = &stations[i].stream;
 
 		s->acked = s->next = s->put = s->recover = (u32)-40;
-		s->due = s->taken = (u32)-40;
+		s->due = s->taken = s->in_end = (u32)-40;
 		s->limit = s->limit_said = (u32)-40 + STREAM_SLOTS;
 	}
 	memset(stations[0].letters, 0, sizeof(stations[0].letters));
@@ -482,6 +483,7 @@ static void frames_say_what_was_put_in(void **state)
 				     .due = 4,
 				     .seen = BITS(63, 60),
 				     .limit = 5,
+				     .echo = 6,
 				     .body = bytes + STREAM_HEAD_BYTES,
 				     .body_bytes = 100};
 	struct stream_frame got;
@@ -496,6 +498,7 @@ static void frames_say_what_was_put_in(void **state)
 	assert_int_equal(got.due, 4);
 	assert_int_equal(got.seen, frame.seen);
 	assert_int_equal(got.limit, 5);
+	assert_int_equal(got.echo, 6);
 	assert_ptr_equal(got.body, frame.body);
 	assert_int_equal(got.body_bytes, 100);
 	assert_int_equal(stream_frame_parse(bytes, 139, &got), ERR_BAD_FORMAT);

@@ -90,6 +90,8 @@ def command(machine, directory, port, root):
         ips=machine.ips, sync=machine.sync, share=_share(), port=port,
         boot=boot(machine, directory, root),
         ignored=int(machine.unknown_msrs == "ignored"))
+    if machine.link:
+        text += machine.link.bochs()
     _write(directory, "bochsrc", text.encode())
     # Umbra's way out leads to the debugger's prompt.
     _write(directory, "commands", b"c\nq\n")

@@ -76,6 +76,7 @@ class Machine:
     firmware: str = "bios"  # or "uefi": QEMU with a CD only
     protocol: str = "multiboot2"  # or "multiboot1": with a CD
     guest_names: tuple = ()
+    link: object = None  # its end of a joint.Joint
 
 
 def split_file(text, what):

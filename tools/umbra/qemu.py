@@ -64,6 +64,8 @@ def command(machine, directory, port, _root):
         "-chardev", f"socket,id=com1,host=127.0.0.1,port={port}",
         "-serial", "chardev:com1",
     ]
+    if machine.link:
+        argv += machine.link.qemu()
     if machine.firmware == "uefi":
         argv += ["-bios", _uefi()]
     if machine.iso:

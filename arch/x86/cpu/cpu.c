@@ -51,6 +51,7 @@ static void read_feature_bits(struct cpu_features *features)
 	struct cpuid_result r = insn_cpuid(1, 0);
 
 	features->vmx = r.ecx & BIT(5);
+	features->crc32 = r.ecx & BIT(20);
 	features->x2apic = r.ecx & BIT(21);
 	features->tsc_deadline = r.ecx & BIT(24);
 	features->xsave = r.ecx & BIT(26);

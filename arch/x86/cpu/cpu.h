@@ -74,6 +74,7 @@ struct cpu_features {
 	bool smap;
 	bool umip;
 	bool fsgsbase;
+	bool crc32;      /* the instruction, of SSE4.2 */
 	bool hypervisor; /* Umbra is itself a guest */
 };
 extern struct cpu_features cpu_features;

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The link alone, without a guest: seeded bytes to the peer and from it, each
+ * one checked, and how fast it was.
+ *
+ *	linktest=both          both ways at once
+ *	linktest=send          to the peer, which runs linktest=receive
+ *	linktest=bare-send     the same over the bare device, without the link's
+ *	                       protocol: what the device could carry at most.
+ *	                       Nothing is checked, and nothing sent again
+ *
+ * It ends with the line "linktest: good: ..." and status 0, or with "linktest:
+ * failed: ..." and 125. Another machine may be the peer, or a program.
+ */
+#ifndef CORE_LINKTEST_H
+#define CORE_LINKTEST_H
+
+#include "loader/options.h"
+
+/* Instead of guests; leaves the machine. First CPU, interrupts off. */
+NORETURN void linktest_run(const struct options *options);
+
+#endif

@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: MIT */
+/* Bare loops over the links' devices: see core/linktest_bare.h. */
+#include "core/linktest_bare.h"
+#include "arch/x86/cpu/insn.h"
+#include "arch/x86/cpu/tsc.h"
+#include "core/console.h"
+#include "core/links.h"
+#include "drivers/e1000.h"
+#include "drivers/serial.h"
+#include "lib/log.h"
+#include "lib/string.h"
+
+#define FRAME_BYTES E1000_FRAME_BYTES
+#define WINDOW      32U
+#define SAY_EVERY   8U
+#define GREETING    0x47U   /* of the bare serial line */
+#define BARE_TYPE   0x88b5U /* IEEE 802: local experiments */
+#define RESEND_NS   1000000000UL
+
+static u8 piece[2048];
+
+static void begin(void)
+{
+	log_info("linktest: begins");
+	console_flush();
+}
+
+static void report(u64 bytes, u64 begun_ns)
+{
+	log_info("linktest: good: %lu bytes over the bare device, %lu us",
+		 bytes, (tsc_now_ns() - begun_ns) / 1000);
+}
+
+/* --- UART ----------------------------------------------------------------- */
+
+static void uart_send(u64 bytes)
+{
+	struct serial *serial = links_serial();
+	u64 begun_ns, sent = 0;
+	u8 byte = 0;
+
+	while (!serial_read(serial, &byte, 1) || byte != GREETING)
+		serial_poll(serial);
+	begin();
+	begun_ns = tsc_now_ns();
+	while (sent < bytes) {
+		u64 left = bytes - sent;
+
+		sent += serial_write_some(
+		    serial, piece, left < sizeof(piece) ? left : sizeof(piece));
+		serial_poll(serial);
+	}
+	while (!serial_read(serial, &byte, 1))
+		serial_poll(serial);
+	report(bytes, begun_ns);
+}
+
+static void uart_receive(u64 bytes)
+{
+	static const u8 greeting = GREETING;
+	struct serial *serial = links_serial();
+	u64 begun_ns = 0, got = 0;
+
+	serial_write_some(serial, &greeting, 1);
+	while (got < bytes) {
+		size_t here;
+
+		serial_poll(serial);
+		here = serial_read(serial, piece, sizeof(piece));
+		if (here && !got) {
+			begin();
+			begun_ns = tsc_now_ns();
+		}
+		got += here;
+	}
+	serial_write_some(serial, &greeting, 1);
+	serial_flush(serial);
+	report(got, begun_ns);
+}
+
+/* --- Network -------------------------------------------------------------- */
+
+/* | to all 6 | from 6 | type 2 | number 4 | whatever: the last may be lost. */
+static bool put_frame(u32 number, u32 bytes)
+{
+	const struct e1000_part part = {piece, bytes};
+
+	memset(piece, 0xff, 6);
+	memcpy(piece + 6, e1000_mac(), 6);
+	piece[12] = BARE_TYPE >> 8;
+	piece[13] = BARE_TYPE & 0xff;
+	memcpy(piece + 14, &number, sizeof(number));
+	return e1000_send(&part, 1);
+}
+
+/* The number in the next frame of ours that has come. */
+static bool get_number(u32 *number, u32 *bytes)
+{
+	const u8 *frame;
+
+	while ((*bytes = e1000_receive(&frame)) > 0)
+		if (*bytes >= 18 && frame[12] == BARE_TYPE >> 8 &&
+		    frame[13] == (BARE_TYPE & 0xff)) {
+			memcpy(number, frame + 14, sizeof(*number));
+			return true;
+		}
+	return false;
+}
+
+static void net_send(u64 bytes)
+{
+	u32 count = (u32)((bytes + FRAME_BYTES - 1) / FRAME_BYTES), next = 0;
+	u32 seen = 0, number, got;
+	u64 begun_ns, said_ns;
+
+	while (!get_number(&number, &got))
+		continue;
+	begin();
+	begun_ns = said_ns = tsc_now_ns();
+	while (seen < count) {
+		while (get_number(&number, &got)) {
+			seen = number > seen ? number : seen;
+			said_ns = tsc_now_ns();
+		}
+		/* What is lost is counted as carried: a bare loop. */
+		if (tsc_now_ns() - said_ns > RESEND_NS) {
+			put_frame(next - 1, FRAME_BYTES);
+			said_ns = tsc_now_ns();
+		}
+		while (next < count && next - seen < WINDOW &&
+		       put_frame(next, FRAME_BYTES))
+			next++;
+	}
+	report(bytes, begun_ns);
+}
+
+static void net_receive(u64 bytes)
+{
+	u32 count = (u32)((bytes + FRAME_BYTES - 1) / FRAME_BYTES);
+	u32 seen = 0, said = 0, number, got;
+	u64 begun_ns = 0, said_ns = 0;
+
+	while (seen < count) {
+		if (get_number(&number, &got) && got > 60) {
+			if (!seen) {
+				begin();
+				begun_ns = tsc_now_ns();
+			}
+			seen = number + 1 > seen ? number + 1 : seen;
+		}
+		if (seen - said < SAY_EVERY &&
+		    tsc_now_ns() - said_ns < RESEND_NS)
+			continue;
+		put_frame(seen, 60);
+		said = seen;
+		said_ns = tsc_now_ns();
+	}
+	for (u32 i = 0; i < 8; i++)
+		put_frame(seen, 60);
+	tsc_delay_us(1000000);
+	report(bytes, begun_ns);
+}
+
+/* --- Either --------------------------------------------------------------- */
+
+void linktest_bare_send(const struct options *options)
+{
+	if (options->link.kind == LINK_KIND_NET)
+		net_send(options->linktest.bytes);
+	else
+		uart_send(options->linktest.bytes);
+}
+
+void linktest_bare_receive(const struct options *options)
+{
+	if (options->link.kind == LINK_KIND_NET)
+		net_receive(options->linktest.bytes);
+	else
+		uart_receive(options->linktest.bytes);
+}

@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: MIT
+"""The links between two machines: every byte arrives, in order, both ways."""
+
+import sys
+
+from lib import ROOT, check, machine_test
+
+sys.path.insert(0, str(ROOT / "tools"))
+from umbra import linktest  # pylint: disable=wrong-import-position
+
+
+def cross(engine, kind, byte_count):
+    outcome = linktest.run(engine, kind, ("both", "both"), byte_count,
+                           str(ROOT), limit=80)
+    for text in outcome.consoles:
+        print(text)
+    check(outcome.is_good, "; ".join(outcome.failures))
+
+
+@machine_test(seconds=6, limit=100)
+def bytes_cross_the_serial_line(_machine):
+    cross("bochs", "uart", 5000)
+
+
+@machine_test(seconds=6, limit=100)
+def bytes_cross_the_network(_machine):
+    cross("bochs", "net", 500000)
+
+
+@machine_test(engine="qemu", seconds=6, limit=100)
+def bytes_cross_the_network_of_another_emulator(_machine):
+    cross("qemu", "net", 500000)
+
+
+@machine_test(seconds=6, limit=100)
+def peers_with_addresses_find_each_other(_machine):
+    outcome = linktest.run(
+        "bochs", "net", ("both", "both"), 100000, str(ROOT), limit=80,
+        words=("link.ip=10.1.2.3 link.peer=10.1.2.4",
+               "link.ip=10.1.2.4 link.peer=10.1.2.3"))
+    check(outcome.is_good, "; ".join(outcome.failures))
+    check("is 10.1.2.3" in outcome.consoles[0], "the address is not used")
