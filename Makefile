@@ -269,6 +269,15 @@ $(B)/stub.elf: tests/machine/stub.c
 	$(call say,CC)$(CC) $(STUB_CFLAGS) -c -o $(@:.elf=.o) $<
 	$(call say,LD)$(LD) $(STUB_LDFLAGS) -o $@ $(@:.elf=.o)
 
+# Programs for the initial RAM disk of a Linux that is a guest.
+LINUX_PROGRAMS := $(B)/linux/kvm_small
+
+$(B)/linux/%: tests/machine/%.c
+	@mkdir -p $(@D)
+	$(call say,HOSTCC)$(HOSTCC) -std=gnu11 -O2 -static -Wall -Wextra -Werror -o $@ $<
+
+linux-programs: $(LINUX_PROGRAMS)
+
 # The CD shows the first guest. `./umbra iso` makes others.
 $(B)/umbra.iso: $(B)/umbra.elf $(B)/guests/hello.elf iso/grub.cfg \
 		umbra $(wildcard tools/umbra/*.py)
@@ -283,7 +292,7 @@ all: $(B)/optrom.bin $(B)/stub.elf
 
 # --- Commands -------------------------------------------------------------
 
-.PHONY: all guests unit fuzzers setup check test mutants demo fuzz clean
+.PHONY: linux-programs all guests unit fuzzers setup check test mutants demo fuzz clean
 all: $(B)/umbra.elf $(B)/umbra.iso guests
 
 unit: $(UNIT_TESTS) $(TSAN_TESTS) $(WEAVE_TESTS)
