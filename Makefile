@@ -68,7 +68,8 @@ arch/x86/vmx.hard	:= capability control_registers exit exit_cpuid \
 			   nested_events nested_exit nested_vcpu vcpu \
 			   vcpu_events vcpu_state vcpu_sync vm vmcs02 vmcs_host \
 			   vmx_cpu
-drivers.hard		:= e1000 interrupts net_link pci rtc serial uart_link
+drivers.hard		:= e1000 interrupts net_link pci rtc serial uart_link \
+			   virtio virtio_link
 core.hard		:= bench console crash guests links linktest linktest_bare \
 			   log loopback machine main memory monitor panic \
 			   record_loop sched settings symbols vm_make vm_record

@@ -8,12 +8,14 @@
 #include "drivers/net_link.h"
 #include "drivers/rtc.h"
 #include "drivers/uart_link.h"
+#include "drivers/virtio_link.h"
 #include "lib/log.h"
 
 #define VECTOR_LINK (VECTOR_FIRST_DEVICE + 1)
 
 static struct uart_link uart;
 static struct net_link net;
+static struct virtio_link virtio;
 
 static void on_uart_interrupt(u32 vector)
 {
@@ -81,6 +83,18 @@ static struct link *open_net(const struct link_options *options)
 	return &net.stream.link;
 }
 
+static struct link *open_virtio(void)
+{
+	enum err err = virtio_link_init(&virtio);
+
+	if (err == OK)
+		return &virtio.link;
+	log_error("link=virtio: virtio-serial device with more than one port: "
+		  "%s",
+		  err_text(err));
+	return NULL;
+}
+
 struct link *links_open(const struct link_options *options)
 {
 	switch (options->kind) {
@@ -88,6 +102,8 @@ struct link *links_open(const struct link_options *options)
 		return open_uart(options);
 	case LINK_KIND_NET:
 		return open_net(options);
+	case LINK_KIND_VIRTIO:
+		return open_virtio();
 	case LINK_KIND_NONE:
 		break;
 	}
@@ -97,4 +113,9 @@ struct link *links_open(const struct link_options *options)
 struct serial *links_serial(void)
 {
 	return &uart.serial;
+}
+
+struct virtio_link *links_virtio(void)
+{
+	return &virtio;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The link to a peer that the command line chose: `link=uart`, `link=net`. */
+/* The link to a peer that the command line chose: `link=uart` and so on. */
 #ifndef CORE_LINKS_H
 #define CORE_LINKS_H
 
@@ -15,5 +15,6 @@ struct link *links_open(const struct link_options *options);
 
 /* For measuring the devices themselves: what carries the link. */
 struct serial *links_serial(void);
+struct virtio_link *links_virtio(void);
 
 #endif

@@ -186,7 +186,7 @@ void linktest_run(const struct options *options)
 {
 	test.link = links_open(&options->link);
 	if (!test.link)
-		fail("there is no link; link=uart and link=net are known");
+		fail("there is no link; link=uart, net and virtio are known");
 	switch (options->linktest.way) {
 	case LINKTEST_BARE_SEND:
 		linktest_bare_send(options);

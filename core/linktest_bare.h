@@ -6,6 +6,7 @@
  *	uart	bytes into the FIFO whenever it is empty
  *	net	frames of full size, WINDOW of them ahead of what the receiver
  *		says that it has seen; lost ones are not sent again
+ *	virtio	buffers of eight pages, as many as the queue holds
  */
 #ifndef CORE_LINKTEST_BARE_H
 #define CORE_LINKTEST_BARE_H

@@ -10,7 +10,7 @@
 #define SILENCE_SECONDS_MAX (24UL * 3600)
 #define LINKTEST_BYTES      (1 * MIB)
 /* Among the words of `link`: the name that people expect. */
-#define LINK_WORD_TCP       (LINK_KIND_NET + 1)
+#define LINK_WORD_TCP       (LINK_KIND_VIRTIO + 1)
 
 enum option {
 	OPTION_CONSOLE,
@@ -58,6 +58,7 @@ static const struct cmdline_rule rules[OPTION_COUNT] = {
 		     .choices = {[LINK_KIND_NONE] = "none",
 				 [LINK_KIND_UART] = "uart",
 				 [LINK_KIND_NET] = "net",
+				 [LINK_KIND_VIRTIO] = "virtio",
 				 [LINK_WORD_TCP] = "tcp"}},
     [OPTION_LINK_IP] = {.key = "link.ip", .kind = CMDLINE_IPV4},
     [OPTION_LINK_PEER] = {.key = "link.peer", .kind = CMDLINE_IPV4},

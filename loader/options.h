@@ -7,7 +7,7 @@
  *	loglevel=error|warn|info|debug
  *	cpus=N                      use at most N CPUs of the machine
  *	mitigations=auto|off        against weaknesses of speculative execution
- *	link=none|uart|net          what carries a migration to the peer; tcp is
+ *	link=none|uart|net|virtio   what carries a migration to the peer; tcp is
  *	                            another word for net
  *	link.ip=A.B.C.D             net: this machine's address; else made up
  *	link.peer=A.B.C.D           net: the peer's address; else who answers
@@ -41,9 +41,10 @@ enum exit_way {
 };
 
 enum link_kind {
-	LINK_KIND_NONE, /* the default */
-	LINK_KIND_UART, /* COM2 */
-	LINK_KIND_NET,  /* UDP over an Intel controller */
+	LINK_KIND_NONE,   /* the default */
+	LINK_KIND_UART,   /* COM2 */
+	LINK_KIND_NET,    /* UDP over an Intel controller */
+	LINK_KIND_VIRTIO, /* virtio-serial, the port "umbra.0" */
 };
 
 struct link_options {

@@ -9,9 +9,9 @@ sys.path.insert(0, str(ROOT / "tools"))
 from umbra import linktest  # pylint: disable=wrong-import-position
 
 
-def cross(engine, kind, byte_count):
+def cross(engine, kind, byte_count, device=""):
     outcome = linktest.run(engine, kind, ("both", "both"), byte_count,
-                           str(ROOT), limit=80)
+                           str(ROOT), limit=80, device=device)
     for text in outcome.consoles:
         print(text)
     check(outcome.is_good, "; ".join(outcome.failures))
@@ -40,3 +40,23 @@ def peers_with_addresses_find_each_other(_machine):
                "link.ip=10.1.2.4 link.peer=10.1.2.3"))
     check(outcome.is_good, "; ".join(outcome.failures))
     check("is 10.1.2.3" in outcome.consoles[0], "the address is not used")
+
+
+@machine_test(engine="qemu", seconds=3, limit=100)
+def bytes_cross_another_controller(_machine):
+    cross("qemu", "net", 500000, "e1000e")
+
+
+@machine_test(engine="qemu", seconds=3, limit=100)
+def bytes_cross_virtio_serial(_machine):
+    cross("qemu", "virtio", 3000000)
+
+
+@machine_test(engine="qemu", seconds=3, limit=100)
+def bytes_cross_legacy_virtio_serial(_machine):
+    cross("qemu", "virtio", 3000000, ",disable-modern=on")
+
+
+@machine_test(engine="qemu", seconds=3, limit=100)
+def bytes_cross_modern_virtio_serial(_machine):
+    cross("qemu", "virtio", 3000000, ",disable-legacy=on")

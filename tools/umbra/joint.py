@@ -35,6 +35,7 @@ class End:
     side: int  # 0 or 1
     port: int = 0
     path: str = ""  # of a Unix socket
+    device: str = ""  # more words for QEMU's device
 
     def bochs(self):
         """Lines of a bochsrc."""
@@ -52,7 +53,8 @@ class End:
             here, there = self.port + self.side, self.port + 1 - self.side
             return ["-netdev", f"socket,id=link,udp=127.0.0.1:{there},"
                                f"localaddr=127.0.0.1:{here}",
-                    "-device", f"e1000,netdev=link,mac={_MACS[self.side]}"]
+                    "-device", f"{self.device or 'e1000'},netdev=link,"
+                               f"mac={_MACS[self.side]}"]
         if self.kind == "uart":
             where = f"host=127.0.0.1,port={self.port}"
         else:
@@ -61,7 +63,7 @@ class End:
         words = ["-chardev", f"socket,id=link,{where},{role}"]
         if self.kind == "uart":
             return [*words, "-serial", "chardev:link"]
-        return [*words, "-device", "virtio-serial-pci", "-device",
+        return [*words, "-device", f"virtio-serial-pci{self.device}", "-device",
                 "virtserialport,chardev=link,name=umbra.0"]
 
 
@@ -104,7 +106,7 @@ def _wait(is_there, what):
 
 
 class Joint:
-    def __init__(self, kind, engine, directory):
+    def __init__(self, kind, engine, directory, device=""):
         if kind not in KINDS[engine.NAME]:
             raise Trouble(f"--link {kind}: {engine.NAME} has "
                           + " and ".join(KINDS[engine.NAME]))
@@ -119,7 +121,8 @@ class Joint:
             port = _free_port(socket.SOCK_DGRAM, _HUB_PORTS)
         else:
             path = os.path.join(directory, "link")
-        self.ends = [End(kind, side, port, path) for side in (0, 1)]
+        self.ends = [End(kind, side, port, path, device)
+                     for side in (0, 1)]
 
     def __enter__(self):
         if self._is_hubbed:

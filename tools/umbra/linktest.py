@@ -94,15 +94,16 @@ def _failures(sides):
             yield f"machine {number} did not come to an end"
 
 
-def run(engine_name, kind, ways, byte_count, root, words=("", ""), limit=60):
+def run(engine_name, kind, ways, byte_count, root, *, words=("", ""), limit=60,
+        device=""):
     """The Outcome of, say, ways ("send", "receive"); `words` are more of each
-    machine's command line."""
+    machine's command line, `device` of QEMU's device."""
     engine, _ = engines.choose(engine_name)
     # The emulated time of a Bochs that waits runs far ahead of the world's.
     silence = 36000 if engine.NAME == "bochs" else 20
     sides = []
     with work_directory() as directory, \
-            joint.Joint(kind, engine, directory) as wire:
+            joint.Joint(kind, engine, directory, device) as wire:
         try:
             for number, way in enumerate(ways):
                 sides.append(_start(
