@@ -30,6 +30,8 @@
 
 static struct vm *vms[GUESTS_MAX];
 static const struct guest_plan *vm_plans[GUESTS_MAX];
+static enum platform_console
+    vm_inputs[GUESTS_MAX]; /* what is typed goes there */
 static const struct boot_info *boot_info;
 static u32 vm_count;
 static u32 alive_count;   /* VMs that have not been reaped */
@@ -54,9 +56,23 @@ void guests_console_input(u32 index, const u8 *bytes, size_t count)
 
 	if (!vm || vm_has_ended(vm))
 		return;
-	/* What the UART cannot take now is lost, as on a real line. */
-	(void)platform_console_input(&vm->platform, PLATFORM_COM1, bytes, count,
-				     vm_now_ns(vm));
+	/* What the guest cannot take now is lost, as on a real line. */
+	(void)platform_console_input(&vm->platform, vm_inputs[index], bytes,
+				     count, vm_now_ns(vm));
+}
+
+/* input=hvc0: the virtio console; input=com1, the default: the UART. */
+static enum platform_console wanted_input(const struct guest_plan *plan)
+{
+	const char *text = guest_plan_setting(plan, "input");
+
+	if (text && strcmp(text, "hvc0") == 0)
+		return PLATFORM_HVC0;
+	if (text && strcmp(text, "com1") != 0)
+		log_warn("guest %s: input=%s: it can be com1 or hvc0; it is "
+			 "com1",
+			 plan->name, text);
+	return PLATFORM_COM1;
 }
 
 /* reset=restart: a reset begins anew; reset=stop, the default, ends the run. */
@@ -95,12 +111,13 @@ static void make_guest(const struct guest_plan *plan)
 	}
 	vm->restarts = wants_restart(plan);
 	vm_plans[vm_count] = plan;
+	vm_inputs[vm_count] = wanted_input(plan);
 	vms[vm_count++] = vm;
 	alive_count++;
 	console_record("guest %u name=%s", vm->index, vm->name);
-	log_info("guest %s starts: %lu MiB, %u vCPU%s", vm->name,
+	log_info("guest %s starts: %lu MiB, %u vCPU%s, CPU model %s", vm->name,
 		 plan->memory_bytes / MIB, vm->vcpu_count,
-		 vm->vcpu_count == 1 ? "" : "s");
+		 vm->vcpu_count == 1 ? "" : "s", vm->cpu_name);
 }
 
 /* --- The end -------------------------------------------------------------- */
