@@ -58,7 +58,7 @@ loader.pure		:= boot_info cmdline elf guest_image guest_load guest_map \
 			   multiboot1_info multiboot2_info multiboot_guest \
 			   multiboot_header options region_map
 acpi.pure		:= acpi acpi_table fadt madt mcfg s5
-arch/x86/vmx.pure	:= controls event guest_cpuid mitigation msr_bitmap \
+arch/x86/vmx.pure	:= controls event guest_cpu guest_cpuid mitigation msr_bitmap \
 			   msr_value refusal
 
 arch/x86/cpu.hard	:= apic cpu descriptors paging smp traps tsc

@@ -4,6 +4,7 @@
 #include "arch/x86/cpu/cpu.h"
 #include "arch/x86/cpu/tsc.h"
 #include "arch/x86/vmx/capability.h"
+#include "arch/x86/vmx/guest_cpu.h"
 #include "arch/x86/vmx/mitigate.h"
 #include "arch/x86/vmx/vcpu.h"
 #include "core/bench.h"
@@ -122,10 +123,43 @@ void vm_make_cpuid(struct guest_cpuid *cpuid, u32 vcpu_count)
 	guest_cpuid_build(cpuid, &config);
 }
 
-static void make_cpuid(struct vm *vm, u32 vcpu_count)
+static enum err refuse_cpu(const struct vm *vm, const char *name,
+			   const struct guest_cpu *cpu)
 {
-	vm_make_cpuid(&vm->cpuid, vcpu_count);
+	char text[128];
+
+	if (!cpu) {
+		log_error("guest %s: cpu=%s: there is no such model; "
+			  "docs/GUESTS.md lists them",
+			  vm->name, name);
+		return ERR_NOT_FOUND;
+	}
+	guest_cpu_describe_missing(cpu, &vm->cpuid, text, sizeof(text));
+	log_error("guest %s: cpu=%s: this CPU lacks %s", vm->name, name, text);
+	return ERR_UNSUPPORTED;
+}
+
+/*
+ * cpu=NAME is a model with that name, cpu=host all that this CPU can lend;
+ * without the setting it is the newest model that fits.
+ */
+static enum err make_cpuid(struct vm *vm, const struct guest_plan *plan)
+{
+	const char *name = guest_plan_setting(plan, "cpu");
+	const struct guest_cpu *best, *cpu;
+
+	vm_make_cpuid(&vm->cpuid, plan->cpus);
+	best = guest_cpu_best(&vm->cpuid);
+	cpu = name ? guest_cpu_find(name) : best;
+	if (name && strcmp(name, "host") == 0)
+		cpu = NULL;
+	else if (name && (!cpu || !best || cpu > best))
+		return refuse_cpu(vm, name, cpu);
+	if (cpu)
+		guest_cpu_apply(cpu, &vm->cpuid);
+	vm->cpu_name = cpu ? cpu->name : "host";
 	vm->xcr0_allowed = vm->cpuid.xcr0_allowed;
+	return OK;
 }
 
 /* VMX as this CPU can be shared, or none. */
@@ -401,9 +435,11 @@ enum err vm_make(const struct guest_plan *plan, const struct boot_info *boot,
 	if (err != OK)
 		return err;
 	vm->index = index;
-	make_cpuid(vm, plan->cpus);
-	offer_vmx(vm, plan->nested);
-	err = fill(vm, plan, boot);
+	err = make_cpuid(vm, plan);
+	if (err == OK) {
+		offer_vmx(vm, plan->nested);
+		err = fill(vm, plan, boot);
+	}
 	if (err != OK)
 		vm_destroy(vm);
 	else
@@ -447,7 +483,10 @@ enum err vm_make_of_shape(const struct vm_shape *shape, struct vm **result)
 
 	if (err != OK)
 		return err;
-	make_cpuid(vm, shape->cpu_count);
+	/* Its own model comes with its state. */
+	vm_make_cpuid(&vm->cpuid, shape->cpu_count);
+	vm->xcr0_allowed = vm->cpuid.xcr0_allowed;
+	vm->cpu_name = "host";
 	offer_vmx(vm, shape->cpu.features[CPU_1_ECX] & GUEST_CPUID_1_ECX_VMX
 			  ? GUEST_NESTED_ON
 			  : GUEST_NESTED_OFF);

@@ -132,6 +132,42 @@ def every_capability_has_its_line(machine):
         posted_interrupts="no")
 
 
+def guest_sees(machine, host, model, *options):
+    run = machine.run(HELLO, "--mem", "16M", "--set", f"host.cpu={host}",
+                      *options)
+    run.ended_with(1)
+    run.guest_verdict()
+    run.said(f"^umbra: guest hello starts: .* CPU model {model}$")
+
+
+@machine_test(seconds=3)
+def newest_cpu_model_that_the_host_carries_is_shown(machine):
+    guest_sees(machine, "tigerlake", "icelake")
+    guest_sees(machine, "corei7_skylake_x", "skylake")
+    guest_sees(machine, "broadwell_ult", "haswell")
+
+
+@machine_test(seconds=3)
+def older_cpu_models_can_be_asked_for(machine):
+    """Without AVX, and without XSAVE, whose registers are then switched
+    another way."""
+    guest_sees(machine, "tigerlake", "haswell", "--set", "cpu=haswell")
+    guest_sees(machine, "tigerlake", "nehalem", "--set", "cpu=nehalem")
+    guest_sees(machine, "tigerlake", "host", "--set", "cpu=host")
+
+
+@machine_test(seconds=3)
+def cpu_model_that_cannot_be_is_refused(machine):
+    run = machine.run(HELLO, "--mem", "16M", "--set", "cpu=skylake", "--set",
+                      "host.cpu=broadwell_ult")
+    run.ended_with(125)
+    run.said("^umbra: error: guest hello: cpu=skylake: this CPU lacks "
+             "CLFLUSHOPT$")
+    run = machine.run(HELLO, "--mem", "16M", "--set", "cpu=486")
+    run.ended_with(125)
+    run.said("cpu=486: there is no such model; docs/GUESTS.md lists them$")
+
+
 # Bochs' BIOS does `or eax, 5`, then WRMSR to IA32_FEATURE_CONTROL, once for
 # the first CPU and once for the others (SDM volume 3, "Discovering Support for
 # VMX"): bit 0 locks it, bit 2 allows VMX.

@@ -153,7 +153,7 @@ static void build_caches(struct guest_cpuid *cpuid,
 static void build_frequencies(struct guest_cpuid *cpuid,
 			      const struct guest_cpuid_config *config)
 {
-	u32 mhz = (u32)(config->tsc_hz / 1000000);
+	u32 mhz = (u32)((config->tsc_hz + 500000) / 1000000);
 
 	cpuid->basic[0x15] = (struct cpuid_leaf){
 	    .eax = 1,

@@ -175,9 +175,15 @@ static void init_vmcs(struct vcpu *vcpu)
 	vcpu_state_write(vcpu, &vcpu->start);
 }
 
+/* A guest whose CPU has no XSAVE cannot reach more than FXSAVE keeps. */
+static bool uses_xsave(const struct vcpu *vcpu)
+{
+	return cpu_features.xsave && vcpu->vm->xcr0_allowed;
+}
+
 static void load_fpu(const struct vcpu *vcpu)
 {
-	if (!cpu_features.xsave) {
+	if (!uses_xsave(vcpu)) {
 		insn_fxrstor(vcpu->fpu);
 		return;
 	}
@@ -189,7 +195,7 @@ static void load_fpu(const struct vcpu *vcpu)
 
 static void save_fpu(struct vcpu *vcpu)
 {
-	if (!cpu_features.xsave) {
+	if (!uses_xsave(vcpu)) {
 		insn_fxsave(vcpu->fpu);
 		return;
 	}

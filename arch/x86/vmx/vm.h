@@ -47,6 +47,7 @@ struct vm {
 	struct track track;
 	struct platform platform;
 	struct guest_cpuid cpuid;
+	const char *cpu_name;           /* of its model; for people */
 	bool nested;                    /* the guest sees VMX: */
 	struct nested_capability offer; /* this one */
 	struct shadow shadow;           /* EPT02 of its vCPUs */
