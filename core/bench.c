@@ -19,6 +19,7 @@ struct bench {
 	u32 asked; /* atomic: the step that waits to be done, or 0 */
 	u32 done_count;
 	u64 ticks, pages; /* of the last step */
+	u32 taken_count;  /* words of the last harvest */
 	struct dirty_word words[BATCH_WORDS];
 };
 
@@ -103,6 +104,7 @@ static enum err harvest(void)
 
 		at = vm_harvest(bench.vm, at, end, &batch);
 		start = insn_rdtsc();
+		bench.taken_count = batch.count;
 		count_pages(&batch);
 		counting += insn_rdtsc() - start;
 	}
@@ -139,6 +141,25 @@ static enum err merge(void)
 	return OK;
 }
 
+/* As pml/track.h orders it. */
+static enum err switch_to(enum track_mode mode)
+{
+	struct track *track = &bench.vm->track;
+	enum err err = mode == TRACK_PML && !vmx_capability.has_pml
+			   ? ERR_UNSUPPORTED
+			   : track_switch(track, mode);
+
+	if (err == OK && mode == TRACK_WP) {
+		track_leave_pml(track, gpa(0), end_of_log());
+		vm_sync(bench.vm);
+		track_left_pml(track);
+	}
+	if (err == OK)
+		vm_sync(bench.vm);
+	bench.pages = bench.vm->memory.bytes / PAGE_4K;
+	return err;
+}
+
 static enum err do_step(enum bench_subleaf step)
 {
 	switch (step) {
@@ -155,8 +176,15 @@ static enum err do_step(enum bench_subleaf step)
 		return turn_off();
 	case BENCH_MERGE:
 		return merge();
+	case BENCH_TO_PML:
+		return switch_to(TRACK_PML);
+	case BENCH_TO_WP:
+		return switch_to(TRACK_WP);
 	case BENCH_COUNTERS:
 	case BENCH_RESULT:
+	case BENCH_TAKEN:
+	case BENCH_LEAVES:
+	case BENCH_EVENTS:
 		break;
 	}
 	return ERR_RANGE;
@@ -205,15 +233,65 @@ static void answer_counters(struct cpuid_leaf *leaf)
 	};
 }
 
+/* Did the last harvest take this page? Its words are in ascending order. */
+static bool has_taken(u64 page)
+{
+	u32 low = 0, high = bench.taken_count;
+
+	while (low < high) {
+		u32 middle = (low + high) / 2;
+		const struct dirty_word *word = &bench.words[middle];
+
+		if (page < gpa_page(word->base))
+			high = middle;
+		else if (page >= gpa_page(word->base) + DIRTY_WORD_PAGES)
+			low = middle + 1;
+		else
+			return word->bits & BIT(page % DIRTY_WORD_PAGES);
+	}
+	return false;
+}
+
+static void answer_leaves(struct cpuid_leaf *leaf)
+{
+	const struct ept *ept = &bench.vm->ept;
+
+	*leaf = (struct cpuid_leaf){
+	    .eax = low32(ept->leaf_count[EPT_4K]),
+	    .ebx = low32(ept->leaf_count[EPT_2M]),
+	    .ecx = low32(ept->leaf_count[EPT_1G]),
+	    .edx = low32(ept->table_count),
+	};
+}
+
+static void answer_events(struct cpuid_leaf *leaf)
+{
+	for (u32 i = 0; i < bench.vm->vcpu_count; i++) {
+		const struct vcpu *vcpu = bench.vm->vcpus[i];
+
+		leaf->eax += low32(vcpu->exits_by_reason[EXIT_PML_FULL]);
+		leaf->ebx += low32(vcpu->redelivered_count);
+	}
+}
+
 void vcpu_answer_bench_leaf(const struct vcpu *vcpu, u32 subleaf,
 			    struct cpuid_leaf *leaf)
 {
 	*leaf = (struct cpuid_leaf){0};
 	if (vcpu->vm != bench.vm)
 		return;
-	switch (subleaf) {
+	switch (subleaf & BENCH_SUBLEAF) {
 	case BENCH_COUNTERS:
 		answer_counters(leaf);
+		break;
+	case BENCH_TAKEN:
+		leaf->eax = has_taken(bits_get(subleaf, BENCH_TAKEN_PAGE));
+		break;
+	case BENCH_LEAVES:
+		answer_leaves(leaf);
+		break;
+	case BENCH_EVENTS:
+		answer_events(leaf);
 		break;
 	case BENCH_RESULT:
 		*leaf = (struct cpuid_leaf){

@@ -3,8 +3,9 @@
  * Lets a guest measure what it costs, and what dirty logging costs.
  *
  * Asked for by the guest's setting bench=on; lib/bench.h is what it then finds
- * in CPUID. Its steps of dirty logging are done while none of its vCPUs runs,
- * by the functions that a migration uses, and timed. One guest at a time.
+ * in CPUID. Its steps of dirty logging are done by the first CPU between two
+ * runs of guests, by the functions that a migration uses, and timed; vCPUs on
+ * other CPUs go on meanwhile. One guest at a time.
  */
 #ifndef CORE_BENCH_H
 #define CORE_BENCH_H

@@ -7,6 +7,11 @@
  *	BENCH_COUNTERS		exits of this VM, flushes and IPIs of all CPUs
  *				(modulo 2^32), how many steps have been done
  *	BENCH_RESULT		of the last step: ticks (64 bits), pages (64)
+ *	BENCH_TAKEN + 256 * n	EAX: 1 if the last harvest took page n; for VMs
+ *				up to 256 MiB
+ *	BENCH_LEAVES		EPT01: leaves of 4K, 2M and 1G, and tables
+ *	BENCH_EVENTS		exits because a page-modification log was full;
+ *				events whose delivery was cut short
  *	a step			is done before long; BENCH_COUNTERS tells
  *
  * A flush is an INVEPT or INVVPID. The numbers count from the start.
@@ -14,7 +19,12 @@
 #ifndef LIB_BENCH_H
 #define LIB_BENCH_H
 
-#define BENCH_LEAF 0x40000001u
+#include "lib/bits.h"
+
+#define BENCH_LEAF       0x40000001u
+
+#define BENCH_SUBLEAF    BITS(7, 0)
+#define BENCH_TAKEN_PAGE BITS(31, 8)
 
 enum bench_subleaf {
 	BENCH_COUNTERS,
@@ -25,6 +35,11 @@ enum bench_subleaf {
 	BENCH_HARVEST,      /* takes and re-arms all dirty pages */
 	BENCH_STOP_LOGGING, /* turns it off */
 	BENCH_MERGE,        /* gives rights back and merges pages */
+	BENCH_TO_PML,       /* from now on pages are armed for PML */
+	BENCH_TO_WP,        /* from now on all pages by write protection */
+	BENCH_TAKEN,
+	BENCH_LEAVES,
+	BENCH_EVENTS,
 };
 
 #endif

@@ -67,3 +67,24 @@ u64 bench_step(enum bench_subleaf step, struct bench_cost *cost)
 	cost->ticks = (u64)result.ebx << 32 | result.eax;
 	return (u64)result.edx << 32 | result.ecx;
 }
+
+bool bench_has_taken(u64 address)
+{
+	u32 page = (u32)(address / 4096);
+
+	return cpuid(BENCH_LEAF, BENCH_TAKEN | page << 8).eax;
+}
+
+struct bench_leaves bench_leaves(void)
+{
+	struct cpuid told = cpuid(BENCH_LEAF, BENCH_LEAVES);
+
+	return (struct bench_leaves){told.eax, told.ebx, told.ecx, told.edx};
+}
+
+struct bench_events bench_events(void)
+{
+	struct cpuid told = cpuid(BENCH_LEAF, BENCH_EVENTS);
+
+	return (struct bench_events){told.eax, told.ebx};
+}

@@ -35,4 +35,19 @@ void bench_print(const char *name, const struct bench_cost *cost, u64 count);
  */
 u64 bench_step(enum bench_subleaf step, struct bench_cost *cost);
 
+/* Did the last harvest take the page of this address? */
+bool bench_has_taken(u64 address);
+
+/* See BENCH_LEAVES in lib/bench.h. */
+struct bench_leaves {
+	u32 of_4k, of_2m, of_1g, tables;
+};
+struct bench_leaves bench_leaves(void);
+
+/* See BENCH_EVENTS. */
+struct bench_events {
+	u32 full_logs, cut_short;
+};
+struct bench_events bench_events(void);
+
 #endif

@@ -71,21 +71,26 @@ u32 cpu_index(void)
 	return (u32)index;
 }
 
+static void set_gate(u32 vector, u64 entry, u8 ist)
+{
+	idt[vector] = (struct gate){
+	    .offset_low = (u16)entry,
+	    .selector = SELECTOR_CODE64,
+	    .ist = ist,
+	    .type = vector == VECTOR_BP ? GATE_USER : GATE_INTERRUPT,
+	    .offset_middle = (u16)(entry >> 16),
+	    .offset_high = (u32)(entry >> 32),
+	};
+}
+
 static void fill_idt(void)
 {
 	for (u32 vector = 0; vector < 256; vector++) {
 		bool own_stack = vector == VECTOR_DF || vector == VECTOR_NMI ||
 				 vector == VECTOR_MC;
-		u64 entry = trap_entries[vector];
 
-		idt[vector] = (struct gate){
-		    .offset_low = (u16)entry,
-		    .selector = SELECTOR_CODE64,
-		    .ist = own_stack ? IST_FAULT : IST_NONE,
-		    .type = vector == VECTOR_BP ? GATE_USER : GATE_INTERRUPT,
-		    .offset_middle = (u16)(entry >> 16),
-		    .offset_high = (u32)(entry >> 32),
-		};
+		set_gate(vector, trap_entries[vector],
+			 own_stack ? IST_FAULT : IST_NONE);
 	}
 }
 
@@ -160,6 +165,16 @@ u64 trap_use_fault_stack(u32 vector)
 {
 	idt[vector & 0xff].ist = IST_FAULT;
 	return cpus[cpu_index()].tss.ist[IST_FAULT - 1];
+}
+
+void trap_move_fault_stack(u64 top)
+{
+	cpus[cpu_index()].tss.ist[IST_FAULT - 1] = top;
+}
+
+void trap_enter_at(u32 vector, void (*entry)(void))
+{
+	set_gate(vector & 0xff, (u64)entry, IST_FAULT);
 }
 
 static const char *name_of(u64 vector)

@@ -59,6 +59,12 @@ void trap_handle(u32 vector, trap_handler *handler);
  */
 u64 trap_use_fault_stack(u32 vector);
 
+/* Where this CPU's fault stack ends from now on. */
+void trap_move_fault_stack(u64 top);
+
+/* An entry of the guest's own, on the fault stack, instead of a handler. */
+void trap_enter_at(u32 vector, void (*entry)(void));
+
 /* Index of the CPU that calls; 0 is the one that the loader started. */
 u32 cpu_index(void);
 

@@ -134,6 +134,7 @@ struct vcpu {
 	hpa_t msr_bitmap;
 	struct vmx_exit exit;
 	u64 exits_by_reason[EXIT_REASONS_MAX];
+	u64 redelivered_count; /* events whose delivery was cut short */
 
 	/* The scheduler's (core/sched.c). */
 	struct vcpu_schedule {

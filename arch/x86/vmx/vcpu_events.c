@@ -91,6 +91,7 @@ void vcpu_events_redeliver(struct vcpu *vcpu, u32 idt_vectoring)
 		: 0;
 	vcpu->injection.instruction_length =
 	    (u32)vmcs_read(VMCS_EXIT_INSTRUCTION_LENGTH);
+	vcpu->redelivered_count++;
 	/* A redelivered NMI blocks NMIs by itself when it goes in. */
 	if (event_type(idt_vectoring) == EVENT_NMI)
 		vmcs_write(VMCS_GUEST_INTERRUPTIBILITY,
