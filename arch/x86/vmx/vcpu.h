@@ -85,14 +85,16 @@ struct vcpu {
 	struct vcpu_registers registers;
 	struct vm *vm;
 	struct nested_vcpu *nested; /* nested_vcpu.h; NULL: it sees no VMX */
-	bool in_l2; /* vmcs02 is the one in use; nested_vcpu.h */
 	u32 index;
 	u16 vpid;
 	bool initialised; /* the VMCS has its first contents */
+	bool in_l2;       /* vmcs02 is the one in use; nested_vcpu.h */
 	hpa_t vmcs;
 	hpa_t pml_page;
-	bool pml_on;         /* in the VMCS */
 	u64 sync_generation; /* of the VM when it last entered; see vm_sync */
+	bool pml_on;         /* in the VMCS */
+	/* The coming stay ends when what is injected has been delivered. */
+	bool leave_at_once;
 
 	/*
 	 * Somebody wants this vCPU to look before it enters the guest: set by
@@ -101,16 +103,14 @@ struct vcpu {
 	u32 attention;
 
 	u64 deadline_tsc; /* the coming stay in the guest ends here at last */
-	/* That stay ends as soon as what is injected has been delivered. */
-	bool leave_at_once;
 	i64 stay_ticks;  /* the shortest stay */
 	i64 plain_ticks; /* from here on a stay needs the timer only */
 
 	enum vcpu_activity activity;
-	bool halted_for_good;        /* in HLT, with interrupts off */
 	struct vcpu_event injection; /* goes in with the next entry */
 	/* Taken from the APIC, but an exception came first; as `info`, or 0. */
 	u32 postponed_interrupt;
+	bool halted_for_good;  /* in HLT, with interrupts off */
 	bool interrupt_window; /* asked for in the VMCS */
 	bool nmi_window;
 	bool nmi_pending;   /* taken from the APIC, waits for its window */
