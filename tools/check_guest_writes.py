@@ -16,6 +16,7 @@ import check_layers
 FRAME_USERS = {
     "mm/guest_mem.c": "owns them",
     "arch/x86/ept/ept.c": "maps them for the guest",
+    "arch/x86/vmx/vmcs02.c": "gives the CPU the pages that L1 named",
     "core/loopback.c": "reads them, writes those of its own copy",
 }
 FRAMES = re.compile(r"\b(guest_mem_frame|guest_mem_block)\s*\(|->blocks\b")
@@ -37,9 +38,15 @@ POINTER_USERS = {
     "arch/x86/vmx/vcpu.c": "a vCPU's own pages",
     "arch/x86/vmx/vcpu_sync.c": "a vCPU's PML page",
     "arch/x86/vmx/vmx_cpu.c": "VMXON regions, VMCSs",
+    "arch/x86/vmx/mitigate.c": "a vCPU's MSR bitmap",
+    "arch/x86/vmx/nested_vcpu.c": "a vCPU's record and pages for L2",
+    "arch/x86/vmx/vmcs02.c": "MSR bitmaps",
     "acpi/acpi.c": "the host's tables",
     "acpi/acpi_table.c": "the host's tables",
+    "drivers/e1000.c": "registers, rings and buffers",
     "drivers/interrupts.c": "registers",
+    "drivers/virtio.c": "registers and rings",
+    "drivers/virtio_link.c": "buffers",
     "core/vm_make.c": "VM records",
     "core/loopback.c": "its copy of a guest's memory",
     "core/record_loop.c": "two state records",

@@ -103,8 +103,8 @@ struct vcpu {
 	u32 attention;
 
 	u64 deadline_tsc; /* the coming stay in the guest ends here at last */
-	i64 stay_ticks;  /* the shortest stay */
-	i64 plain_ticks; /* from here on a stay needs the timer only */
+	i64 stay_ticks;   /* the shortest stay */
+	i64 plain_ticks;  /* from here on a stay needs the timer only */
 
 	enum vcpu_activity activity;
 	struct vcpu_event injection; /* goes in with the next entry */
