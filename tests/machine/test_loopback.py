@@ -52,6 +52,29 @@ def changing_on_four_cpus_loses_no_write(machine):
     is_identical(machine, "mixed", seed=6, cpus=4)
 
 
+def is_identical_under_l2(machine, laps, *words):
+    """L2 goes round in memory of L1, which is copied meanwhile."""
+    run = machine.run("build/guests/l1ring.elf", "--append",
+                      f"mb=1 laps={laps} mark={laps} cpus=2 " + " ".join(words),
+                      "--mem", "24M", "--cpus", 2, "--set", "loopback=30",
+                      "--set", "loopback.seed=3", "--set", "dirty=mixed",
+                      "--set", "host.ips=20000000")
+    run.ended_with(1)
+    run.guest_verdict()
+    run.said(r"^umbra: loopback: \d+ rounds, \d+ pages copied, "
+             r"[1-9]\d* of them while stopped: memory is identical$")
+
+
+@machine_test(seconds=6)
+def what_l2_writes_is_in_the_log(machine):
+    is_identical_under_l2(machine, 100, "alias", "protect")
+
+
+@machine_test(seconds=6)
+def both_logs_work_at_the_same_time(machine):
+    is_identical_under_l2(machine, 60, "ad", "pml")
+
+
 @machine_test(seconds=300, limit=1200, long=True)
 def no_seed_loses_a_write(machine):
     for seed in range(10, 20):

@@ -24,15 +24,504 @@ static void assert_reaches(u64 ngpa, u64 access, u64 address)
 	assert_int_equal(result.address, hpa_raw(frame) + address % PAGE_4K);
 }
 
+#define L2_READ  (EPT12_READ | EPT12_LINEAR_VALID | EPT12_TRANSLATED)
+#define L2_WRITE (EPT12_WRITE | EPT12_LINEAR_VALID | EPT12_TRANSLATED)
+#define L2_WALK  (EPT12_WRITE | EPT12_LINEAR_VALID)
+#define AD       EPT12_POINTER_AD
+
+static void assert_outcome(u64 ngpa, u64 access, enum shadow_outcome outcome)
+{
+	assert_int_equal(l2_access(&w, ngpa, access).outcome, outcome);
+}
+
+/* The exits that one access takes. */
+static u64 exits_of(u64 ngpa, u64 access)
+{
+	u64 before = w.vm_exits;
+
+	assert_outcome(ngpa, access, SHADOW_RESUME);
+	return w.vm_exits - before;
+}
+
+static u64 entry_at(u64 ngpa, enum ept_level level)
+{
+	u64 table = w.pointer & EPT12_POINTER_TABLE;
+
+	for (enum ept_level at = EPT_TOP; at > level; at--)
+		table = w_read(&w, w_slot(table, ngpa, at)) & EPT_ADDRESS;
+	return w_slot(table, ngpa, level);
+}
+
+static void start_tracking(void)
+{
+	assert_int_equal(track_start(&w.track, TRACK_WP), OK);
+	shadow_track_start(&w.shadow);
+}
+
+/* How many pages were dirty. */
+static u64 harvest_all(void)
+{
+	static struct dirty_word words[W_LIMIT / PAGE_4K / DIRTY_WORD_PAGES];
+	struct dirty_batch batch = {words, ARRAY_COUNT(words), 0};
+	enum flush flush;
+	u64 pages = 0;
+
+	track_harvest(&w.track, gpa(0), gpa(W_LIMIT), &batch, &flush);
+	shadow_rearm(&w.shadow, &batch);
+	for (u32 i = 0; i < batch.count; i++)
+		pages += bits_count(words[i].bits);
+	return pages;
+}
+
+static void begin(u64 ad)
+{
+	w_begin(&w);
+	l1_new_ept(&w, ad);
+}
+
+static void end(void)
+{
+	check_world(&w);
+	w_end(&w);
+}
+
 static void l2_page_goes_where_both_tables_say(void **state)
 {
 	(void)state;
-	w_begin(&w);
-	l1_new_ept(&w, 0);
+	begin(0);
 	l1_map(&w, 0x123000, EPT_4K, 0x5000 | LEAF(EPT_RWX));
-	assert_reaches(0x123456, EPT12_WRITE, 0x5456);
+	assert_reaches(0x123456, L2_WRITE, 0x5456);
+	l1_map(&w, 0x40000000, EPT_2M, 0x600000 | LEAF(EPT_RWX) | EPT_LARGE);
+	assert_reaches(0x40012345, L2_WRITE, 0x612345);
+	l1_map(&w, 0x8000000000, EPT_1G, LEAF(EPT_RWX) | EPT_LARGE);
+	assert_reaches(0x8000000000 + 0x7123, L2_WRITE, 0x7123);
+	end();
+}
+
+static void device_and_rom_are_left_to_emulation(void **state)
+{
+	struct w_result result;
+
+	(void)state;
+	begin(0);
+	l1_map(&w, 0x1000, EPT_4K, (W_RAM + MIB) | LEAF(EPT_RWX));
+	l1_map(&w, 0x2000, EPT_4K, W_ROM | LEAF(EPT_RWX));
+	result = l2_access(&w, 0x1234, L2_READ);
+	assert_int_equal(result.outcome, SHADOW_DEVICE);
+	assert_int_equal(result.address, W_RAM + MIB + 0x234);
+	assert_reaches(0x2010, L2_READ, W_ROM + 0x10);
+	assert_outcome(0x2010, L2_WRITE, SHADOW_DEVICE);
+	/* L1's own rights come first. */
+	l1_map(&w, 0x3000, EPT_4K, (W_RAM + MIB) | LEAF(EPT_R));
+	assert_outcome(0x3000, L2_WRITE, SHADOW_VIOLATION);
+	end();
+}
+
+static void tables_outside_memory_are_misconfigured(void **state)
+{
+	(void)state;
+	begin(0);
+	l1_store(&w, entry_at(0, EPT_TOP), (W_RAM + MIB) | EPT_RWX);
+	assert_outcome(0, L2_READ, SHADOW_MISCONFIGURED);
+	shadow_root_release(&w.shadow, &w.root);
+	assert_int_equal(shadow_root_hold(&w.shadow,
+					  (W_RAM + MIB) | EPT_WB | (3 << 3),
+					  &w.root),
+			 OK);
+	assert_outcome(0, L2_READ, SHADOW_MISCONFIGURED);
+	end();
+}
+
+static void page_walks_are_writes_with_ad(void **state)
+{
+	(void)state;
+	begin(AD);
+	l1_map(&w, 0x1000, EPT_4K, 0x5000 | LEAF(EPT_R) | EPT_A);
+	/* The manual's qualification, whatever the CPU says. */
+	assert_int_equal(l2_access(&w, 0x1000, L2_WALK).qualification, 0x8b);
+	assert_int_equal(l2_access(&w, 0x1000, EPT12_READ | EPT12_LINEAR_VALID)
+			     .qualification,
+			 0x8b);
+	assert_outcome(0x1000, L2_READ, SHADOW_RESUME);
+	end();
+}
+
+static void nmi_unblocking_is_passed_through(void **state)
+{
+	(void)state;
+	begin(0);
+	assert_int_equal(
+	    l2_access(&w, 0, L2_READ | EPT12_NMI_UNBLOCKING).qualification,
+	    L2_READ | EPT12_NMI_UNBLOCKING);
+	end();
+}
+
+/* --- L1's accessed and dirty flags, and its log --------------------------- */
+
+static void flags_are_set_when_l2_comes_and_not_before(void **state)
+{
+	(void)state;
+	begin(AD);
+	for (u64 page = 0; page < 8; page++)
+		l1_map(&w, page * PAGE_4K, EPT_4K,
+		       (0x10000 + page * PAGE_4K) | LEAF(EPT_RWX));
+	assert_outcome(0x3000, L2_READ, SHADOW_RESUME);
+	for (u64 page = 0; page < 8; page++)
+		assert_int_equal(w_read(&w, entry_at(page * PAGE_4K, EPT_4K)) &
+				     (EPT_A | EPT_D),
+				 page == 3 ? EPT_A : 0);
+	assert_outcome(0x3000, L2_WRITE, SHADOW_RESUME);
+	assert_true(w_read(&w, entry_at(0x3000, EPT_4K)) & EPT_D);
+	assert_true(w_read(&w, entry_at(0, EPT_2M)) & EPT_A);
+	end();
+}
+
+static void both_logs_see_the_same_write(void **state)
+{
+	(void)state;
+	begin(AD);
+	w.log = (struct ept12_log){true, gpa(0x7000), 511};
+	l1_map(&w, 0x3000, EPT_4K, 0x5000 | LEAF(EPT_RWX) | EPT_A);
+	start_tracking();
+	harvest_all();
+	assert_outcome(0x3000, L2_READ, SHADOW_RESUME);
+	harvest_all();
+	assert_outcome(0x3458, L2_WRITE, SHADOW_RESUME);
+	/* L1's has the address of L2, ours that of L1. */
+	assert_int_equal(w.log.index, 510);
+	assert_int_equal(w_read(&w, 0x7000 + 511 * 8), 0x3000);
+	assert_true(dirty_log_is_marked(&w.mem.log, gpa(0x5000)));
+	assert_false(dirty_log_is_marked(&w.mem.log, gpa(0x3000)));
+	/* The page, L1's log, and L1's table, where D was set. */
+	assert_true(dirty_log_is_marked(&w.mem.log, gpa(0x7000)));
+	assert_true(
+	    dirty_log_is_marked(&w.mem.log, gpa(entry_at(0x3000, EPT_4K))));
+	assert_int_equal(dirty_log_count(&w.mem.log), 3);
+	end();
+}
+
+static void full_log_sets_nothing(void **state)
+{
+	(void)state;
+	begin(AD);
+	w.log = (struct ept12_log){true, gpa(0x7000), 0xffff};
+	l1_map(&w, 0x3000, EPT_4K, 0x5000 | LEAF(EPT_RWX));
+	assert_outcome(0x3000, L2_WRITE, SHADOW_LOG_FULL);
+	assert_int_equal(w.log.index, 0xffff);
+	assert_false(w_read(&w, entry_at(0x3000, EPT_4K)) & (EPT_A | EPT_D));
+	w.log.index = 0;
+	assert_outcome(0x3000, L2_WRITE, SHADOW_RESUME);
+	assert_int_equal(w.log.index, 0xffff);
+	assert_int_equal(w_read(&w, 0x7000), 0x3000);
+	end();
+}
+
+static void cleared_dirty_flag_is_set_again_after_invept(void **state)
+{
+	u64 slot;
+
+	(void)state;
+	begin(AD);
+	l1_map(&w, 0x3000, EPT_4K, 0x5000 | LEAF(EPT_RWX));
+	assert_outcome(0x3000, L2_WRITE, SHADOW_RESUME);
+	slot = entry_at(0x3000, EPT_4K);
+	l1_store(&w, slot, w_read(&w, slot) & ~EPT_D);
+	l1_invept(&w);
+	assert_outcome(0x3000, L2_WRITE, SHADOW_RESUME);
+	assert_true(w_read(&w, slot) & EPT_D);
+	end();
+}
+
+/* --- Coherence ----------------------------------------------------------- */
+
+static void map_pages(u64 first, u64 count)
+{
+	for (u64 i = 0; i < count; i++)
+		l1_map(&w, (first + i) * PAGE_4K, EPT_4K,
+		       (0x400000 + i * PAGE_4K) | LEAF(EPT_RWX));
+}
+
+static void invept_costs_nothing_if_nothing_changed(void **state)
+{
+	(void)state;
+	begin(0);
+	map_pages(0, 2048);
+	for (u64 page = 0; page < 2048; page++)
+		assert_outcome(page * PAGE_4K, L2_WRITE, SHADOW_RESUME);
+	/* L1 wrote its top table after it was watched: that is looked at. */
+	l1_invept(&w);
+	assert_outcome(0, L2_WRITE, SHADOW_RESUME);
+	w.flushes = 0;
+	for (u32 i = 0; i < 10; i++) {
+		l1_invept(&w);
+		for (u64 page = 0; page < 2048; page++)
+			assert_int_equal(exits_of(page * PAGE_4K, L2_WRITE), 0);
+	}
+	assert_int_equal(w.flushes, 0);
+	end();
+}
+
+static void invept_costs_an_exit_per_table_that_changed(void **state)
+{
+	u64 slot, exits = 0;
+
+	(void)state;
+	begin(0);
+	map_pages(0, 2048);
+	for (u64 page = 0; page < 2048; page++)
+		assert_outcome(page * PAGE_4K, L2_WRITE, SHADOW_RESUME);
+	slot = entry_at(5 * PAGE_4K, EPT_4K);
+	for (u32 i = 0; i < 64; i++) {
+		u64 entry = w_read(&w, slot);
+
+		l1_store(&w, slot, entry & ~EPT_W);
+		l1_invept(&w);
+		l1_store(&w, slot, entry);
+		l1_invept(&w);
+	}
+	for (u64 page = 0; page < 2048; page++)
+		exits += exits_of(page * PAGE_4K, L2_WRITE);
+	assert_int_equal(exits, 1);
+	end();
+}
+
+static void less_counts_after_invept_and_more_at_once(void **state)
+{
+	u64 slot;
+
+	(void)state;
+	begin(0);
+	map_pages(0, 2);
+	slot = entry_at(0, EPT_4K);
+	assert_outcome(0, L2_WRITE, SHADOW_RESUME);
+	l1_store(&w, slot, w_read(&w, slot) & ~EPT_W);
+	l1_invept(&w);
+	assert_outcome(0, L2_WRITE, SHADOW_VIOLATION);
+	l1_store(&w, slot, w_read(&w, slot) | EPT_W);
+	assert_outcome(0, L2_WRITE, SHADOW_RESUME);
+	end();
+}
+
+static void writes_of_umbra_to_a_table_count(void **state)
+{
+	u64 slot;
+
+	(void)state;
+	begin(0);
+	map_pages(0, 2);
+	slot = entry_at(0, EPT_4K);
+	assert_outcome(0, L2_WRITE, SHADOW_RESUME);
+	assert_int_equal(guest_mem_write_u64(&w.mem, gpa(slot), 0), OK);
+	l1_invept(&w);
+	assert_outcome(0, L2_WRITE, SHADOW_VIOLATION);
+	end();
+}
+
+/* A hit is not lost when the page becomes a table of another level, too. */
+static void hit_survives_a_second_watch(void **state)
+{
+	u64 slot, table;
+
+	(void)state;
+	begin(0);
+	map_pages(0, 2);
+	slot = entry_at(0, EPT_4K);
+	table = align_down(slot, PAGE_4K);
+	assert_outcome(0, L2_WRITE, SHADOW_RESUME);
+	assert_int_equal(guest_mem_write_u64(&w.mem, gpa(slot), 0), OK);
+	/* The same page as a table of the next level. */
+	l1_store(&w, entry_at(PAGE_1G, EPT_1G), table | EPT_RWX);
+	l2_access(&w, PAGE_1G, L2_READ);
+	l1_invept(&w);
+	assert_outcome(0, L2_WRITE, SHADOW_VIOLATION);
+	end();
+}
+
+static void pointers_that_share_tables_share_shadows(void **state)
+{
+	u64 first, made;
+
+	(void)state;
+	begin(0);
+	map_pages(0, 8);
+	assert_outcome(0, L2_WRITE, SHADOW_RESUME);
+	first = w_read(&w, w.pointer & EPT12_POINTER_TABLE);
+	made = w.shadow.counts.tables_made;
+	l1_new_ept(&w, 0);
+	l1_store(&w, w.pointer & EPT12_POINTER_TABLE, first);
+	assert_int_equal(exits_of(0, L2_WRITE), 1);
+	/* Its own top table and no other. */
+	assert_int_equal(w.shadow.counts.tables_made, made + 1);
+	end();
+}
+
+/* L2 is given L1's table and writes itself another page. */
+static void l2_that_writes_its_own_table_gets_no_more_than_l1(void **state)
+{
+	u64 slot, table;
+
+	(void)state;
+	begin(0);
+	map_pages(0, 2);
+	slot = entry_at(PAGE_4K, EPT_4K);
+	table = align_down(slot, PAGE_4K);
+	l1_map(&w, 0x2000, EPT_4K, table | LEAF(EPT_RWX));
+	assert_reaches(0x2000, L2_WRITE, table);
+	*w_bytes(&w, slot) = 0x900000 | LEAF(EPT_RWX);
+	l1_invept(&w);
+	assert_reaches(0x1000, L2_WRITE, 0x900000);
+	/* By then it is watched again: the next write is seen. */
+	assert_int_equal(exits_of(0x2000, L2_WRITE), 1);
+	end();
+}
+
+/* --- Dirty tracking ------------------------------------------------------ */
+
+static void two_l2_pages_alias_one_l1_page(void **state)
+{
+	(void)state;
+	begin(0);
+	l1_map(&w, 0x1000, EPT_4K, 0x5000 | LEAF(EPT_RWX));
+	l1_map(&w, 0x2000, EPT_4K, 0x5000 | LEAF(EPT_RWX));
+	start_tracking();
+	harvest_all();
+	assert_outcome(0x1000, L2_READ, SHADOW_RESUME);
+	assert_outcome(0x2000, L2_READ, SHADOW_RESUME);
+	assert_int_equal(harvest_all(), 0);
+	for (u32 i = 0; i < 3; i++) {
+		assert_int_equal(exits_of(0x1000, L2_WRITE), 1);
+		assert_int_equal(exits_of(0x1000, L2_WRITE), 0);
+		assert_true(dirty_log_is_marked(&w.mem.log, gpa(0x5000)));
+		/* The other address is a way of its own to the page. */
+		assert_int_equal(exits_of(0x2000, L2_WRITE), 1);
+		assert_int_equal(harvest_all(), 1);
+	}
+	end();
+}
+
+static void large_leaf_is_not_writable_while_tracking(void **state)
+{
+	(void)state;
+	begin(0);
+	l1_map(&w, 0, EPT_2M, 0x600000 | LEAF(EPT_RWX) | EPT_LARGE);
+	assert_int_equal(exits_of(0x1000, L2_WRITE), 1);
+	assert_int_equal(exits_of(0x2000, L2_WRITE), 0);
+	start_tracking();
+	harvest_all();
+	assert_int_equal(exits_of(0x1000, L2_WRITE), 1);
+	assert_int_equal(exits_of(0x2000, L2_WRITE), 1);
 	check_world(&w);
-	w_end(&w);
+	assert_int_equal(harvest_all(), 2);
+	/* And large again afterwards, once EPT01 is. */
+	track_stop(&w.track);
+	shadow_track_stop(&w.shadow);
+	{
+		enum flush flush;
+
+		track_relax(&w.track, gpa(0), W_RAM, &flush);
+		ept_free_retired(&w.ept);
+	}
+	assert_int_equal(exits_of(0x1000, L2_WRITE), 1);
+	for (u64 page = 0; page < 512; page++)
+		assert_int_equal(exits_of(page * PAGE_4K, L2_WRITE), 0);
+	end();
+}
+
+static void tracking_ends_at_one_exit_per_table(void **state)
+{
+	u64 exits = 0;
+
+	(void)state;
+	begin(0);
+	map_pages(0, 512);
+	start_tracking();
+	harvest_all();
+	for (u64 page = 0; page < 512; page++)
+		assert_outcome(page * PAGE_4K, L2_READ, SHADOW_RESUME);
+	track_stop(&w.track);
+	shadow_track_stop(&w.shadow);
+	for (u64 page = 0; page < 512; page++)
+		exits += exits_of(page * PAGE_4K, L2_WRITE);
+	assert_int_equal(exits, 1);
+	end();
+}
+
+static void forgotten_pages_are_not_reached(void **state)
+{
+	enum flush flush;
+
+	(void)state;
+	begin(0);
+	map_pages(0, 4);
+	assert_outcome(0, L2_WRITE, SHADOW_RESUME);
+	assert_int_equal(ept_unmap(&w.ept, gpa(0x400000), PAGE_4K, &flush), OK);
+	shadow_forget(&w.shadow, gpa(0x400000), PAGE_4K);
+	assert_outcome(0, L2_WRITE, SHADOW_DEVICE);
+	assert_reaches(0x1000, L2_WRITE, 0x401000);
+	end();
+}
+
+/* --- Several CPUs, and limits --------------------------------------------- */
+
+static void begin_on_two_cpus(u32 table_limit)
+{
+	const struct shadow_config config = {
+	    .cpu_count = 2,
+	    .vcpu_count = 2,
+	    .table_limit = table_limit,
+	};
+
+	w_begin_with(&w, config);
+	l1_new_ept(&w, 0);
+}
+
+/* Another CPU may write a table that it has not flushed since the watch. */
+static void table_is_not_proven_before_all_have_flushed(void **state)
+{
+	u64 slot;
+
+	(void)state;
+	begin_on_two_cpus(0);
+	map_pages(0, 2);
+	shadow_enter(&w.shadow, 1);
+	assert_outcome(0, L2_WRITE, SHADOW_RESUME);
+	slot = entry_at(0, EPT_4K);
+	/* Through its TLB: no exit tells. */
+	*w_bytes(&w, slot) = 0;
+	l1_invept(&w);
+	assert_outcome(0, L2_WRITE, SHADOW_VIOLATION);
+	shadow_leave(&w.shadow, 1);
+	end();
+}
+
+/* Every access is under another table of its own. */
+static enum shadow_outcome touch_anew(u64 number)
+{
+	return l2_access(&w, number * PAGE_2M, L2_READ).outcome;
+}
+
+static void tables_are_reused_after_all_have_flushed(void **state)
+{
+	enum shadow_outcome outcome = SHADOW_RESUME;
+
+	(void)state;
+	begin_on_two_cpus(12);
+	for (u64 i = 0; i < 64; i++)
+		l1_map(&w, i * PAGE_2M, EPT_4K, 0x5000 | LEAF(EPT_RWX));
+	assert_int_equal(touch_anew(0), SHADOW_RESUME);
+	shadow_enter(&w.shadow, 1);
+	for (u64 i = 1; i < 64 && outcome == SHADOW_RESUME; i++)
+		outcome = touch_anew(i);
+	assert_int_equal(outcome, SHADOW_BUSY);
+	/* The other CPU was kicked, and has come back. */
+	shadow_leave(&w.shadow, 1);
+	assert_int_equal(shadow_enter(&w.shadow, 1), FLUSH_OWED);
+	assert_int_equal(touch_anew(60), SHADOW_RESUME);
+	shadow_leave(&w.shadow, 1);
+	for (u64 i = 0; i < 64; i++)
+		assert_int_equal(touch_anew(i), SHADOW_RESUME);
+	assert_int_equal(w.shadow.table_count, 12);
+	end();
 }
 
 /* --- Random use ---------------------------------------------------------- */
@@ -456,6 +945,27 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(l2_page_goes_where_both_tables_say),
+	    cmocka_unit_test(device_and_rom_are_left_to_emulation),
+	    cmocka_unit_test(tables_outside_memory_are_misconfigured),
+	    cmocka_unit_test(page_walks_are_writes_with_ad),
+	    cmocka_unit_test(nmi_unblocking_is_passed_through),
+	    cmocka_unit_test(flags_are_set_when_l2_comes_and_not_before),
+	    cmocka_unit_test(both_logs_see_the_same_write),
+	    cmocka_unit_test(full_log_sets_nothing),
+	    cmocka_unit_test(cleared_dirty_flag_is_set_again_after_invept),
+	    cmocka_unit_test(invept_costs_nothing_if_nothing_changed),
+	    cmocka_unit_test(invept_costs_an_exit_per_table_that_changed),
+	    cmocka_unit_test(less_counts_after_invept_and_more_at_once),
+	    cmocka_unit_test(writes_of_umbra_to_a_table_count),
+	    cmocka_unit_test(hit_survives_a_second_watch),
+	    cmocka_unit_test(pointers_that_share_tables_share_shadows),
+	    cmocka_unit_test(l2_that_writes_its_own_table_gets_no_more_than_l1),
+	    cmocka_unit_test(two_l2_pages_alias_one_l1_page),
+	    cmocka_unit_test(large_leaf_is_not_writable_while_tracking),
+	    cmocka_unit_test(tracking_ends_at_one_exit_per_table),
+	    cmocka_unit_test(forgotten_pages_are_not_reached),
+	    cmocka_unit_test(table_is_not_proven_before_all_have_flushed),
+	    cmocka_unit_test(tables_are_reused_after_all_have_flushed),
 	    cmocka_unit_test(random_use_agrees_with_two_walks),
 	};
 
