@@ -212,7 +212,6 @@ enum err nested_capability_read(const struct nested_capability *c, u32 msr,
 	    [MSR_VMX_CR0_FIXED1 - NESTED_MSR_FIRST] = c->cr0_fixed1,
 	    [MSR_VMX_CR4_FIXED0 - NESTED_MSR_FIRST] = c->cr4_fixed0,
 	    [MSR_VMX_CR4_FIXED1 - NESTED_MSR_FIRST] = c->cr4_fixed1,
-	    [MSR_VMX_VMCS_ENUM - NESTED_MSR_FIRST] = vmcs12_enum(c),
 	    [MSR_VMX_SECONDARY - NESTED_MSR_FIRST] =
 		true_msr(c, CONTROLS_SECONDARY),
 	    [MSR_VMX_EPT_VPID_CAP - NESTED_MSR_FIRST] = c->ept_vpid,
@@ -235,7 +234,8 @@ enum err nested_capability_read(const struct nested_capability *c, u32 msr,
 	     !nested_capability_allows(c, CONTROLS_SECONDARY,
 				       SECONDARY_VMFUNC)))
 		return ERR_NOT_FOUND;
-	*value = values[msr - NESTED_MSR_FIRST];
+	*value = msr == MSR_VMX_VMCS_ENUM ? vmcs12_enum(c)
+					  : values[msr - NESTED_MSR_FIRST];
 	return OK;
 }
 

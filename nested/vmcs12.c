@@ -338,18 +338,25 @@ enum vmx_error vmcs12_write(struct vmcs12 *v,
 	return VMX_ERROR_NONE;
 }
 
+static bool has_index(const struct nested_capability *offer, u64 index)
+{
+	for (u32 group = 0; group < 16; group++) {
+		u64 encoding = bits_set(index, VMCS_ENCODING_WIDTH, group / 4);
+
+		encoding = bits_set(encoding, VMCS_ENCODING_KIND, group % 4);
+		if (vmcs12_field_offset(offer, encoding))
+			return true;
+	}
+	return false;
+}
+
 u64 vmcs12_enum(const struct nested_capability *offer)
 {
-	u64 highest = 0;
+	u64 index = bits_set(0, VMCS_ENCODING_INDEX, INDEX_LIMIT);
 
-	for (u64 encoding = 0; encoding <= 0x7c00 + 2 * INDEX_LIMIT;
-	     encoding += 2) {
-		u64 index = encoding & VMCS_ENCODING_INDEX;
-
-		if (index > highest && vmcs12_field_offset(offer, encoding))
-			highest = index;
-	}
-	return highest;
+	while (index && !has_index(offer, index))
+		index -= 2;
+	return index;
 }
 
 void vmcs12_load(struct vmcs12 *v, const struct guest_mem *mem, gpa_t region)
