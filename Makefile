@@ -37,7 +37,7 @@ say = $(if $(filter 0,$(V)),@printf '  %-7s %s\n' '$(1)' '$@' &&)
 FLOORS := lib mm arch/x86/ept pml shadow nested devices emulate migrate loader \
 	  acpi arch/x86/cpu arch/x86/vmx drivers core boot
 
-lib.pure		:= crc32c err fmt string
+lib.pure		:= crc32c err fmt lz4 string
 mm.pure			:= frame_alloc dirty_log guest_mem guest_walk
 arch/x86/ept.pure	:= ept_entry ept ept_track
 pml.pure		:= pml track
@@ -50,7 +50,7 @@ devices.pure		:= acpi_pm aml guest_acpi guest_time i8042 ioapic lapic \
 			   pic pit platform platform_irq platform_pci platform_ports \
 			   rtc uart virtio_console virtio_pci virtqueue
 emulate.pure		:= access alu decode emulate operation string_operation
-migrate.pure		:= audit link link_fault link_memory net pages receiver record \
+migrate.pure		:= audit link link_fault link_memory net pack pages receiver record \
 			   record_machine record_vcpu serial_frame shape source \
 			   stream stream_frame wire
 loader.pure		:= boot_info cmdline elf guest_image guest_load guest_map \
@@ -249,6 +249,8 @@ $(B)/fuzz/fuzz_%: $(B)/fuzzobj/tests/fuzz/fuzz_%.o \
 $(B)/unit/test_decode: $(B)/asan/tests/unit/zydis_oracle.o
 $(B)/fuzz/fuzz_decode: $(B)/fuzzobj/tests/unit/zydis_oracle.o
 $(B)/unit/test_decode $(B)/fuzz/fuzz_decode: ORACLE := -lZydis
+# LZ4 is compared with the library of its authors.
+$(B)/unit/test_lz4: ORACLE := -llz4
 
 # --- What the front end needs ----------------------------------------------
 # The option ROM of the fast boot, and the kernel that stands in for Umbra

@@ -95,8 +95,8 @@ static void found_port(struct virtio_link *v, u32 port)
 	if (v->in)
 		return;
 	v->port = port;
-	v->in = &v->queues[2 * port];
-	v->out = &v->queues[2 * port + 1];
+	v->in = &v->queues[2UL * port];
+	v->out = &v->queues[2UL * port + 1];
 	for (u32 i = 0; i < VIRTIO_LINK_PAGES; i++)
 		give_page(v, i);
 	virtio_kick(&v->device, v->in);

@@ -62,30 +62,47 @@ void pages_put_raw(struct pages_writer *writer, gpa_t page,
 	writer->next = gpa_page(page) + 1;
 }
 
+void pages_put_packed(struct pages_writer *writer, gpa_t page,
+		      enum page_kind kind, const u8 *bytes, u32 count)
+{
+	CHECK(count < PAGE_4K);
+	pages_end(writer);
+	put_head(writer, gpa_page(page), kind);
+	wire_put_varint(writer->payload, count);
+	wire_put_bytes(writer->payload, bytes, count);
+	writer->next = gpa_page(page) + 1;
+}
+
 /* --- Reading -------------------------------------------------------------- */
 
 enum err pages_next(struct pages_reader *pages, struct pages_entry *entry)
 {
 	struct wire_reader *reader = &pages->reader;
 	struct pages_entry found = {.count = 1};
-	u64 head, skipped, more = 0;
+	u64 head, skipped, packed, more = 0;
 
 	if (wire_is_done(reader))
 		return ERR_NOT_FOUND;
 	head = wire_get_varint(reader);
 	skipped = head >> KIND_BITS;
-	switch (head & KIND_MASK) {
+	found.kind = (enum page_kind)(head & KIND_MASK);
+	switch (found.kind) {
 	case PAGE_ZERO:
-		found.kind = PAGE_ZERO;
 		more = wire_get_varint(reader);
 		break;
 	case PAGE_RAW:
-		found.kind = PAGE_RAW;
-		found.contents = wire_get_bytes(reader, PAGE_4K);
+		found.bytes = PAGE_4K;
 		break;
-	default:
-		return ERR_BAD_FORMAT;
+	case PAGE_LZ4:
+	case PAGE_DELTA:
+		packed = wire_get_varint(reader);
+		if (!packed || packed >= PAGE_4K)
+			return ERR_BAD_FORMAT;
+		found.bytes = (u32)packed;
+		break;
 	}
+	if (found.bytes)
+		found.contents = wire_get_bytes(reader, found.bytes);
 	/* All three are below 2^62 or refused: their sum does not wrap. */
 	if (reader->is_short || skipped >= PAGE_LIMIT || more >= PAGE_LIMIT ||
 	    pages->next + skipped + more >= PAGE_LIMIT)

@@ -5,6 +5,9 @@
  *	varint	skipped * 4 + kind	pages left out since the last one
  *	ZERO	varint count - 1	that many pages of zeroes
  *	RAW	4096 bytes		one page
+ *	LZ4	varint n, n bytes	one page, as an LZ4 block
+ *	DELTA	varint n, n bytes	one page: an LZ4 block of it XOR what
+ *					the receiver has there
  *
  * A page in a row with the one before costs one byte beside its contents, a
  * run of zero pages two to five bytes whatever its length. The first entry
@@ -19,7 +22,8 @@
 enum page_kind {
 	PAGE_ZERO = 0,
 	PAGE_RAW = 1,
-	/* 2, 3: not in version 1 */
+	PAGE_LZ4 = 2,   /* WIRE_FEATURE_LZ4 */
+	PAGE_DELTA = 3, /* WIRE_FEATURE_DELTA */
 };
 
 /* --- Writing -------------------------------------------------------------- */
@@ -42,6 +46,9 @@ bool pages_has_room(const struct pages_writer *writer);
 void pages_put_zero(struct pages_writer *writer, gpa_t page);
 void pages_put_raw(struct pages_writer *writer, gpa_t page,
 		   const void *contents);
+/* `kind` is LZ4 or DELTA; fewer bytes than a page. */
+void pages_put_packed(struct pages_writer *writer, gpa_t page,
+		      enum page_kind kind, const u8 *bytes, u32 count);
 /* After the last page of a record. */
 void pages_end(struct pages_writer *writer);
 
@@ -51,7 +58,8 @@ struct pages_entry {
 	enum page_kind kind;
 	gpa_t first;
 	u64 count;          /* 1, or more of PAGE_ZERO */
-	const u8 *contents; /* of PAGE_RAW */
+	const u8 *contents; /* NULL for PAGE_ZERO */
+	u32 bytes;          /* there */
 };
 
 struct pages_reader {

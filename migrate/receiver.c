@@ -11,20 +11,20 @@
 #include "lib/fmt.h"
 #include "lib/log.h"
 #include "lib/string.h"
-#include "migrate/pages.h"
+#include "migrate/pack.h"
 
 static const u8 zero_page[PAGE_4K] ALIGNED(8);
 
 void receiver_begin(struct receiver *receiver,
 		    const struct receiver_config *config, u64 now_ns)
 {
-	*receiver = (struct receiver){
-	    .config = *config,
-	    .inbox = {.room = config->in, .from = WIRE_SOURCE},
-	    .outbox = {.room = config->out},
-	    .moved_ns = now_ns,
-	    .first_bad_group = AUDIT_NO_GROUP,
-	};
+	memset(receiver, 0, sizeof(*receiver));
+	receiver->config = *config;
+	receiver->inbox.room = config->in;
+	receiver->inbox.from = WIRE_SOURCE;
+	receiver->outbox.room = config->out;
+	receiver->moved_ns = now_ns;
+	receiver->first_bad_group = AUDIT_NO_GROUP;
 }
 
 /* --- When it goes wrong --------------------------------------------------- */
@@ -102,12 +102,13 @@ static void on_hello(struct receiver *receiver,
 		struct wire_writer writer = wire_begin(&receiver->outbox);
 
 		receiver->session = session;
+		receiver->features = offered & WIRE_FEATURES_KNOWN;
 		wire_put_u64(&writer, WIRE_MAGIC);
 		wire_put_u16(&writer, WIRE_VERSION);
 		wire_put_u16(&writer, 0);
 		wire_put_u32(&writer, 0);
 		wire_put_u64(&writer, session);
-		wire_put_u64(&writer, offered & WIRE_FEATURES_KNOWN);
+		wire_put_u64(&writer, receiver->features);
 		wire_seal(&receiver->outbox, WIRE_WELCOME, &writer);
 		receiver->phase = RECEIVER_VM;
 	}
@@ -165,7 +166,16 @@ static void put_zeroes(struct receiver *receiver, gpa_t first, u64 count)
 	}
 }
 
-/* All of a record is right, or nothing of it is taken. */
+static bool is_agreed(const struct receiver *receiver, enum page_kind kind)
+{
+	if (kind == PAGE_LZ4)
+		return receiver->features & WIRE_FEATURE_LZ4;
+	if (kind == PAGE_DELTA)
+		return receiver->features & WIRE_FEATURE_DELTA;
+	return true;
+}
+
+/* Everything that can be seen without unpacking a page. */
 static bool are_pages_right(struct receiver *receiver,
 			    const struct wire_record *record)
 {
@@ -174,6 +184,10 @@ static bool are_pages_right(struct receiver *receiver,
 	enum err err = OK;
 
 	while ((err = pages_next(&pages, &entry)) == OK) {
+		if (!is_agreed(receiver, entry.kind)) {
+			fail_field(receiver, record);
+			return false;
+		}
 		if (is_memory(receiver, &entry))
 			continue;
 		fail(receiver,
@@ -184,6 +198,27 @@ static bool are_pages_right(struct receiver *receiver,
 	if (err != ERR_NOT_FOUND)
 		fail_field(receiver, record);
 	return err == ERR_NOT_FOUND;
+}
+
+/* False: it cannot be unpacked. */
+static bool put_page(struct receiver *receiver, const struct pages_entry *entry)
+{
+	const struct packed_page packed = {entry->kind, entry->contents,
+					   entry->bytes};
+	const void *contents = entry->contents;
+
+	if (entry->kind != PAGE_RAW) {
+		if (!pack_undo(
+			&packed,
+			guest_mem_ptr(receiver->mem, entry->first, PAGE_4K),
+			receiver->page))
+			return false;
+		contents = receiver->page;
+	}
+	CHECK(guest_mem_load(receiver->mem, entry->first, contents, PAGE_4K) ==
+	      OK);
+	receiver->in_round.raw++;
+	return true;
 }
 
 static void on_pages(struct receiver *receiver,
@@ -198,10 +233,9 @@ static void on_pages(struct receiver *receiver,
 		if (entry.kind == PAGE_ZERO) {
 			put_zeroes(receiver, entry.first, entry.count);
 			receiver->in_round.zero += entry.count;
-		} else {
-			CHECK(guest_mem_load(receiver->mem, entry.first,
-					     entry.contents, PAGE_4K) == OK);
-			receiver->in_round.raw++;
+		} else if (!put_page(receiver, &entry)) {
+			fail_field(receiver, record);
+			return;
 		}
 	}
 }

@@ -65,6 +65,7 @@ struct receiver {
 	struct wire_inbox inbox;
 	struct wire_outbox outbox;
 	u64 session;
+	u64 features; /* agreed */
 	u64 moved_ns; /* when something last went on */
 	bool has_moved;
 	struct vm_shape shape;
@@ -79,6 +80,7 @@ struct receiver {
 	u64 bad_group_count;
 	bool refuse_owed; /* the peer does not know yet that it is over */
 	char why[WIRE_TEXT_BYTES];
+	u8 page[PAGE_4K]; /* one that is unpacked */
 };
 
 enum receiver_wants {

@@ -25,15 +25,15 @@ void source_begin(struct source *source, const struct source_config *config,
 		  u64 now_ns)
 {
 	CHECK(shape_is_of(config->shape, config->mem) && config->word_count);
-	*source = (struct source){
-	    .config = *config,
-	    .inbox = {.room = config->in, .from = WIRE_DESTINATION},
-	    .outbox = {.room = config->out},
-	    .batch = {config->words, config->word_count, 0},
-	    .asked_group = AUDIT_NO_GROUP,
-	    .moved_ns = now_ns,
-	    .now_ns = now_ns,
-	};
+	memset(source, 0, sizeof(*source));
+	source->config = *config;
+	source->inbox.room = config->in;
+	source->inbox.from = WIRE_DESTINATION;
+	source->outbox.room = config->out;
+	source->batch =
+	    (struct dirty_batch){config->words, config->word_count, 0};
+	source->asked_group = AUDIT_NO_GROUP;
+	source->moved_ns = source->now_ns = now_ns;
 }
 
 /* --- When it goes wrong --------------------------------------------------- */
@@ -101,7 +101,7 @@ static void say_hello(struct source *source)
 	wire_put_u16(&writer, 0);
 	wire_put_u32(&writer, 0);
 	wire_put_u64(&writer, source->config.session);
-	wire_put_u64(&writer, WIRE_FEATURES_KNOWN);
+	wire_put_u64(&writer, source->config.features);
 	wire_put_u64(&writer, 0);
 	wire_seal(&source->outbox, WIRE_HELLO, &writer);
 	source->phase = SOURCE_WELCOME;
@@ -133,6 +133,25 @@ static gpa_t take_page(struct source *source)
 	return gpa_add(word->base, page * PAGE_4K);
 }
 
+static void put_contents(struct source *source, struct pages_writer *pages,
+			 gpa_t page, const void *at)
+{
+	struct packed_page packed = {.kind = PAGE_RAW, .bytes = at};
+
+	source->round_raw++;
+	if (source->packer.features)
+		packed = packer_pack(&source->packer, page, at);
+	if (packed.kind == PAGE_RAW) {
+		pages_put_raw(pages, page, packed.bytes);
+		return;
+	}
+	pages_put_packed(pages, page, packed.kind, packed.bytes, packed.count);
+	if (packed.kind == PAGE_LZ4)
+		source->stats.lz4_pages++;
+	else
+		source->stats.delta_pages++;
+}
+
 /* As many pages as fit, as they are now: the harvest is complete. */
 static void say_pages(struct source *source)
 {
@@ -147,10 +166,10 @@ static void say_pages(struct source *source)
 		CHECK(at); /* the log knows only guest memory */
 		if (page_is_zero(at)) {
 			pages_put_zero(&pages, page);
+			packer_saw_zero(&source->packer, page);
 			source->round_zero++;
 		} else {
-			pages_put_raw(&pages, page, at);
-			source->round_raw++;
+			put_contents(source, &pages, page, at);
 		}
 	}
 	pages_end(&pages);
@@ -350,10 +369,13 @@ static void on_welcome(struct source *source, struct wire_reader *reader)
 	if (!is_session(source, wire_get_u64(reader)))
 		return;
 	features = wire_get_u64(reader);
-	if (!wire_is_done(reader) || features & ~WIRE_FEATURES_KNOWN)
+	if (!wire_is_done(reader) || features & ~source->config.features) {
 		fail(source, "the peer wants to use what was not offered");
-	else
-		source->phase = SOURCE_VM;
+		return;
+	}
+	packer_init(&source->packer, features, source->config.sent,
+		    source->config.sent_count);
+	source->phase = SOURCE_VM;
 }
 
 static void on_accept(struct source *source, struct wire_reader *reader)

@@ -33,6 +33,7 @@
 #define MIGRATE_SOURCE_H
 
 #include "migrate/audit.h"
+#include "migrate/pack.h"
 #include "migrate/shape.h"
 #include "migrate/wire.h"
 
@@ -52,6 +53,9 @@ struct source_config {
 	u32 rounds_max; /* until `stuck` decides */
 	enum source_stuck stuck;
 	enum audit_mode audit;
+	u64 features;           /* that are offered, of WIRE_FEATURES_KNOWN */
+	struct sent_page *sent; /* for deltas: what was last sent; or none */
+	u32 sent_count;
 	u8 *in, *out;             /* WIRE_RECORD_BYTES each */
 	struct dirty_word *words; /* for harvests */
 	u32 word_count;
@@ -84,7 +88,8 @@ enum source_phase {
 
 struct source_stats {
 	u32 rounds;
-	u64 raw_pages, zero_pages;
+	u64 raw_pages, zero_pages;  /* raw: with contents, in any form */
+	u64 lz4_pages, delta_pages; /* of the raw ones */
 	u64 sent_bytes;
 	u64 bandwidth;  /* bytes per second */
 	u64 dirty_rate; /* pages per second */
@@ -99,6 +104,7 @@ struct source {
 	enum source_phase phase;
 	struct wire_inbox inbox;
 	struct wire_outbox outbox;
+	struct packer packer;
 	struct dirty_batch batch;
 	u32 batch_at; /* the word whose pages come next */
 	gpa_t harvest_at;

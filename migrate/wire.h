@@ -30,7 +30,9 @@
 #define WIRE_AUDIT_GROUPS   64  /* in one record: what one step hashes */
 
 /* What both sides must agree on before they use it: bits of HELLO. */
-#define WIRE_FEATURES_KNOWN 0UL
+#define WIRE_FEATURE_LZ4    1UL /* pages as LZ4 blocks */
+#define WIRE_FEATURE_DELTA  2UL /* and as what has changed in them */
+#define WIRE_FEATURES_KNOWN (WIRE_FEATURE_LZ4 | WIRE_FEATURE_DELTA)
 
 /*
  * Two ranges, one per direction, so that a record that comes back to its

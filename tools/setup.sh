@@ -37,6 +37,7 @@ test git git
 test /usr/include/stdio.h libc6-dev
 test /usr/include/cmocka.h libcmocka-dev
 test /usr/include/Zydis/Zydis.h libzydis-dev libzycore-dev
+test /usr/include/lz4.h liblz4-dev
 test clang clang
 test /usr/lib/llvm-*/lib/clang/*/lib/linux/libclang_rt.fuzzer-x86_64.a libclang-rt-dev
 test clang-format clang-format

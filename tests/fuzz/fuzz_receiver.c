@@ -102,7 +102,7 @@ static void put_hello(struct wire_writer *writer)
 	wire_put_u16(writer, 0);
 	wire_put_u32(writer, 0);
 	wire_put_u64(writer, SESSION);
-	wire_put_u64(writer, 0);
+	wire_put_u64(writer, WIRE_FEATURES_KNOWN);
 	wire_put_u64(writer, 0);
 }
 

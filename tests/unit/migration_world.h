@@ -68,6 +68,8 @@ struct world {
 	struct dirty_word words[WORLD_WORDS];
 	u8 buffers[4][WIRE_RECORD_BYTES];
 	u8 received_state[WORLD_STATE_BYTES];
+	struct sent_page sent[24]; /* fewer than there are pages */
+	u64 features;
 	struct random random;
 	u64 now_ns;
 	u64 session;
@@ -224,6 +226,7 @@ static void world_begin(u64 seed)
 	world.random = random_from(seed);
 	world.now_ns = seed * 12345;
 	world.writes_per_step = 2;
+	world.features = seed % 2 ? WIRE_FEATURES_KNOWN : 0;
 	frame_alloc_init();
 	assert_int_equal(frame_alloc_add(hpa(0), 32 * MIB), OK);
 	world_add_side(0);
@@ -525,6 +528,9 @@ static void world_prepare(u32 from)
 	    .rounds_max = 5,
 	    .stuck = SOURCE_STUCK_SWITCH,
 	    .audit = AUDIT_FULL,
+	    .features = world.features,
+	    .sent = world.sent,
+	    .sent_count = ARRAY_COUNT(world.sent),
 	    .in = world.buffers[0],
 	    .out = world.buffers[1],
 	    .words = world.words,

@@ -326,6 +326,7 @@ static void a_page_costs_a_few_bytes_beside_its_contents(void **state)
 
 	(void)state;
 	world_begin(9);
+	world.features = 0;
 	world.writes_per_step = 0;
 	for (u64 page = 0; page < 160; page++)
 		assert_int_equal(guest_mem_write_u8(&world.sides[0].mem,
@@ -341,6 +342,43 @@ static void a_page_costs_a_few_bytes_beside_its_contents(void **state)
 		      "contents, with hand-shake and audit\n",
 		      stats->raw_pages, stats->zero_pages, beside);
 	assert_true(beside < 700 + stats->raw_pages * 4);
+	world_end();
+}
+
+/* Most pages of this guest are a few words in a page, changed a bit. */
+static void packed_pages_are_fewer_bytes_and_the_same(void **state)
+{
+	struct source_stats *stats = &world.source.stats;
+
+	(void)state;
+	world_begin(11);
+	world.features = WIRE_FEATURES_KNOWN;
+	migrate_from(0, HARM_NONE);
+	assert_moved();
+	assert_true(stats->lz4_pages > 20 && stats->delta_pages > 5);
+	assert_true(stats->sent_bytes <
+		    WORLD_STATE_BYTES + stats->raw_pages * PAGE_4K / 4);
+	world_end();
+}
+
+/* A source that thinks the peer has what it has not sends wrong deltas. */
+static void forget_what_was_sent(struct world *w)
+{
+	for (u32 i = 0; i < ARRAY_COUNT(w->sent); i++)
+		w->sent[i].contents[7] ^= 1;
+}
+
+static void audit_finds_a_wrong_delta(void **state)
+{
+	(void)state;
+	world_begin(13);
+	world.features = WIRE_FEATURES_KNOWN;
+	world.on_step = forget_what_was_sent;
+	migrate_from(0, HARM_NONE);
+	assert_int_equal(world.source.phase, SOURCE_FAILED);
+	assert_non_null(strstr(world.source.why, "differ"));
+	world.on_step = NULL;
+	migrate_once_more();
 	world_end();
 }
 
@@ -361,6 +399,8 @@ int main(void)
 	    cmocka_unit_test(fast_writer_is_throttled_and_then_called_off),
 	    cmocka_unit_test(throttling_rises_with_the_rounds),
 	    cmocka_unit_test(a_page_costs_a_few_bytes_beside_its_contents),
+	    cmocka_unit_test(packed_pages_are_fewer_bytes_and_the_same),
+	    cmocka_unit_test(audit_finds_a_wrong_delta),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -276,7 +276,9 @@ static void assert_bad_pages(const u8 *bytes, u32 count)
 
 static void pages_that_cannot_be_are_refused(void **state)
 {
-	static const u8 unknown_kind[] = {0x02, 0};
+	static const u8 no_bytes[] = {0x02, 0};
+	static const u8 too_many_bytes[] = {0x03, 0x80, 0x20, 1};
+	static const u8 cut_packed[] = {0x03, 3, 1, 2};
 	static const u8 cut_page[] = {0x01, 1, 2, 3};
 	static const u8 cut_run[] = {0x00};
 	static const u8 far_page[] = {0x80, 0x80, 0x80, 0x80,
@@ -284,7 +286,9 @@ static void pages_that_cannot_be_are_refused(void **state)
 	static const u8 long_run[] = {0x00, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f};
 
 	(void)state;
-	assert_bad_pages(unknown_kind, sizeof(unknown_kind));
+	assert_bad_pages(no_bytes, sizeof(no_bytes));
+	assert_bad_pages(too_many_bytes, sizeof(too_many_bytes));
+	assert_bad_pages(cut_packed, sizeof(cut_packed));
 	assert_bad_pages(cut_page, sizeof(cut_page));
 	assert_bad_pages(cut_run, sizeof(cut_run));
 	assert_bad_pages(far_page, sizeof(far_page));

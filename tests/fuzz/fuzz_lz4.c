@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * LZ4: any bytes are decompressed or refused, in buffers of exactly the claimed
+ * sizes; and what is made of them comes back as it was.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/lz4.h"
+#include "tests/fuzz/fuzz.h"
+
+static struct lz4_memory memory;
+
+static void there_and_back(const u8 *data, u32 bytes)
+{
+	u32 room = bytes + bytes / 255 + 16, packed_bytes;
+	u8 *packed = malloc(room), *again = malloc(bytes + 1);
+
+	packed_bytes = lz4_compress(&memory, data, bytes, packed, room);
+	REQUIRE(packed_bytes);
+	REQUIRE(lz4_decompress(packed, packed_bytes, again, bytes));
+	REQUIRE(memcmp(again, data, bytes) == 0);
+	free(packed);
+	free(again);
+}
+
+int LLVMFuzzerTestOneInput(const u8 *data, size_t bytes)
+{
+	u32 count;
+	u8 *to;
+
+	if (bytes < 2 || bytes > LZ4_INPUT_MAX)
+		return 0;
+	count = data[0] * 32U;
+	to = malloc(count + 1UL);
+	(void)!lz4_decompress(data + 1, (u32)bytes - 1, to, count);
+	free(to);
+	there_and_back(data, (u32)bytes);
+	return 0;
+}
