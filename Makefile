@@ -54,7 +54,7 @@ migrate.pure		:= audit link link_fault link_memory net pack pages receiver recor
 			   record_machine record_vcpu serial_frame shape source \
 			   stream stream_frame wire
 loader.pure		:= boot_info cmdline elf guest_image guest_load guest_map \
-			   guest_place guest_plan image_file linux \
+			   guest_pin guest_place guest_plan image_file linux \
 			   multiboot1_info multiboot2_info multiboot_guest \
 			   multiboot_header options region_map
 acpi.pure		:= acpi acpi_table fadt madt mcfg s5

@@ -37,8 +37,10 @@ enum schedule_state {
 struct worker {
 	struct vcpu *loaded;  /* its VMCS is current here */
 	struct vcpu *running; /* being run right now; under the lock */
-	u64 started;          /* when it began to; host TSC */
-	bool idle;            /* waits for an interrupt; under the lock */
+	struct vcpu
+	    *yielder; /* it gave up its run for others; under the lock */
+	u64 started;  /* when it began to; host TSC */
+	bool idle;    /* waits for an interrupt; under the lock */
 	bool can_run_guests;
 	u32 poked; /* atomic: leave the guest, go round the loop */
 };
@@ -103,9 +105,17 @@ void sched_poke_first_cpu(void)
 	interrupt_cpu(0);
 }
 
+/* A vCPU of a pinned guest has one CPU; others go where there is room. */
+static bool is_allowed_on(const struct vcpu *vcpu, u32 cpu)
+{
+	const struct vm *vm = vcpu->vm;
+
+	return !vm->pin_count || vm->pins[vcpu->index % vm->pin_count] == cpu;
+}
+
 static bool may_run_on(const struct vcpu *vcpu, u32 cpu)
 {
-	return !vm_is_paused(vcpu->vm) &&
+	return !vm_is_paused(vcpu->vm) && is_allowed_on(vcpu, cpu) &&
 	       (vcpu->schedule.cpu == NO_CPU || vcpu->schedule.cpu == cpu);
 }
 
@@ -214,16 +224,53 @@ static void wake_due(u64 now)
 		}
 }
 
-/* The ready vCPU with the least time that this CPU may run, or NULL. */
-static struct vcpu *least_used_ready(u32 cpu)
+/* The ready vCPU with the least time that this CPU may run, or NULL; who has
+ * just yielded comes last. */
+static struct vcpu *least_used_ready(const struct worker *worker, u32 cpu)
 {
 	struct vcpu *best = NULL;
 
 	for (struct vcpu *v = all; v; v = v->schedule.next)
 		if (v->schedule.state == SCHEDULE_READY && may_run_on(v, cpu) &&
-		    (!best || v->schedule.used < best->schedule.used))
+		    (!best || best == worker->yielder ||
+		     (v != worker->yielder &&
+		      v->schedule.used < best->schedule.used)))
 			best = v;
 	return best;
+}
+
+/*
+ * Who is still ready may run on another CPU that sleeps: called for one vCPU,
+ * this CPU may have chosen another.
+ */
+static void pass_on(void)
+{
+	for (struct vcpu *v = all; v; v = v->schedule.next) {
+		u32 cpu = v->schedule.state == SCHEDULE_READY ? find_idle_cpu(v)
+							      : NO_CPU;
+
+		if (cpu != NO_CPU)
+			call_cpu(cpu);
+	}
+}
+
+/*
+ * It spins and waits for somebody, who perhaps waits for this very CPU. The
+ * time that it has not had stays its own.
+ */
+void vcpu_yield(struct vcpu *vcpu)
+{
+	struct worker *worker = this_worker();
+	u32 cpu = cpu_this()->index;
+
+	spin_lock(&lock);
+	for (struct vcpu *v = all; v; v = v->schedule.next)
+		if (v->schedule.state == SCHEDULE_READY && may_run_on(v, cpu)) {
+			worker->yielder = vcpu;
+			poke(worker);
+			break;
+		}
+	spin_unlock(&lock);
 }
 
 /* The first CPU's other work, if it comes earlier than `until`. */
@@ -271,7 +318,8 @@ static struct vcpu *pick(struct worker *worker, u64 *until)
 	spin_lock(&lock);
 	__atomic_store_n(&worker->poked, 0, __ATOMIC_RELEASE);
 	wake_due(now);
-	vcpu = worker->can_run_guests ? least_used_ready(cpu) : NULL;
+	vcpu = worker->can_run_guests ? least_used_ready(worker, cpu) : NULL;
+	worker->yielder = NULL;
 	if (vcpu) {
 		vcpu->schedule.state = SCHEDULE_RUNNING;
 		vcpu->schedule.cpu = cpu;
@@ -281,6 +329,7 @@ static struct vcpu *pick(struct worker *worker, u64 *until)
 			least_used = vcpu->schedule.used;
 	}
 	worker->idle = !vcpu;
+	pass_on();
 	*until = next_look(cpu, now);
 	if (vcpu && *until > now + tsc_from_ns(RUN_NS_MAX))
 		*until = now + tsc_from_ns(RUN_NS_MAX);

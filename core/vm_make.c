@@ -16,6 +16,7 @@
 #include "lib/string.h"
 #include "lib/x86.h"
 #include "loader/guest_load.h"
+#include "loader/guest_pin.h"
 #include "mm/frame_alloc.h"
 #include "mm/phys.h"
 
@@ -426,6 +427,24 @@ void vm_destroy(struct vm *vm)
 	frame_free(phys_of(vm), frame_order_for(sizeof(struct vm)));
 }
 
+/* The CPUs that it is pinned to, by its setting. */
+static enum err pin(struct vm *vm, const struct guest_plan *plan)
+{
+	const char *text = guest_plan_setting(plan, "pin");
+	struct guest_pins pins;
+	enum err err = guest_pin_parse(text, cpu_count, &pins);
+
+	if (err != OK) {
+		log_error("guest %s: pin=%s: CPUs below %u are wanted, as in "
+			  "\"0,1\", one for each vCPU",
+			  plan->name, text, cpu_count);
+		return err;
+	}
+	vm->pin_count = pins.count;
+	memcpy(vm->pins, pins.cpus, pins.count * sizeof(vm->pins[0]));
+	return OK;
+}
+
 enum err vm_make(const struct guest_plan *plan, const struct boot_info *boot,
 		 u32 index, struct vm **result)
 {
@@ -436,6 +455,8 @@ enum err vm_make(const struct guest_plan *plan, const struct boot_info *boot,
 		return err;
 	vm->index = index;
 	err = make_cpuid(vm, plan);
+	if (err == OK)
+		err = pin(vm, plan);
 	if (err == OK) {
 		offer_vmx(vm, plan->nested);
 		err = fill(vm, plan, boot);

@@ -117,19 +117,6 @@ DEBUG_REGISTER(3)
 DEBUG_REGISTER(6)
 DEBUG_REGISTER(7)
 
-/* An instruction with one operand that may fault; see TRY. */
-#define TRY_WITH(instruction, value)               \
-	({                                         \
-		register u32 fault_ __asm__("r8"); \
-		u64 value_ = (value);              \
-                                                   \
-		__asm__ volatile(TRY(instruction)  \
-				 : "=&r"(fault_)   \
-				 : "r"(value_)     \
-				 : "memory");      \
-		fault_;                            \
-	})
-
 static void expect(const char *name, u32 fault, u32 expected)
 {
 	check(fault == expected, name, "vector %d instead of %d", (int)fault,

@@ -199,18 +199,6 @@ static void all_msrs(void)
 	check(readable > 0, "all_msrs_read", "none is readable");
 }
 
-#define TRY_WITH(instruction, value)               \
-	({                                         \
-		register u32 fault_ __asm__("r8"); \
-		u64 value_ = (value);              \
-                                                   \
-		__asm__ volatile(TRY(instruction)  \
-				 : "=&r"(fault_)   \
-				 : "r"(value_)     \
-				 : "memory");      \
-		fault_;                            \
-	})
-
 #define TRY_AT(instruction, object)                 \
 	({                                          \
 		register u32 fault_ __asm__("r8");  \

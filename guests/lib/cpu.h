@@ -63,6 +63,19 @@ static inline void wrmsr(u32 index, u64 value)
 	".quad 1b, 2b\n\t"               \
 	".popsection"
 
+/* Such an instruction with one operand, a number in %1: what it raised. */
+#define TRY_WITH(instruction, value)               \
+	({                                         \
+		register u32 fault_ __asm__("r8"); \
+		u64 value_ = (value);              \
+                                                   \
+		__asm__ volatile(TRY(instruction)  \
+				 : "=&r"(fault_)   \
+				 : "r"(value_)     \
+				 : "memory");      \
+		fault_;                            \
+	})
+
 static inline u32 rdmsr_try(u32 index, u64 *value)
 {
 	register u32 fault __asm__("r8");

@@ -103,3 +103,37 @@ def guest_that_is_lost_leaves_its_share(machine):
     time = int(run.printed(rf"^ring\| {ENDED}")[1])
     check(time <= single * (1 + TOLERANCE),
           f"{time} us beside a dead guest, {single} us alone")
+
+
+@machine_test(seconds=6)
+def pinned_guests_stay_on_their_cpu(machine):
+    """Both have the second CPU; the first has nothing to do."""
+    single = alone(machine)
+    run = machine.run(RING, "--append", WORK, "--guest",
+                      f"{RING}:{WORK}", *MACHINE, "--set", "host.cpus=2",
+                      "--set", "pin=1")
+    run.ended_with(1)
+    times = [int(time) for time in
+             re.findall(rf"\| {ENDED}", run.out, re.MULTILINE)]
+    print(f"alone {single} us, pinned to one CPU {times} us")
+    check(len(times) == 2, "not all have ended")
+    check(min(times) >= 2 * single * (1 - TOLERANCE),
+          f"{times} us: they had more than one CPU")
+
+
+@machine_test(seconds=2)
+def bad_pin_is_explained(machine):
+    run = machine.run(RING, "--append", WORK, "--set", "pin=0,7", *MACHINE)
+    run.ended_with(125)
+    run.said('guest ring: pin=0,7: CPUs below 1 are wanted, as in "0,1"')
+
+
+@machine_test(seconds=4)
+def vcpu_that_spins_lets_the_other_run(machine):
+    """Two vCPUs on one CPU, where one waits for the other in a loop of PAUSEs:
+    that takes no slice of 10 ms, which is 200,000 ticks here."""
+    run = machine.run("build/guests/ticks.elf", "--append", "n=10", "--cpus",
+                      "2", "--mem", "16M", "--set", "host.cpus=1", "--set",
+                      "host.ips=20000000")
+    ticks = float(run.printed(r"^ticks ipi (\d+\.\d)")[1])
+    check(ticks < 50000, f"{ticks} ticks until it has answered")

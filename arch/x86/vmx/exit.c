@@ -60,6 +60,7 @@ static const struct exit_entry entries[EXIT_REASON_COUNT] = {
 				"VM-entry failure, MSR loading",
 				READS_QUALIFICATION},
     [EXIT_MWAIT] = {on_undefined, "MWAIT", 0},
+    [EXIT_PAUSE] = {on_pause, "PAUSE loop", 0},
     [EXIT_MONITOR] = {on_undefined, "MONITOR", 0},
     [EXIT_ENTRY_MACHINE_CHECK] = {on_entry_failure,
 				  "VM-entry failure, machine check",

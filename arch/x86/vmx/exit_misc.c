@@ -62,6 +62,14 @@ enum exit_action on_invd(struct vcpu *vcpu, const struct vmx_exit *exit)
 	return ACTION_SKIP;
 }
 
+/* A loop of PAUSEs that goes on for long. */
+enum exit_action on_pause(struct vcpu *vcpu, const struct vmx_exit *exit)
+{
+	(void)exit;
+	vcpu_yield(vcpu);
+	return ACTION_SKIP;
+}
+
 /* An instruction of a feature that the guest's CPUID does not show. */
 enum exit_action on_undefined(struct vcpu *vcpu, const struct vmx_exit *exit)
 {

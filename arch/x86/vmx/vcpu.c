@@ -41,14 +41,19 @@ enum storage_page {
 _Static_assert(sizeof(struct vcpu) <= PAGE_4K, "the record fits its page");
 _Static_assert(STORAGE_END *PAGE_4K <= PAGE_4K << FRAME_32K, "the block");
 
-#define FPU_FCW_RESET     0x37f
-#define FPU_MXCSR_RESET   0x1f80
-#define FPU_MXCSR_AT      24
+#define FPU_FCW_RESET      0x37f
+#define FPU_MXCSR_RESET    0x1f80
+#define FPU_MXCSR_AT       24
+
+/* PAUSEs that follow each other within so many ticks are a loop, which exits
+ * when it has lasted so long: what a short critical section takes, and more. */
+#define PAUSE_GAP_TICKS    128
+#define PAUSE_WINDOW_TICKS 4096
 
 /* The shortest stay in a guest; in ticks for where the TSC is slow. */
-#define STAY_NS           1000
-#define STAY_TICKS        50
-#define MISC_ENABLE_RESET (BIT(0) | BIT(11) | BIT(12)) /* no BTS, no PEBS */
+#define STAY_NS            1000
+#define STAY_TICKS         50
+#define MISC_ENABLE_RESET  (BIT(0) | BIT(11) | BIT(12)) /* no BTS, no PEBS */
 
 static const u32 live_msr_numbers[LIVE_MSR_COUNT] = {
     [LIVE_STAR] = MSR_STAR,
@@ -161,6 +166,10 @@ static void write_controls(const struct vcpu *vcpu)
 	write_tsc_multiplier(vcpu);
 	if (vmx_capability.has_vpid)
 		vmcs_write(VMCS_VPID, vcpu->vpid);
+	if (controls_have(controls, CONTROLS_SECONDARY, SECONDARY_PAUSE_LOOP)) {
+		vmcs_write(VMCS_PLE_GAP, PAUSE_GAP_TICKS);
+		vmcs_write(VMCS_PLE_WINDOW, PAUSE_WINDOW_TICKS);
+	}
 	if (vmx_capability.has_pml) {
 		vmcs_write(VMCS_PML_ADDRESS, hpa_raw(vcpu->pml_page));
 		vmcs_write(VMCS_PML_INDEX, PML_INDEX_EMPTY);

@@ -221,6 +221,9 @@ void vcpu_triple_fault(struct vcpu *vcpu);
 /* Seam, core/sched.c: whether some CPUis in vcpu_run for it. */
 bool vcpu_is_running(const struct vcpu *vcpu);
 
+/* Seam, core/sched.c: it spins; others that wait for this CPU come first. */
+void vcpu_yield(struct vcpu *vcpu);
+
 /* Seam, core/sched.c: the calling CPU shouldgive up its vCPU soon. */
 bool vcpu_should_stop(void);
 

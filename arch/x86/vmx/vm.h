@@ -66,6 +66,9 @@ struct vm {
 	u64 xcr0_allowed;                /* what XSETBV may switch on */
 	struct vcpu *vcpus[PLATFORM_VCPU_MAX];
 	u32 vcpu_count;
+	/* vCPU i stays on CPU pins[i % pin_count]; 0: anywhere. */
+	u32 pin_count;
+	u32 pins[PLATFORM_VCPU_MAX];
 	u32 live_vcpus;    /* that may still run; atomic */
 	bool reaped;       /* its end has been said */
 	bool said_dead;    /* that no vCPU will run on */
