@@ -74,6 +74,8 @@
 #define MSR_SYSENTER_EIP                0x176u
 #define MSR_MISC_ENABLE                 0x1a0u
 #define MSR_DEBUGCTL                    0x1d9u
+#define DEBUGCTL_LBR                    BIT(0)
+#define DEBUGCTL_BTF                    BIT(1) /* TF steps over branches */
 #define MSR_PAT                         0x277u
 #define MSR_MTRR_PHYSBASE0              0x200u
 #define MSR_MTRR_DEF_TYPE               0x2ffu

@@ -120,11 +120,26 @@ static u32 shift_of(const struct walk *w, u32 level)
 	return PAGE_SHIFT + (level - 1) * index_bits(w);
 }
 
+static enum err below(const struct walk *w, enum guest_access access,
+		      enum guest_target target, gpa_t *address)
+{
+	u64 physical = gpa_raw(*address);
+
+	const struct guest_below *b = w->paging->below;
+
+	if (!b)
+		return OK;
+	return b->translate(b->context, physical, access, target, address);
+}
+
 static enum err read_entry(const struct walk *w, gpa_t at, u64 *value)
 {
 	enum err err;
 	u32 narrow = 0;
 
+	err = below(w, GUEST_READ, GUEST_TABLE_ENTRY, &at);
+	if (err != OK)
+		return err;
 	if (w->kind == PAGING_32) {
 		err = guest_mem_read_u32(w->mem, at, &narrow);
 		*value = narrow;
@@ -139,12 +154,15 @@ static enum err swap_entry(const struct walk *w, const struct used_entry *used,
 {
 	u64 expected = used->value;
 	u32 narrow = (u32)expected;
-	enum err err;
+	gpa_t at = used->at;
+	enum err err = below(w, GUEST_WRITE, GUEST_TABLE_ENTRY, &at);
 
+	if (err != OK)
+		return err;
 	if (w->kind == PAGING_32)
-		err = guest_mem_swap_u32(w->mem, used->at, &narrow, (u32)value);
+		err = guest_mem_swap_u32(w->mem, at, &narrow, (u32)value);
 	else
-		err = guest_mem_swap_u64(w->mem, used->at, &expected, value);
+		err = guest_mem_swap_u64(w->mem, at, &expected, value);
 	if (err == OK || err == ERR_BUSY)
 		return err;
 	return ERR_NOT_FOUND;
@@ -322,6 +340,19 @@ static u64 frame_of(const struct walk *w, u32 level)
 	return align_down(leaf & ENTRY_ADDRESS, BIT(shift_of(w, level)));
 }
 
+/* What the page has below it may be smaller; 4K always are in one piece. */
+static enum err finish(const struct walk *w, u64 physical, u64 bytes,
+		       struct guest_page *page)
+{
+	gpa_t address = gpa(physical);
+	enum err err = below(w, w->access, GUEST_PAGE, &address);
+
+	if (err == OK)
+		*page = (struct guest_page){
+		    address, w->paging->below ? PAGE_4K : bytes, 0};
+	return err;
+}
+
 static enum err walk_once(struct walk *w, struct guest_page *page)
 {
 	u32 level = 0;
@@ -337,11 +368,8 @@ static enum err walk_once(struct walk *w, struct guest_page *page)
 	if (err != OK)
 		return err;
 	bytes = BIT(shift_of(w, level));
-	*page = (struct guest_page){
-	    .address = gpa(frame_of(w, level) | (w->linear & (bytes - 1))),
-	    .page_bytes = bytes,
-	};
-	return OK;
+	return finish(w, frame_of(w, level) | (w->linear & (bytes - 1)), bytes,
+		      page);
 }
 
 enum err guest_walk(struct guest_mem *mem, const struct guest_paging *paging,
@@ -357,10 +385,8 @@ enum err guest_walk(struct guest_mem *mem, const struct guest_paging *paging,
 	};
 	enum err err = ERR_BUSY;
 
-	if (w.kind == PAGING_OFF) {
-		*page = (struct guest_page){gpa(w.linear), PAGE_4K, 0};
-		return OK;
-	}
+	if (w.kind == PAGING_OFF)
+		return finish(&w, w.linear, PAGE_4K, page);
 	for (u32 attempt = 0; attempt < ATTEMPTS && err == ERR_BUSY; attempt++)
 		err = walk_once(&w, page);
 	if (err == ERR_RANGE)

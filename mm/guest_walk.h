@@ -28,8 +28,11 @@ struct guest_paging {
 	u64 pdptes[4]; /* PAE: as the CPU loaded them, not as in memory */
 	u32 phys_bits; /* the guest's MAXPHYADDR, 32 to 52 */
 	u8 cpl;
-	bool has_1g_pages; /* CPUID 80000001H:EDX[26] */
+	bool has_1g_pages;               /* CPUID 80000001H:EDX[26] */
+	const struct guest_below *below; /* of a guest's guest, or NULL */
 };
+
+struct guest_below;
 
 enum guest_access {
 	GUEST_LOOK, /* no rights are checked and no flags set: for a debugger */
@@ -48,6 +51,20 @@ enum guest_access {
 #define PF_RESERVED BIT(3)
 #define PF_FETCH    BIT(4)
 
+/*
+ * A guest's guest: the physical addresses of its tables' entries, and those
+ * that they map, are translated once more. The function answers as guest_walk
+ * does; ERR_STATE: it refuses, and its context knows why.
+ */
+enum guest_target { GUEST_TABLE_ENTRY, GUEST_PAGE };
+
+struct guest_below {
+	enum err (*translate)(void *context, u64 physical,
+			      enum guest_access access,
+			      enum guest_target target, gpa_t *address);
+	void *context;
+};
+
 struct guest_page {
 	gpa_t address;  /* what the linear address means */
 	u64 page_bytes; /* of the page that it is in; 4K with paging off */
@@ -59,6 +76,7 @@ struct guest_page {
  * ERR_RANGE      the CPU would raise #PF with page->error_code
  * ERR_BUSY       other vCPUs keep changing the tables: try again later
  * ERR_NOT_FOUND  a table lies where there is no memory, or only ROM
+ * ERR_STATE      what `below` has refused
  */
 MUST_CHECK enum err guest_walk(struct guest_mem *mem,
 			       const struct guest_paging *paging, gva_t address,

@@ -110,7 +110,7 @@ struct nested_result {
 	enum nested_invalidation invalidation;
 	u64 eptp;
 	u16 vpid;
-	gva_t address;
+	gva_t address; /* of an invalidation; AGAIN: of the operand */
 };
 
 void nested_state_reset(struct nested_state *state);

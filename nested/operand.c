@@ -153,8 +153,10 @@ static bool walk(const struct nested_cpu *cpu, u64 linear,
 		*address = page.address;
 		return true;
 	}
-	if (err == ERR_BUSY) {
-		*result = (struct nested_result){.outcome = NESTED_AGAIN};
+	/* ERR_STATE: translation below knows what is to be done. */
+	if (err == ERR_BUSY || err == ERR_STATE) {
+		*result = (struct nested_result){.outcome = NESTED_AGAIN,
+						 .address = gva(linear)};
 		return false;
 	}
 	/* A table where nobody answers is read as ones: reserved bits. */

@@ -490,6 +490,110 @@ static void flags_cannot_be_set_in_rom(void **state)
 }
 
 /* A table that names itself: every index leads back to it. */
+/* --- Translation below ---------------------------------------------------- */
+
+/* What was asked, in order: everything lies BELOW further up. */
+#define BELOW 0x100000ull
+
+struct question {
+	u64 physical;
+	enum guest_access access;
+	enum guest_target target;
+};
+
+static struct question questions[16];
+static u32 question_count, refused_question;
+
+static enum err ask_below(void *context, u64 physical, enum guest_access access,
+			  enum guest_target target, gpa_t *address)
+{
+	assert_ptr_equal(context, &questions);
+	if (question_count == refused_question)
+		return ERR_STATE;
+	questions[question_count++] =
+	    (struct question){physical, access, target};
+	*address = gpa(physical + BELOW);
+	return OK;
+}
+
+static enum err walk_below(u64 linear, enum guest_access access)
+{
+	const struct guest_below asker = {ask_below, &questions};
+
+	question_count = 0;
+	paging.below = &asker;
+	return guest_walk(&mem, &paging, gva(linear), access, &page);
+}
+
+static void move_tables_below(void)
+{
+	static const u64 tables[] = {PML4, PDPT, PD, PT};
+	u8 bytes[PAGE_4K];
+
+	for (u32 i = 0; i < ARRAY_COUNT(tables); i++) {
+		assert_int_equal(
+		    guest_mem_read(&mem, gpa(tables[i]), bytes, PAGE_4K), OK);
+		assert_int_equal(guest_mem_write(&mem, gpa(tables[i] + BELOW),
+						 bytes, PAGE_4K),
+				 OK);
+		memset(bytes, 0xee, PAGE_4K);
+		assert_int_equal(
+		    guest_mem_write(&mem, gpa(tables[i]), bytes, PAGE_4K), OK);
+	}
+}
+
+static void tables_of_a_guests_guest_are_translated(void **state)
+{
+	static const u64 tables[] = {PML4, PDPT, PD, PT};
+
+	(void)state;
+	refused_question = ~0u;
+	start_4_level();
+	move_tables_below();
+	assert_int_equal(walk_below(0x123, GUEST_READ), OK);
+	assert_int_equal(gpa_raw(page.address), FRAME + BELOW + 0x123);
+	assert_int_equal(page.page_bytes, PAGE_4K);
+	for (u32 i = 0; i < 4; i++) {
+		assert_int_equal(questions[i].physical, tables[i]);
+		assert_int_equal(questions[i].access, GUEST_READ);
+		assert_int_equal(questions[i].target, GUEST_TABLE_ENTRY);
+	}
+	/* Setting the accessed flags asks again, as a write. */
+	for (u32 i = 4; i < 8; i++)
+		assert_int_equal(questions[i].access, GUEST_WRITE);
+	assert_int_equal(question_count, 9);
+	assert_int_equal(questions[8].physical, FRAME + 0x123);
+	assert_int_equal(questions[8].target, GUEST_PAGE);
+	/* Now they are set. */
+	assert_int_equal(walk_below(0x123, GUEST_FETCH), OK);
+	assert_int_equal(question_count, 5);
+	assert_int_equal(questions[4].access, GUEST_FETCH);
+}
+
+/* At any of the questions: four entries, their four flags, the page. */
+static void what_is_refused_below_ends_the_walk(void **state)
+{
+	(void)state;
+	for (u32 i = 0; i <= 8; i++) {
+		start_4_level();
+		move_tables_below();
+		refused_question = i;
+		assert_int_equal(walk_below(0, GUEST_READ), ERR_STATE);
+		assert_int_equal(question_count, i);
+	}
+}
+
+static void without_paging_the_page_is_translated(void **state)
+{
+	(void)state;
+	refused_question = ~0u;
+	paging = (struct guest_paging){.phys_bits = 40};
+	assert_int_equal(walk_below(0x5678, GUEST_WRITE), OK);
+	assert_int_equal(gpa_raw(page.address), 0x5678 + BELOW);
+	assert_int_equal(questions[0].target, GUEST_PAGE);
+	assert_int_equal(questions[0].access, GUEST_WRITE);
+}
+
 static void recursive_tables_end(void **state)
 {
 	(void)state;
@@ -556,6 +660,9 @@ int main(void)
 	    cmocka_unit_test(features_that_are_off_make_bits_reserved),
 	    cmocka_unit_test(tables_without_memory_are_said_to_be),
 	    cmocka_unit_test(flags_cannot_be_set_in_rom),
+	    cmocka_unit_test(tables_of_a_guests_guest_are_translated),
+	    cmocka_unit_test(what_is_refused_below_ends_the_walk),
+	    cmocka_unit_test(without_paging_the_page_is_translated),
 	    cmocka_unit_test(recursive_tables_end),
 	    cmocka_unit_test(random_tables_are_safe),
 	};

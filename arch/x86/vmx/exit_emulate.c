@@ -2,6 +2,8 @@
 /* Between emulate/ and a vCPU: registers, paging, memory and devices. */
 #include "arch/x86/vmx/exit_emulate.h"
 #include "arch/x86/vmx/control_registers.h"
+#include "arch/x86/vmx/nested_exit.h"
+#include "arch/x86/vmx/nested_memory.h"
 #include "arch/x86/vmx/vcpu_events.h"
 #include "arch/x86/vmx/vmx_insn.h"
 #include "emulate/emulate.h"
@@ -17,6 +19,7 @@ struct emulation_of_vcpu {
 	struct vcpu *vcpu;
 	struct guest_paging paging;
 	u64 now_ns;
+	struct nested_memory memory;
 	bool try_again; /* other vCPUs were changing the page tables */
 };
 
@@ -42,7 +45,9 @@ static void read_cpu(const struct vcpu *vcpu, struct emulate_cpu *cpu)
 	cpu->gpr[GPR_RSP] = vmcs_read(VMCS_GUEST_RSP);
 	cpu->rip = vmcs_read(VMCS_GUEST_RIP);
 	cpu->rflags = vmcs_read(VMCS_GUEST_RFLAGS);
-	cpu->cr0 = control_registers_read_cr0();
+	/* What L2 reads may be L1's invention. */
+	cpu->cr0 = vcpu->in_l2 ? vmcs_read(VMCS_GUEST_CR0)
+			       : control_registers_read_cr0();
 	cpu->efer = vmcs_read(VMCS_GUEST_EFER);
 	read_segments(cpu);
 	/* In a VMCS the CPL is the DPL of SS. */
@@ -56,7 +61,8 @@ static void read_paging(const struct vcpu *vcpu, const struct emulate_cpu *cpu,
 	*paging = (struct guest_paging){
 	    .cr0 = cpu->cr0,
 	    .cr3 = vmcs_read(VMCS_GUEST_CR3),
-	    .cr4 = control_registers_read_cr4(),
+	    .cr4 = vcpu->in_l2 ? vmcs_read(VMCS_GUEST_CR4)
+			       : control_registers_read_cr4(),
 	    .efer = cpu->efer,
 	    .rflags = cpu->rflags,
 	    .phys_bits = vcpu->vm->platform.config.phys_bits,
@@ -76,6 +82,13 @@ static void write_cpu(struct vcpu *vcpu, const struct emulate_cpu *cpu)
 }
 
 /* --- The bus -------------------------------------------------------------- */
+
+/* L2's access is L1's business. */
+static void note_refusal(struct emulation_of_vcpu *e, gva_t address)
+{
+	e->memory.exit.linear = address;
+	e->try_again = true;
+}
 
 static enum err bus_translate(void *context, gva_t address,
 			      enum emulate_access access, gpa_t *result,
@@ -97,6 +110,8 @@ static enum err bus_translate(void *context, gva_t address,
 		*error_code = page.error_code;
 	else if (err == ERR_BUSY)
 		e->try_again = true;
+	else if (err == ERR_STATE)
+		note_refusal(e, address);
 	else
 		vcpu_fail(e->vcpu,
 			  "an instruction cannot be emulated: the guest's "
@@ -249,6 +264,7 @@ enum exit_action exit_emulate(struct vcpu *vcpu)
 
 	read_cpu(vcpu, &e.cpu);
 	read_paging(vcpu, &e.cpu, &context.paging);
+	context.paging.below = nested_memory_init(&context.memory, vcpu);
 	/* A single step is one iteration. */
 	result =
 	    emulate_step(&e, e.cpu.rflags & RFLAGS_TF ? 1 : EMULATE_ITERATIONS);
@@ -276,5 +292,7 @@ enum exit_action exit_emulate(struct vcpu *vcpu)
 	case EMULATE_STOPPED:
 		break;
 	}
+	if (context.memory.exit.reason)
+		nested_exit(vcpu, &context.memory.exit);
 	return context.try_again ? ACTION_RESUME : ACTION_STOP;
 }

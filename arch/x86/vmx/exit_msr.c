@@ -292,8 +292,11 @@ static enum msr_verdict write_other(struct vcpu *vcpu, u32 msr, u64 value)
 				    (value & MISC_FAST_STRINGS);
 		return MSR_DONE;
 	case MSR_DEBUGCTL:
-		/* No branch records, no BTF: neither is moved to a peer. */
-		return value ? MSR_FAULT : MSR_DONE;
+		/* Branch records are kept, and in no MSR of the guest's. */
+		if (value & ~VCPU_DEBUGCTL_DEFINED)
+			return MSR_FAULT;
+		vmcs_write(VMCS_GUEST_DEBUGCTL, value);
+		return MSR_DONE;
 	case MSR_BIOS_SIGN_ID:
 	case MSR_MCG_STATUS:
 		return MSR_DONE; /* writable, without effect */

@@ -7,6 +7,8 @@
 #include "arch/x86/vmx/control_registers.h"
 #include "arch/x86/vmx/exit.h"
 #include "arch/x86/vmx/nested_entry.h"
+#include "arch/x86/vmx/nested_exit.h"
+#include "arch/x86/vmx/nested_memory.h"
 #include "arch/x86/vmx/nested_vcpu.h"
 #include "arch/x86/vmx/vmx_cpu.h"
 #include "arch/x86/vmx/vmx_insn.h"
@@ -52,6 +54,7 @@ void exit_vmx_read_cpu(struct vcpu *vcpu, struct nested_cpu *cpu)
 	cpu->state = &vcpu->nested->state;
 	cpu->offer = &vcpu->vm->offer;
 	cpu->mem = &vcpu->vm->memory;
+	cpu->paging.below = NULL;
 	cpu->gpr = vcpu->registers.gpr;
 	cpu->paging.cr0 = control_registers_read_cr0();
 	cpu->paging.cr4 = control_registers_read_cr4();
@@ -221,4 +224,59 @@ enum exit_action on_vmx_instruction(struct vcpu *vcpu,
 		break;
 	}
 	return ACTION_RESUME;
+}
+
+/* --- VMREAD and VMWRITE of L2 --------------------------------------------- */
+
+/*
+ * With VMCS shadowing L2 accesses the VMCS that the link pointer names: SDM
+ * vol. 3, "VMCS Shadowing Bitmap Addresses".
+ */
+static void take_shadow(struct vcpu *vcpu)
+{
+	struct nested_vcpu *n = vcpu->nested;
+	u64 link = n->state.vmcs12.link_pointer;
+
+	nested_state_reset(&n->of_l2);
+	n->of_l2.vmxon = n->state.vmxon;
+	n->of_l2.current = gpa(link);
+	if (nested_has_current(&n->of_l2))
+		vmcs12_load(&n->of_l2.vmcs12, &vcpu->vm->memory, gpa(link));
+}
+
+enum exit_action exit_vmx_access_shadow(struct vcpu *vcpu,
+					const struct nested_exit *exit)
+{
+	struct nested_vcpu *n = vcpu->nested;
+	struct nested_memory memory;
+	struct nested_cpu cpu;
+	const struct nested_instruction i = {
+	    .reason = (enum exit_reason)exit->reason,
+	    .information = exit->instruction_information,
+	    .displacement = exit->qualification,
+	};
+	struct nested_result result;
+	u64 rsp;
+
+	exit_vmx_read_cpu(vcpu, &cpu);
+	cpu.state = &n->of_l2;
+	cpu.paging.cr0 = vmcs_read(VMCS_GUEST_CR0);
+	cpu.paging.cr4 = vmcs_read(VMCS_GUEST_CR4);
+	cpu.paging.below = nested_memory_init(&memory, vcpu);
+	if (has_memory_operand(&i))
+		read_for_operand(vcpu, &cpu, &i);
+	take_shadow(vcpu);
+	rsp = cpu.gpr[REG_RSP];
+	result = nested_execute(&cpu, &i);
+	nested_write_back(&n->of_l2, &vcpu->vm->memory);
+	if (memory.exit.reason) {
+		memory.exit.linear = result.address;
+		nested_exit(vcpu, &memory.exit);
+		return ACTION_RESUME;
+	}
+	if (result.outcome == NESTED_FAULT)
+		return raise(vcpu, &result);
+	if (result.outcome != NESTED_DONE)
+		return ACTION_RESUME;
+	return exit_vmx_finish(vcpu, &result, rsp);
 }

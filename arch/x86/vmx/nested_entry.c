@@ -14,9 +14,8 @@
 #include "arch/x86/vmx/vmx_insn.h"
 #include "lib/x86.h"
 
-#define LINEAR_BITS      48
-#define EFER_DEFINED     (EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE)
-#define DEBUGCTL_DEFINED 0 /* as exit_msr.c has it */
+#define LINEAR_BITS  48
+#define EFER_DEFINED (EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE)
 
 void nested_entry_describe(const struct vcpu *vcpu, struct nested_entry *entry)
 {
@@ -26,7 +25,7 @@ void nested_entry_describe(const struct vcpu *vcpu, struct nested_entry *entry)
 	    .mem = &vcpu->vm->memory,
 	    .region = vcpu->nested->state.current,
 	    .efer_defined = EFER_DEFINED,
-	    .debugctl_defined = DEBUGCTL_DEFINED,
+	    .debugctl_defined = VCPU_DEBUGCTL_DEFINED,
 	    .phys_bits = vcpu->vm->platform.config.phys_bits,
 	    .linear_bits = LINEAR_BITS,
 	};
@@ -85,6 +84,9 @@ static void flush_vpid(struct vcpu *vcpu)
 	u16 vpid12 =
 	    nested_secondary_controls(v) & SECONDARY_VPID ? v->vpid : 0;
 
+	/* Without one, what EPT12 means is looked up anew, too. */
+	if (!vpid12 && nested_l2_has_ept(vcpu))
+		shadow_invalidate(&vcpu->vm->shadow);
 	if (vmx_capability.has_vpid && (!vpid12 || vpid12 != n->loaded.vpid12))
 		vmx_flush_vpid(n->vpid);
 	n->loaded.vpid12 = vpid12;

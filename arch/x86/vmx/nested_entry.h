@@ -12,6 +12,7 @@
 
 #include "arch/x86/vmx/exit.h"
 #include "nested/instruction.h"
+#include "nested/owner.h"
 
 /* L1 has executed VMLAUNCH or VMRESUME, and its basic checks have passed. */
 enum exit_action nested_enter(struct vcpu *vcpu, struct nested_cpu *cpu);
@@ -39,6 +40,10 @@ void exit_vmx_read_cpu(struct vcpu *vcpu, struct nested_cpu *cpu);
 enum exit_action exit_vmx_finish(struct vcpu *vcpu,
 				 const struct nested_result *result,
 				 u64 rsp_before);
+
+/* VMREAD or VMWRITE of L2, which L1 lets access a shadow VMCS. */
+enum exit_action exit_vmx_access_shadow(struct vcpu *vcpu,
+					const struct nested_exit *exit);
 
 /* Tracking has begun or ended while L2 runs: what of it is in vmcs02. */
 void nested_entry_sync(struct vcpu *vcpu);

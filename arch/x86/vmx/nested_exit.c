@@ -15,6 +15,7 @@
 #include "arch/x86/vmx/vmx_insn.h"
 #include "lib/log.h"
 #include "lib/x86.h"
+#include "nested/operand.h"
 
 #define DR7_RESET         0x400
 #define LIMIT_4G          0xffffffffu
@@ -401,6 +402,25 @@ static enum exit_action on_shadow_fault(struct vcpu *vcpu,
 	return resume_after_fault(vcpu, exit);
 }
 
+/* With VMCS shadowing: does L1 leave this access to L2? */
+static bool is_shadow_access(const struct vcpu *vcpu,
+			     const struct nested_exit *exit)
+{
+	const struct vmcs12 *v = &vcpu->nested->state.vmcs12;
+	u32 second = nested_operand_second(exit->instruction_information);
+	bool is_64_bit = (vmcs_read(VMCS_GUEST_EFER) & EFER_LMA) &&
+			 (vmcs_read(VMCS_GUEST_CS_ACCESS_RIGHTS) & RIGHTS_LONG);
+	u64 encoding = second == REG_RSP ? vmcs_read(VMCS_GUEST_RSP)
+					 : vcpu->registers.gpr[second];
+
+	if (!(nested_secondary_controls(v) & SECONDARY_VMCS_SHADOWING))
+		return false;
+	return !nested_shadow_exits(
+	    &vcpu->vm->memory,
+	    exit->reason == EXIT_VMREAD ? v->vmread_bitmap : v->vmwrite_bitmap,
+	    is_64_bit ? encoding : low32(encoding));
+}
+
 static enum exit_action on_vmfunc(struct vcpu *vcpu, struct nested_exit *exit)
 {
 	struct nested_cpu cpu;
@@ -435,6 +455,9 @@ enum exit_action nested_exit_handle(struct vcpu *vcpu, u32 reason)
 	if (reason == EXIT_EPT_VIOLATION || reason == EXIT_EPT_MISCONFIGURATION)
 		return nested_l2_has_ept(vcpu) ? on_shadow_fault(vcpu, &exit)
 					       : exit_handle_ours(vcpu);
+	if ((reason == EXIT_VMREAD || reason == EXIT_VMWRITE) &&
+	    is_shadow_access(vcpu, &exit))
+		return exit_vmx_access_shadow(vcpu, &exit);
 	if (reason == EXIT_VMFUNC)
 		return on_vmfunc(vcpu, &exit);
 	if (reason == EXIT_CONTROL_REGISTER)

@@ -55,6 +55,7 @@ struct nested_exception {
 
 struct nested_vcpu {
 	struct nested_state state;
+	struct nested_state of_l2; /* while L2 accesses its shadow VMCS */
 	hpa_t vmcs;
 	hpa_t msr_bitmap;
 	u16 vpid;

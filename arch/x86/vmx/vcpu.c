@@ -352,7 +352,9 @@ static NOINLINE void end_debugging(struct vcpu *vcpu, u64 rflags)
 {
 	if (rflags & RFLAGS_RF)
 		vmcs_write(VMCS_GUEST_RFLAGS, rflags & ~RFLAGS_RF);
-	if (rflags & RFLAGS_TF)
+	/* No instruction that Umbra carries out is a branch. */
+	if ((rflags & RFLAGS_TF) &&
+	    !(vmcs_read(VMCS_GUEST_DEBUGCTL) & DEBUGCTL_BTF))
 		vcpu_events_debug_trap(vcpu, DR6_SINGLE_STEP);
 }
 

@@ -79,6 +79,9 @@ enum vcpu_live_msr {
 #define VCPU_EXCEPTIONS_EXITING \
 	(BIT(EXCEPTION_MC) | BIT(EXCEPTION_AC) | BIT(EXCEPTION_DB))
 
+/* What a guest may set of IA32_DEBUGCTL. */
+#define VCPU_DEBUGCTL_DEFINED (DEBUGCTL_LBR | DEBUGCTL_BTF)
+
 struct nested_vcpu;
 
 struct vcpu {

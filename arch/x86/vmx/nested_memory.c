@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: MIT */
+/* Translating for L2. */
+#include "arch/x86/vmx/nested_memory.h"
+#include "arch/x86/vmx/nested_vcpu.h"
+
+static u64 access_bit(enum guest_access access)
+{
+	switch (access) {
+	case GUEST_WRITE:
+	case GUEST_SYSTEM_WRITE:
+		return EPT12_WRITE;
+	case GUEST_FETCH:
+		return EPT12_FETCH;
+	case GUEST_LOOK:
+	case GUEST_READ:
+	case GUEST_SYSTEM_READ:
+		break;
+	}
+	return EPT12_READ;
+}
+
+/* As the CPU would have exited. */
+static enum err refuse(struct nested_memory *memory,
+		       const struct ept12_walk *walk, u64 physical)
+{
+	struct nested_exit *exit = &memory->exit;
+
+	exit->physical = ngpa(physical);
+	exit->qualification = 0;
+	switch (walk->outcome) {
+	case EPT12_VIOLATION:
+		exit->reason = EXIT_EPT_VIOLATION;
+		exit->qualification = walk->qualification;
+		break;
+	case EPT12_MISCONFIGURED:
+		exit->reason = EXIT_EPT_MISCONFIGURATION;
+		break;
+	case EPT12_LOG_FULL:
+		exit->reason = EXIT_PML_FULL;
+		break;
+	case EPT12_CHANGING:
+	case EPT12_MAPPED:
+		return ERR_BUSY;
+	}
+	return ERR_STATE;
+}
+
+static enum err translate(void *context, u64 physical, enum guest_access access,
+			  enum guest_target target, gpa_t *address)
+{
+	struct nested_memory *memory = context;
+	struct vmcs12 *v = &memory->vcpu->nested->state.vmcs12;
+	const struct ept12_access what = {
+	    .address = ngpa(physical),
+	    .qualification = access_bit(access) | EPT12_LINEAR_VALID |
+			     (target == GUEST_PAGE ? EPT12_TRANSLATED : 0),
+	};
+	struct ept12_log log = {
+	    .on = nested_secondary_controls(v) & SECONDARY_PML,
+	    .page = gpa(v->pml_address),
+	    .index = v->pml_index,
+	};
+	struct ept12_walk walk;
+
+	ept12_translate(&memory->vcpu->vm->shadow.ept12, v->ept_pointer, &what,
+			&log, &walk);
+	if (log.on)
+		v->pml_index = log.index;
+	if (walk.outcome != EPT12_MAPPED)
+		return refuse(memory, &walk, physical);
+	*address = walk.to;
+	return OK;
+}
+
+const struct guest_below *nested_memory_init(struct nested_memory *memory,
+					     struct vcpu *vcpu)
+{
+	*memory = (struct nested_memory){
+	    .vcpu = vcpu,
+	    .below = {.translate = translate, .context = memory},
+	};
+	return nested_l2_has_ept(vcpu) ? &memory->below : NULL;
+}

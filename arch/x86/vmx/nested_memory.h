@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * L2's memory as Umbra accesses it on L2's behalf: through EPT12, with all that
+ * such an access does there (A and D bits, L1's page-modification log).
+ *
+ *	L2-linear --L2's page tables--> ngpa_t --EPT12--> gpa_t
+ */
+#ifndef ARCH_X86_VMX_NESTED_MEMORY_H
+#define ARCH_X86_VMX_NESTED_MEMORY_H
+
+#include "arch/x86/vmx/vcpu.h"
+#include "mm/guest_walk.h"
+#include "nested/owner.h"
+
+struct nested_memory {
+	struct vcpu *vcpu;
+	struct guest_below below;
+	/*
+	 * If its reason is not 0: L1's, after ERR_STATE of a walk. The linear
+	 * address is the caller's to fill in.
+	 */
+	struct nested_exit exit;
+};
+
+/* For the loaded vCPU. What struct guest_paging wants: NULL, unless L2 runs on
+ * an EPT12. */
+const struct guest_below *nested_memory_init(struct nested_memory *memory,
+					     struct vcpu *vcpu);
+
+#endif
