@@ -144,7 +144,9 @@ def each_file(tree, name, options, paths, examine, with_headers=True):
 
 
 def digest(tree, files, options):
-    """Names everything that the verdict on a file depends on."""
+    """Names everything that the verdict on a file depends on: not where the
+    tree lies, which only -ffile-prefix-map tells."""
+    options = [word.replace(str(tree.root), ".") for word in options]
     text = hashlib.sha256()
     for word in [*files, *options, *map(tree.text, files)]:
         text.update(word.encode() + b"\0")
