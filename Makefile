@@ -72,7 +72,7 @@ drivers.hard		:= e1000 interrupts net_link pci rtc serial uart_link \
 			   virtio virtio_link
 core.hard		:= bench console crash guests links linktest linktest_bare \
 			   log loopback machine main memory monitor panic \
-			   record_loop sched settings symbols vm_make vm_record
+			   record_loop sched settings symbols typed vm_make vm_record
 boot.hard		:=
 
 boot.asm		:= headers start

@@ -15,6 +15,7 @@
 #include "core/monitor.h"
 #include "core/record_loop.h"
 #include "core/sched.h"
+#include "core/typed.h"
 #include "core/vm_make.h"
 #include "lib/log.h"
 #include "lib/string.h"
@@ -56,9 +57,14 @@ void guests_console_input(u32 index, const u8 *bytes, size_t count)
 
 	if (!vm || vm_has_ended(vm))
 		return;
-	/* What the guest cannot take now is lost, as on a real line. */
-	(void)platform_console_input(&vm->platform, vm_inputs[index], bytes,
-				     count, vm_now_ns(vm));
+	typed_add(vm, bytes, count);
+	typed_offer(vm, vm_inputs[index]);
+}
+
+void guests_offer_input(void)
+{
+	for (u32 i = 0; i < vm_count; i++)
+		typed_offer(vms[i], vm_inputs[i]);
 }
 
 /* input=hvc0: the virtio console; input=com1, the default: the UART. */

@@ -30,6 +30,9 @@ void guests_vcpu_gone(struct vcpu *vcpu);
  */
 void guests_reap(void);
 
+/* What guests could not take when it was typed: tries again. */
+void guests_offer_input(void);
+
 /* When guests_reap() has something to do that waits; host TSC. */
 u64 guests_next_tsc(void);
 

@@ -13,6 +13,7 @@
 #include "core/guests.h"
 #include "core/loopback.h"
 #include "core/record_loop.h"
+#include "core/typed.h"
 #include "lib/check.h"
 #include "lib/spinlock.h"
 
@@ -277,7 +278,7 @@ void vcpu_yield(struct vcpu *vcpu)
 static u64 serve_next(u64 until)
 {
 	const u64 due[] = {loopback_next_tsc(), record_loop_next_tsc(),
-			   guests_next_tsc()};
+			   guests_next_tsc(), typed_next_tsc()};
 
 	for (u32 i = 0; i < ARRAY_COUNT(due); i++)
 		until = due[i] < until ? due[i] : until;
@@ -472,6 +473,7 @@ static void run(struct worker *worker, struct vcpu *vcpu, u64 until)
 /* The first CPU's work besides running guests, a piece at a time. */
 static void serve(struct worker *worker)
 {
+	guests_offer_input();
 	console_poll_input();
 	guests_reap();
 	bench_step();
