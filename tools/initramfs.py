@@ -51,7 +51,8 @@ sh /etc/script
 # The consoles beside the kernel's own.
 for console in $(cat /etc/shells); do
 	while [ -c /dev/$console ]; do
-		setsid cttyhack sh -i </dev/$console >/dev/$console 2>&1
+		# Who leads a session and opens a terminal controls it.
+		setsid sh -c "exec sh -i <>/dev/$console >&0 2>&0"
 	done &
 done
 # The kernel's own is the last one that `console=` names.

@@ -9,13 +9,12 @@
         Run.of(talk).ended_with(0)
 """
 
-import pathlib
 import re
 import sys
 
-from lib import Skip, check
+from lib import ROOT, Skip, check
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "tools"))
+sys.path.insert(0, str(ROOT / "tools"))
 
 import debian  # noqa: E402  (the folder must be on the path first)
 import initramfs  # noqa: E402
@@ -44,13 +43,15 @@ def boot(machine, disk, *options, append="console=ttyS0"):
 
 
 class Shell:
-    """Types at the busybox shell that the initial RAM disk ends in."""
+    """Types at the busybox shell that the initial RAM disk ends in; with
+    several of them, where --set input= says, once all have come up."""
 
-    def __init__(self, talk):
+    def __init__(self, talk, shells=1):
         self._talk = talk
         self._at = 0
         self._count = 0
-        self._wait(re.escape(initramfs.PROMPT))
+        for _ in range(shells):
+            self._wait(re.escape(initramfs.PROMPT))
 
     def run(self, command):
         """What the command printed."""
@@ -71,6 +72,46 @@ class Shell:
 
 
 def has_cpus(shell, count):
-    """The kernel runs on as many CPUs, and each has done some work."""
+    """The kernel runs on as many CPUs, and each takes its timer's
+    interrupts."""
     online = shell.run("grep -c ^processor /proc/cpuinfo").strip()
     check(online == str(count), f"Linux sees {online} CPUs, not {count}")
+    ticks = shell.run("grep LOC: /proc/interrupts").split()[1:count + 1]
+    check(len(ticks) == count and all(int(number) > 10 for number in ticks),
+          f"not every CPU's timer runs: {ticks}")
+
+
+#: What a user would ask about, at whatever level the kernel says it.
+_COMPLAINT = re.compile(
+    r"fail|error|warn|invalid\b|unsupported|n[o']t support|\bbugs?\b|broken|"
+    r"vulnerable|unknown|\bblank|corrupt|missing|\bno \S+ found|not present|"
+    r"incorrect|unable|cannot|can't|timed? ?out|stuck|spurious|unstable|"
+    r"\blost\b|not using|skipping|disabl", re.IGNORECASE)
+_WARNING = 4  # levels up to here are meant to be seen
+_ROW = re.compile(r"^\| `([^`]+)` \|", re.MULTILINE)
+
+
+def explained():
+    """What docs/GUESTS.md lists: the beginnings of lines."""
+    text = (ROOT / "docs/GUESTS.md").read_text("utf-8")
+    section = text.split("\n## What Linux says\n")[1].split("\n## ")[0]
+    return tuple(_ROW.findall(section))
+
+
+def complaints(log):
+    """Lines of `dmesg -r` that would worry a user and that no document
+    explains."""
+    known = explained()
+    for line in log.splitlines():
+        found = re.match(r"<(\d+)>\[[ \d.]+\] (.*)", line)
+        if not found:
+            continue
+        level, text = int(found[1]) & 7, found[2]
+        if ((level <= _WARNING or _COMPLAINT.search(text))
+                and not text.startswith(known)):
+            yield text
+
+
+def has_no_complaint(shell):
+    found = list(complaints(shell.run("dmesg -r")))
+    check(not found, f"docs/GUESTS.md does not explain: {' / '.join(found)}")

@@ -461,7 +461,7 @@ static void leaf_above_the_highest_reads_as_the_highest_basic(void **state)
 	static const u32 leaves[] = {GUEST_CPUID_BASIC_MAX + 1,
 				     0x1000,
 				     0x3fffffff,
-				     0x40000100,
+				     0x40010000,
 				     0x7fffffff,
 				     GUEST_CPUID_EXTENDED_MAX + 1,
 				     0x8fffffff,
@@ -479,6 +479,19 @@ static void hypervisor_is_named_and_has_no_more_to_say(void **state)
 	(void)state;
 	assert_memory_equal(&leaf.ebx, "UmbraUmbra\0\0", 12);
 	for (u32 i = 0x40000001; i < 0x40000100; i++)
+		assert_empty(ask(i, 0));
+}
+
+/* As Linux looks for it: every 0x100 leaves. */
+static void kvm_interface_stands_behind_with_one_feature(void **state)
+{
+	struct cpuid_leaf leaf = ask(0x40000100, 0);
+
+	(void)state;
+	assert_int_equal(leaf.eax, 0x40000101);
+	assert_memory_equal(&leaf.ebx, "KVMKVMKVM\0\0\0", 12);
+	assert_leaf(ask(0x40000101, 0), (struct cpuid_leaf){.eax = 1 << 1});
+	for (u32 i = 0x40000102; i < 0x40010000; i++)
 		assert_empty(ask(i, 0));
 }
 
@@ -581,6 +594,7 @@ int main(void)
 	    TEST(highest_leaves_are_announced),
 	    TEST(leaf_above_the_highest_reads_as_the_highest_basic),
 	    TEST(hypervisor_is_named_and_has_no_more_to_say),
+	    TEST(kvm_interface_stands_behind_with_one_feature),
 	    TEST(fixed_leaves_say_what_the_full_answer_says),
 	    TEST(every_leaf_and_subleaf_can_be_asked),
 	    TEST(cr4_allows_what_cpuid_offers),

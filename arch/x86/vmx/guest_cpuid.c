@@ -55,18 +55,20 @@
 	(LEAF7_EDX_MD_CLEAR | LEAF7_EDX_IBRS | LEAF7_EDX_STIBP | \
 	 LEAF7_EDX_L1D_FLUSH | LEAF7_EDX_ARCH_CAPABILITIES | LEAF7_EDX_SSBD)
 
-#define LEAF6_EAX_ARAT         BIT(2) /* the APIC timer never stops */
+#define LEAF6_EAX_ARAT           BIT(2) /* the APIC timer never stops */
 
 /* LAHF in 64-bit mode, LZCNT, PREFETCHW */
-#define EXT1_ECX_FROM_HOST     (BIT(0) | BIT(5) | BIT(8))
-#define EXT1_EDX_SYSCALL       BIT(11)
-#define EXT1_EDX_NX            BIT(20)
-#define EXT1_EDX_RDTSCP        BIT(27)
+#define EXT1_ECX_FROM_HOST       (BIT(0) | BIT(5) | BIT(8))
+#define EXT1_EDX_SYSCALL         BIT(11)
+#define EXT1_EDX_NX              BIT(20)
+#define EXT1_EDX_RDTSCP          BIT(27)
 /* SYSCALL NX 1G-pages LM */
-#define EXT1_EDX_FROM_HOST     (EXT1_EDX_SYSCALL | EXT1_EDX_NX | BIT(26) | BIT(29))
-#define EXT7_EDX_INVARIANT_TSC BIT(8)
+#define EXT1_EDX_FROM_HOST       (EXT1_EDX_SYSCALL | EXT1_EDX_NX | BIT(26) | BIT(29))
+#define EXT7_EDX_INVARIANT_TSC   BIT(8)
 
-#define XSAVE_LEGACY_BYTES     576u /* 512 of FXSAVE, and the header */
+#define KVM_FEATURE_NOP_IO_DELAY BIT(1)
+
+#define XSAVE_LEGACY_BYTES       576u /* 512 of FXSAVE, and the header */
 
 static void build_version(struct guest_cpuid *cpuid,
 			  const struct guest_cpuid_config *config)
@@ -281,22 +283,45 @@ static struct cpuid_leaf read_basic(const struct guest_cpuid *cpuid, u32 leaf,
 	}
 }
 
+/*
+ * Leaves for software that looks for a hypervisor. Umbra's own name comes
+ * first, with nothing more to say. Behind it stands the interface of KVM
+ * (Linux, "KVM CPUID bits"), without which Linux leaves x2APIC alone where
+ * there is no interrupt remapping; of its features the one that is true here:
+ * ports need no delay.
+ */
+static struct cpuid_leaf read_hypervisor(u32 leaf)
+{
+	struct cpuid_leaf name = {0};
+
+	switch (leaf) {
+	case GUEST_CPUID_HYPERVISOR:
+		name.eax = GUEST_CPUID_HYPERVISOR;
+		memcpy(&name.ebx, "UmbraUmbra\0\0", 12);
+		break;
+	case GUEST_CPUID_KVM:
+		name.eax = GUEST_CPUID_KVM + 1;
+		memcpy(&name.ebx, "KVMKVMKVM\0\0\0", 12);
+		break;
+	case GUEST_CPUID_KVM + 1:
+		name.eax = (u32)KVM_FEATURE_NOP_IO_DELAY;
+		break;
+	default:
+		break;
+	}
+	return name;
+}
+
 struct cpuid_leaf guest_cpuid_read(const struct guest_cpuid *cpuid, u32 leaf,
 				   u32 subleaf,
 				   const struct guest_cpuid_asker *asker)
 {
-	struct cpuid_leaf name = {.eax = GUEST_CPUID_HYPERVISOR};
-
 	if (leaf <= GUEST_CPUID_BASIC_MAX)
 		return read_basic(cpuid, leaf, subleaf, asker);
 	if (leaf >= 0x80000000 && leaf <= GUEST_CPUID_EXTENDED_MAX)
 		return cpuid->extended[leaf & 0xff];
-	if (leaf == GUEST_CPUID_HYPERVISOR) {
-		memcpy(&name.ebx, "UmbraUmbra\0\0", 12);
-		return name;
-	}
-	if (leaf > GUEST_CPUID_HYPERVISOR && leaf < 0x40000100)
-		return (struct cpuid_leaf){0};
+	if (leaf >= GUEST_CPUID_HYPERVISOR && leaf < GUEST_CPUID_HYPERVISOR_END)
+		return read_hypervisor(leaf);
 	/* Above the highest leaf: what the highest basic leaf says. */
 	return read_basic(cpuid, GUEST_CPUID_BASIC_MAX, subleaf, asker);
 }

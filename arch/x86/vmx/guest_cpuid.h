@@ -20,15 +20,17 @@ struct cpuid_leaf {
 	u32 eax, ebx, ecx, edx;
 };
 
-#define GUEST_CPUID_BASIC_MAX    0x16u
-#define GUEST_CPUID_EXTENDED_MAX 0x80000008u
-#define GUEST_CPUID_HYPERVISOR   0x40000000u
-#define GUEST_CPUID_1_ECX_VMX    BIT(5)
-#define GUEST_CPUID_CACHES       4 /* subleaves of leaf 4 */
+#define GUEST_CPUID_BASIC_MAX      0x16u
+#define GUEST_CPUID_EXTENDED_MAX   0x80000008u
+#define GUEST_CPUID_HYPERVISOR     0x40000000u
+#define GUEST_CPUID_KVM            0x40000100u
+#define GUEST_CPUID_HYPERVISOR_END 0x40010000u
+#define GUEST_CPUID_1_ECX_VMX      BIT(5)
+#define GUEST_CPUID_CACHES         4 /* subleaves of leaf 4 */
 
-#define XCR0_X87                 1ULL
-#define XCR0_SSE                 2ULL
-#define XCR0_AVX                 4ULL
+#define XCR0_X87                   1ULL
+#define XCR0_SSE                   2ULL
+#define XCR0_AVX                   4ULL
 
 struct guest_cpuid {
 	struct cpuid_leaf basic[GUEST_CPUID_BASIC_MAX + 1];
