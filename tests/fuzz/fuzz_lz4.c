@@ -24,17 +24,17 @@ static void there_and_back(const u8 *data, u32 bytes)
 	free(again);
 }
 
-int LLVMFuzzerTestOneInput(const u8 *data, size_t bytes)
+int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 {
 	u32 count;
 	u8 *to;
 
-	if (bytes < 2 || bytes > LZ4_INPUT_MAX)
+	if (size < 2 || size > LZ4_INPUT_MAX)
 		return 0;
 	count = data[0] * 32U;
 	to = malloc(count + 1UL);
-	(void)!lz4_decompress(data + 1, (u32)bytes - 1, to, count);
+	(void)!lz4_decompress(data + 1, (u32)size - 1, to, count);
 	free(to);
-	there_and_back(data, (u32)bytes);
+	there_and_back(data, (u32)size);
 	return 0;
 }

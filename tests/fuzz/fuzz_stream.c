@@ -102,19 +102,19 @@ static void take_raw(const u8 *data, u32 bytes)
 			STREAM_FRAME_MAX);
 }
 
-int LLVMFuzzerTestOneInput(const u8 *data, size_t bytes)
+int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 {
 	const struct stream_config config = {&port, room, 1000000000, 7};
 	u8 buffer[3000] = {0};
 
-	take_raw(data, (u32)bytes);
+	take_raw(data, (u32)size);
 	port = (struct frame_port){&operations, "fuzz", 200};
 	stream_init(&stream, &config);
 	link_connect(&stream.link);
-	for (u32 i = 0; bytes && i < 300; i++) {
-		u32 what = take(&data, &bytes, 1);
+	for (u32 i = 0; size && i < 300; i++) {
+		u32 what = take(&data, &size, 1);
 
-		make_frame(&data, &bytes);
+		make_frame(&data, &size);
 		letter_from = what % 16 == 0;
 		now_ns += (what & 15) * 1000000UL;
 		link_poll(&stream.link, now_ns);
