@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The link alone, without a guest: seeded bytes to the peer and from it, each
- * one checked, and how fast it was.
+ * The link alone, without a guest: does every byte arrive, and how fast?
  *
- *	linktest=both          both ways at once
- *	linktest=send          to the peer, which runs linktest=receive
+ *	linktest=both          seeded bytes both ways at once, each one checked
+ *	linktest=send          to the peer, which runs linktest=receive; counted
+ *	                       only, so that the checking is not measured
  *	linktest=bare-send     the same over the bare device, without the link's
  *	                       protocol: what the device could carry at most.
  *	                       Nothing is checked, and nothing sent again
+ *	linktest=memory        no peer: what a page costs Umbra itself, in
+ *ticks, on its way into a link in memory
  *
  * It ends with the line "linktest: good: ..." and status 0, or with "linktest:
  * failed: ..." and 125. Another machine may be the peer, or a program.

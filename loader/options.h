@@ -14,8 +14,8 @@
  *	link.gateway=A.B.C.D        net: if the peer is on another network
  *	link.silence=SECONDS        of the peer, after which it is gone
  *	linktest=WAY                no guests: bytes over the link, checked; WAY
- *	                            is both, send, receive, bare-send or
- *	                            bare-receive (core/linktest.h)
+ *	                            is both, send, receive, bare-send,
+ *	                            bare-receive or memory (core/linktest.h)
  *	linktest.bytes=N            how many
  *
  * A mistake on the command line never stops the boot: it costs one line in
@@ -60,6 +60,7 @@ enum linktest_way {
 	LINKTEST_RECEIVE,
 	LINKTEST_BARE_SEND,
 	LINKTEST_BARE_RECEIVE,
+	LINKTEST_MEMORY,
 };
 
 struct linktest_options {

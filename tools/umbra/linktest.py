@@ -16,6 +16,7 @@ from .trouble import Trouble
 _IMAGE = os.path.join("build", "umbra.elf")
 _MEMORY = 64 * sizes.MIB
 _GOOD = re.compile(r"linktest: good: (.*)\n")
+_MEASURED = re.compile(r"linktest: ticks per .*\n")
 _FAILED = re.compile(r"linktest: failed: (.*)\n")
 
 
@@ -35,8 +36,9 @@ class Side:
         self.text += data.decode("utf-8", "replace").replace("\r", "")
         if self.begun is None and "linktest: begins" in self.text:
             self.begun = now
-        if self.ended is None and (_GOOD.search(self.text)
-                                   or _FAILED.search(self.text)):
+        if self.ended is None and any(
+                each.search(self.text) for each in (_GOOD, _FAILED,
+                                                    _MEASURED)):
             self.ended = now
 
 
@@ -55,7 +57,7 @@ def _start(engine, link, words, directory, root):
     os.mkdir(directory)
     machine = machines.Machine(
         image=os.path.join(root, _IMAGE), memory=_MEMORY, cpus=1, modules=[],
-        command_line=f"exit={engine.EXIT} link={link.kind} {words}", link=link)
+        command_line=f"exit={engine.EXIT} {words}", link=link)
     listener = socket.create_server(("127.0.0.1", 0))
     listener.setblocking(False)
     argv = engine.command(machine, directory, listener.getsockname()[1], root)
@@ -108,7 +110,8 @@ def run(engine_name, kind, ways, byte_count, root, *, words=("", ""), limit=60,
             for number, way in enumerate(ways):
                 sides.append(_start(
                     engine, wire.ends[number],
-                    f"linktest={way} linktest.bytes={byte_count} "
+                    f"link={kind} linktest={way} "
+                    f"linktest.bytes={byte_count} "
                     f"link.silence={silence} {words[number]}",
                     os.path.join(directory, str(number)), root))
                 if number == 0:
@@ -135,3 +138,19 @@ def speed(*arguments, **options):
     if not outcome.is_good:
         raise Trouble("; ".join(outcome.failures))
     return arguments[3] / outcome.seconds
+
+
+def alone(engine_name, way, root, limit=60):
+    """What one machine without a link says."""
+    engine, _ = engines.choose(engine_name)
+    with work_directory() as directory:
+        side = _start(engine, None, f"linktest={way}",
+                      os.path.join(directory, "0"), root)
+        try:
+            _watch([side], limit)
+        finally:
+            side.child.kill()
+            side.listener.close()
+            if side.line:
+                side.line.close()
+    return side.text

@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: MIT */
+/* The costs of a page on its way: see core/linktest_memory.h. */
+#include "core/linktest_memory.h"
+#include "arch/x86/cpu/insn.h"
+#include "lib/check.h"
+#include "lib/log.h"
+#include "lib/string.h"
+#include "migrate/link_memory.h"
+#include "migrate/pack.h"
+
+#define PAGES      15U /* a full record */
+#define ROUNDS     64U
+#define RING_BYTES (128U * 1024)
+
+static u8 contents[PAGES * PAGE_4K] ALIGNED(4096);
+static u8 zeroes[PAGES * PAGE_4K] ALIGNED(4096);
+static u8 room[WIRE_RECORD_BYTES], rings[2UL * RING_BYTES];
+static struct link_memory ends[2];
+static struct packer packer;
+
+enum step { STEP_ZERO, STEP_COPY, STEP_HASH, STEP_LINK, STEP_PACK, STEPS };
+
+static u64 ticks[STEPS], begun;
+
+static void begin(void)
+{
+	begun = insn_rdtsc();
+}
+
+static void end(enum step step)
+{
+	ticks[step] += insn_rdtsc() - begun;
+}
+
+/* Words of text and numbers, about as compressible as a program's memory. */
+static void fill(void)
+{
+	u64 value = 1;
+
+	for (u64 i = 0; i < sizeof(contents); i += sizeof(value)) {
+		value = i % 64 ? value * 0x9e3779b97f4a7c15UL : 0x20656874;
+		if (i % 24 == 0)
+			value &= 0xffff;
+		memcpy(contents + i, &value, sizeof(value));
+	}
+}
+
+static void send_record(struct wire_outbox *outbox)
+{
+	struct wire_writer writer = wire_begin(outbox);
+	struct pages_writer pages = pages_begin(&writer);
+
+	begin();
+	for (u32 i = 0; i < PAGES; i++)
+		pages_put_raw(&pages, gpa((u64)i * PAGE_4K),
+			      contents + i * PAGE_4K);
+	pages_end(&pages);
+	end(STEP_COPY);
+	begin();
+	wire_seal(outbox, WIRE_PAGES, &writer);
+	end(STEP_HASH);
+	begin();
+	CHECK(link_send(&ends[0].link, outbox->room, outbox->filled) ==
+	      outbox->filled);
+	end(STEP_LINK);
+	CHECK(link_receive(&ends[1].link, outbox->room, outbox->filled) ==
+	      outbox->filled);
+	outbox->sent = outbox->filled;
+}
+
+static void measure_round(struct wire_outbox *outbox)
+{
+	u32 zero_count = 0;
+
+	begin();
+	for (u32 i = 0; i < PAGES; i++)
+		zero_count += page_is_zero(zeroes + i * PAGE_4K);
+	end(STEP_ZERO);
+	CHECK(zero_count == PAGES);
+	send_record(outbox);
+	begin();
+	for (u32 i = 0; i < PAGES; i++)
+		packer_pack(&packer, gpa((u64)i * PAGE_4K),
+			    contents + i * PAGE_4K);
+	end(STEP_PACK);
+}
+
+/* Thousandths of a tick for eight bytes. */
+static u64 per_word(enum step step)
+{
+	return ticks[step] * 1000 / (ROUNDS * PAGES * (PAGE_4K / 8));
+}
+
+void linktest_memory(void)
+{
+	struct wire_outbox outbox = {.room = room};
+
+	fill();
+	link_memory_join(&ends[0], &ends[1], rings, RING_BYTES);
+	for (u32 i = 0; i < 2; i++)
+		link_connect(&ends[i].link);
+	for (u32 i = 0; i < 2; i++)
+		link_poll(&ends[i].link, 0);
+	packer_init(&packer, WIRE_FEATURE_LZ4, NULL, 0);
+	for (u32 i = 0; i < ROUNDS; i++)
+		measure_round(&outbox);
+	log_info("linktest: ticks per 1000 words: zero %lu copy %lu hash %lu "
+		 "link %lu pack %lu",
+		 per_word(STEP_ZERO), per_word(STEP_COPY), per_word(STEP_HASH),
+		 per_word(STEP_LINK), per_word(STEP_PACK));
+}

@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: MIT
+"""The links of a migration, between two machines; and what a page costs Umbra
+on its way into a link."""
+
+import re
+
+import tree
+from umbra import linktest
+from umbra.trouble import Trouble as NoRun
+
+from .row import Better, Row, Trouble
+
+TITLE = "Links: bytes between two machines, and ticks of a page"
+ORDER = 40
+
+#: Engine, link, bytes: seconds each.
+_LINKS = (
+    ("bochs", "uart", 200_000),
+    ("bochs", "net", 8_000_000),
+    ("qemu", "net", 50_000_000),
+    ("qemu", "virtio", 150_000_000),
+)
+#: A link reaches so much of what its bare device carries.
+_SHARE = 0.8
+_TURNS = 2  # the better one counts: other programs run here, too
+_STEPS = (("zero", "finding a zero page, per 8 bytes", 2),
+          ("copy", "copying a page into a record, per 8 bytes", None),
+          ("hash", "the record's checksum, per 8 bytes", None),
+          ("link", "giving the record to a link in memory, per 8 bytes",
+           None),
+          ("pack", "compressing the page, per 8 bytes", None))
+
+
+def _speed(engine, kind, ways, count):
+    return max(linktest.speed(engine, kind, ways, count, str(tree.ROOT),
+                              limit=120) for _ in range(_TURNS))
+
+
+def _links(bench):
+    for engine, kind, count in _LINKS:
+        bench.progress(f"{kind} between two of {engine} ...")
+        try:
+            bare = _speed(engine, kind, ("bare-send", "bare-receive"), count)
+            ours = _speed(engine, kind, ("send", "receive"), count)
+        except NoRun as error:
+            raise Trouble(f"{engine}, {kind}: {error}") from None
+        yield Row(f"{kind} in {engine}; limit: the bare device",
+                  umbra=ours / 1000, limit=bare / 1000,
+                  target=_SHARE * bare / 1000, unit="KB/s",
+                  better=Better.MORE)
+
+
+def _page(bench):
+    bench.progress("a page's way into a link in memory ...")
+    text = linktest.alone("bochs", "memory", str(tree.ROOT))
+    found = re.search(r"ticks per 1000 words: (.*)", text)
+    if not found:
+        raise Trouble("linktest=memory said nothing")
+    words = found[1].split()
+    ticks = dict(zip(words[::2], (int(word) / 1000 for word in words[1::2])))
+    for name, work, target in _STEPS:
+        yield Row(work, umbra=ticks[name], target=target)
+    yield Row("hash plus copy, per 8 bytes", limit=2,
+              umbra=ticks["copy"] + ticks["hash"], target=1.5)
+
+
+def measure(bench):
+    yield from _page(bench)
+    yield from _links(bench)
