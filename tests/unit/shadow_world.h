@@ -20,7 +20,9 @@
 #include "shadow/table.h"
 #include "tests/unit/support.h"
 
-#define W_RAM        (16 * MIB)
+#ifndef W_RAM
+#define W_RAM (16 * MIB)
+#endif
 #define W_ROM        W_RAM /* 64K of it */
 #define W_ROM_BYTES  (64 * KIB)
 #define W_LIMIT      (32 * MIB) /* above the ROM nothing is */
@@ -154,7 +156,8 @@ static u64 w_slot(u64 table, u64 ngpa, enum ept_level level)
 }
 
 /* Writes `entry` at `level`, making tables (with all rights) above it. */
-static void l1_map(struct world *w, u64 ngpa, enum ept_level level, u64 entry)
+UNUSED static void l1_map(struct world *w, u64 ngpa, enum ept_level level,
+			  u64 entry)
 {
 	u64 table = w->pointer & EPT12_POINTER_TABLE;
 
@@ -174,7 +177,7 @@ static void l1_map(struct world *w, u64 ngpa, enum ept_level level, u64 entry)
 #define W_WB ((u64)EPT_WB << 3)
 
 /* An empty EPT12. */
-static void l1_new_ept(struct world *w, u64 ad)
+UNUSED static void l1_new_ept(struct world *w, u64 ad)
 {
 	shadow_root_release(&w->shadow, &w->root);
 	w->pointer = l1_new_table(w) | EPT_WB | (3 << 3) | ad;
@@ -347,7 +350,7 @@ static const struct w_translation *w_find(struct world *w, u64 ngpa, u64 access)
 }
 
 /* `access` is a qualification. On RESUME the address is where it went. */
-static struct w_result l2_access(struct world *w, u64 at, u64 access)
+UNUSED static struct w_result l2_access(struct world *w, u64 at, u64 access)
 {
 	struct ept12_access how = {ngpa(at), access};
 
