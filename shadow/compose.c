@@ -53,10 +53,18 @@ static u64 rights01(ept_entry_t leaf01)
 	return leaf01.raw & EPT_MAY_WRITE ? rights | EPT_W : rights;
 }
 
+u64 shadow_rights12(const struct shadow_parts *parts)
+{
+	u64 rights = parts->leaf12.raw & EPT_RWX;
+
+	if (parts->ad && !(parts->leaf12.raw & EPT_D))
+		return rights & ~EPT_W;
+	return rights;
+}
+
 u64 shadow_rights(const struct shadow_parts *parts)
 {
-	u64 rights =
-	    shadow_rights12(parts->leaf12, parts->ad) & rights01(parts->leaf01);
+	u64 rights = shadow_rights12(parts) & rights01(parts->leaf01);
 
 	if (rights & EPT_R)
 		return rights;

@@ -52,13 +52,8 @@ enum ept_level shadow_level(const struct shadow_parts *parts);
 ept_entry_t shadow_compose(const struct shadow_parts *parts,
 			   enum ept_level level, hpa_t frame);
 
-/* L1's rights in a leaf, without W as long as D=0 has a meaning. */
-static inline u64 shadow_rights12(ept_entry_t leaf12, bool ad)
-{
-	u64 rights = leaf12.raw & EPT_RWX;
-
-	return ad && !(leaf12.raw & EPT_D) ? rights & ~EPT_W : rights;
-}
+/* L1's rights in leaf12, without W as long as D=0 has a meaning. */
+u64 shadow_rights12(const struct shadow_parts *parts);
 
 static inline enum shadow_tag shadow_tag(ept_entry_t leaf)
 {

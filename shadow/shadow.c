@@ -296,13 +296,14 @@ static enum made step_down(struct fault *f)
 }
 
 /* A table for one large leaf of L1's that must be smaller here. */
-static enum made step_into_leaf(struct fault *f, ept_entry_t leaf12)
+static enum made step_into_leaf(struct fault *f, struct shadow_parts *parts)
 {
-	enum ept_level level = shadow_table_level(f->at);
+	enum ept_level level = parts->level12;
+	ept_entry_t leaf12 = parts->leaf12;
 	u64 ad = key_ad(f->walk.pointer);
 	gpa_t base =
 	    gpa(align_down(gpa_raw(f->walk.to), ept_level_bytes(level)));
-	struct shadow_step step = {.rights = shadow_rights12(leaf12, ad != 0)};
+	struct shadow_step step = {.rights = shadow_rights12(parts)};
 
 	step.child = shadow_pool_get(
 	    f->shadow, shadow_key_split(base, level - 1, leaf12, ad));
@@ -311,6 +312,8 @@ static enum made step_into_leaf(struct fault *f, ept_entry_t leaf12)
 	shadow_entry_put_table(f->shadow, f->at, index_at(f, level), step,
 			       leaf12);
 	f->at = step.child;
+	parts->level12 = level - 1;
+	parts->leaf12 = shadow_entry12(f->at, index_at(f, level - 1));
 	return MADE;
 }
 
@@ -345,27 +348,24 @@ static enum err find_page(struct fault *f, struct shadow_page *page)
 
 static enum made make_leaf(struct fault *f)
 {
-	ept_entry_t leaf12 = f->walk.entries[f->walk.level];
-	struct shadow_page page = page_of(f, leaf12);
+	struct shadow_page page = page_of(f, f->walk.entries[f->walk.level]);
+	struct shadow_parts *parts = &page.parts;
 	u32 index;
 
 	if (find_page(f, &page) != OK)
 		return MADE_NOTHING_THERE;
-	while (shadow_level(&page.parts) < shadow_table_level(f->at)) {
-		enum made made = step_into_leaf(f, leaf12);
+	while (shadow_level(parts) < parts->level12) {
+		enum made made = step_into_leaf(f, parts);
 
 		if (made != MADE)
 			return made;
-		page.parts.level12 = shadow_table_level(f->at);
-		leaf12 = shadow_entry12(f->at, index_at(f, page.parts.level12));
 	}
-	index = index_at(f, shadow_table_level(f->at));
-	page.parts.leaf12 = leaf12;
+	index = index_at(f, parts->level12);
 	shadow_entry_put_leaf(f->shadow, f->at, index,
-			      shadow_page_leaf(&page, page.parts.level12),
-			      leaf12);
+			      shadow_page_leaf(&page, parts->level12),
+			      parts->leaf12);
 	f->shadow->counts.filled++;
-	if (f->walk.access & ~shadow_rights(&page.parts))
+	if (f->walk.access & ~shadow_rights(parts))
 		return MADE_NOTHING_THERE;
 	if ((f->walk.access & EPT12_WRITE) &&
 	    !(f->at->hardware[index].raw & EPT_W))
