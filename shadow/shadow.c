@@ -582,18 +582,21 @@ static bool rearm_word(struct shadow *shadow, const struct dirty_word *word)
 	return lost;
 }
 
+/*
+ * A flush that somebody owed before is this harvest's, too: a CPU that has not
+ * done it may still write a page of the batch by a leaf that is gone, or one
+ * that says W=0 by now.
+ */
 enum flush shadow_rearm(struct shadow *shadow, const struct dirty_batch *batch)
 {
 	bool lost = false;
-	u64 before;
 
 	spin_lock(&shadow->lock);
-	before = shadow->generation;
 	for (u32 i = 0; i < batch->count; i++)
 		lost |= rearm_word(shadow, &batch->words[i]);
 	if (lost)
 		shadow_owe(shadow);
-	lost = shadow->generation != before;
+	lost = shadow_flushed_up_to(shadow) < shadow->generation;
 	spin_unlock(&shadow->lock);
 	return lost ? FLUSH_OWED : FLUSH_NONE;
 }

@@ -55,7 +55,7 @@ def changing_on_four_cpus_loses_no_write(machine):
 def is_identical_under_l2(machine, laps, *words):
     """L2 goes round in memory of L1, which is copied meanwhile."""
     run = machine.run("build/guests/l1ring.elf", "--append",
-                      f"mb=1 laps={laps} mark={laps} cpus=2 " + " ".join(words),
+                      " ".join(["mb=1 mark=0 cpus=2", f"laps={laps}", *words]),
                       "--mem", "24M", "--cpus", 2, "--set", "loopback=30",
                       "--set", "loopback.seed=3", "--set", "dirty=mixed",
                       "--set", "host.ips=20000000")

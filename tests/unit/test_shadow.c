@@ -494,6 +494,38 @@ static void table_is_not_proven_before_all_have_flushed(void **state)
 	end();
 }
 
+/*
+ * CPU 1 can still write a page by a leaf that CPU 0's INVEPT has removed. The
+ * harvest that takes the page has no leaf to arm, and has to flush.
+ */
+static void harvest_waits_for_flushes_owed_before(void **state)
+{
+	static struct dirty_word words[W_LIMIT / PAGE_4K / DIRTY_WORD_PAGES];
+	struct dirty_batch batch = {words, ARRAY_COUNT(words), 0};
+	enum flush flush;
+
+	(void)state;
+	begin_on_two_cpus(0);
+	map_pages(0, 2);
+	start_tracking();
+	harvest_all();
+	assert_outcome(0, L2_WRITE, SHADOW_RESUME);
+	shadow_enter(&w.shadow, 1);
+	l1_store(&w, entry_at(0, EPT_4K), 0);
+	l1_invept(&w);
+	/* L2 comes by: the table is compared, the leaf is gone. */
+	assert_outcome(0x1000, L2_READ, SHADOW_RESUME);
+	track_harvest(&w.track, gpa(0), gpa(W_LIMIT), &batch, &flush);
+	assert_true(batch.count > 0);
+	assert_int_equal(shadow_rearm(&w.shadow, &batch), FLUSH_OWED);
+	shadow_leave(&w.shadow, 1);
+	/* Out of the guest it has nothing to flush before it enters. */
+	assert_int_equal(shadow_rearm(&w.shadow, &batch), FLUSH_NONE);
+	assert_int_equal(shadow_enter(&w.shadow, 1), FLUSH_OWED);
+	shadow_leave(&w.shadow, 1);
+	end();
+}
+
 /* Every access is under another table of its own. */
 static enum shadow_outcome touch_anew(u64 number)
 {
@@ -965,6 +997,7 @@ int main(void)
 	    cmocka_unit_test(tracking_ends_at_one_exit_per_table),
 	    cmocka_unit_test(forgotten_pages_are_not_reached),
 	    cmocka_unit_test(table_is_not_proven_before_all_have_flushed),
+	    cmocka_unit_test(harvest_waits_for_flushes_owed_before),
 	    cmocka_unit_test(tables_are_reused_after_all_have_flushed),
 	    cmocka_unit_test(random_use_agrees_with_two_walks),
 	};
