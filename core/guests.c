@@ -12,6 +12,7 @@
 #include "core/console.h"
 #include "core/loopback.h"
 #include "core/machine.h"
+#include "core/migration.h"
 #include "core/monitor.h"
 #include "core/record_loop.h"
 #include "core/sched.h"
@@ -81,6 +82,72 @@ static enum platform_console wanted_input(const struct guest_plan *plan)
 	return PLATFORM_COM1;
 }
 
+static void run_vcpus(struct vm *vm)
+{
+	vm->live_vcpus = vm->vcpu_count;
+	vm->restart_tsc = insn_rdtsc() + tsc_from_ns(RESTART_PERIOD_NS);
+	vm->has_started = true;
+	__atomic_store_n(&vm->state, VM_RUNNING, __ATOMIC_SEQ_CST);
+	for (u32 i = 0; i < vm->vcpu_count; i++)
+		sched_add(vm->vcpus[i]);
+}
+
+/* Where a VM was that has moved to a peer, else a new place, if there is one.
+ */
+static u32 free_place(void)
+{
+	for (u32 i = 0; i < vm_count; i++)
+		if (vms[i]->reaped && vms[i]->end == VM_END_MOVED)
+			return i;
+	return vm_count;
+}
+
+bool guests_have_room(void)
+{
+	return free_place() < GUESTS_MAX;
+}
+
+void guests_adopt(struct vm *vm)
+{
+	vm->index = free_place();
+	if (vm->index < vm_count)
+		vm_destroy(vms[vm->index]);
+	else
+		vm_count++;
+	vms[vm->index] = vm;
+	vm_plans[vm->index] = NULL;
+	alive_count++;
+	console_record("guest %u name=%s", vm->index, vm->name);
+	console_set_plain_input(CONSOLE_GUEST(vm->index));
+	if (vm->has_started)
+		run_vcpus(vm);
+}
+
+void guests_run(u32 index)
+{
+	struct vm *vm = guests_find(index);
+
+	if (!vm || vm->state != VM_STARTING || vm_is_paused(vm))
+		log_info("no guest is waiting for that");
+	else if (!vmx_capability.usable)
+		log_error("guest %s cannot run here: see above", vm->name);
+	else
+		run_vcpus(vm);
+}
+
+void guests_moved(struct vm *vm)
+{
+	enum vm_end none = VM_END_NONE;
+
+	if (vm->state != VM_STARTING)
+		sched_remove(vm);
+	(void)__atomic_compare_exchange_n(&vm->end, &none, VM_END_MOVED, false,
+					  __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+	__atomic_store_n(&vm->state, VM_ENDED, __ATOMIC_SEQ_CST);
+	vm_empty(vm);
+	__atomic_store_n(&vm->live_vcpus, 0, __ATOMIC_SEQ_CST);
+}
+
 /* reset=restart: a reset begins anew; reset=stop, the default, ends the run. */
 static bool wants_restart(const struct guest_plan *plan)
 {
@@ -93,14 +160,12 @@ static bool wants_restart(const struct guest_plan *plan)
 	return text && strcmp(text, "restart") == 0;
 }
 
-static void run_vcpus(struct vm *vm)
+/* start=no: loaded, and left to be sent to a peer, or to the monitor. */
+static bool is_held(const struct guest_plan *plan)
 {
-	vm->live_vcpus = vm->vcpu_count;
-	vm->restart_tsc = insn_rdtsc() + tsc_from_ns(RESTART_PERIOD_NS);
-	vm->has_started = true;
-	__atomic_store_n(&vm->state, VM_RUNNING, __ATOMIC_SEQ_CST);
-	for (u32 i = 0; i < vm->vcpu_count; i++)
-		sched_add(vm->vcpus[i]);
+	const char *text = guest_plan_setting(plan, "start");
+
+	return text && strcmp(text, "no") == 0;
 }
 
 static void make_guest(const struct guest_plan *plan)
@@ -116,6 +181,9 @@ static void make_guest(const struct guest_plan *plan)
 		return;
 	}
 	vm->restarts = wants_restart(plan);
+	vm->is_held = is_held(plan);
+	if (migration_plan(vm, plan) != OK && !first_failure)
+		first_failure = STATUS_NOT_STARTED;
 	vm_plans[vm_count] = plan;
 	vm_inputs[vm_count] = wanted_input(plan);
 	vms[vm_count++] = vm;
@@ -147,6 +215,8 @@ static u32 status_of(const struct vm *vm)
 		return STATUS_OK;
 	case VM_END_RESET:
 		return STATUS_RESET;
+	case VM_END_MOVED:
+		return STATUS_OK;
 	case VM_END_NONE:
 	case VM_END_FAILED:
 		break;
@@ -163,6 +233,8 @@ static const char *end_text(const struct vm *vm)
 		return "powered off";
 	case VM_END_RESET:
 		return "asked for a reset";
+	case VM_END_MOVED:
+		return "has moved to the peer";
 	case VM_END_NONE:
 	case VM_END_FAILED:
 		break;
@@ -199,7 +271,7 @@ static bool will_restart(const struct vm *vm)
 /* All its vCPUs are gone and nothing has been done about it yet. */
 static bool has_stopped(const struct vm *vm)
 {
-	return !vm->reaped &&
+	return !vm->reaped && vm->state != VM_STARTING &&
 	       !__atomic_load_n(&vm->live_vcpus, __ATOMIC_SEQ_CST);
 }
 
@@ -228,6 +300,7 @@ static void reap(struct vm *vm)
 
 	loopback_vm_ended(vm);
 	record_loop_vm_ended(vm);
+	migration_vm_ended(vm);
 	if (restart(vm))
 		return;
 	bench_vm_ended(vm);
@@ -238,7 +311,8 @@ static void reap(struct vm *vm)
 	if (status && !first_failure)
 		first_failure = status;
 	vm->reaped = true;
-	if (!--alive_count)
+	/* Who waits for guests has not ended because one has moved on. */
+	if (!--alive_count && !(vm->end == VM_END_MOVED && migration_waits()))
 		all_have_ended();
 }
 
@@ -265,22 +339,35 @@ u64 guests_next_tsc(void)
 	return next;
 }
 
+static void nothing_to_run(void)
+{
+	if (first_failure || !migration_waits()) {
+		all_have_ended();
+		return;
+	}
+	log_info("no guest here: waiting for one from a peer");
+	console_record("waiting");
+}
+
 void guests_start(const struct boot_info *boot)
 {
 	boot_info = boot;
 	guest_plan_all(&plans, boot);
 	if (plans.refused_count)
 		first_failure = STATUS_NOT_STARTED;
-	if (vmx_capability.usable && vmx_cpu_enable() == OK)
-		for (u32 i = 0; i < plans.guest_count; i++)
+	if (vmx_capability.usable && vmx_cpu_enable() != OK)
+		vmx_capability.usable = false;
+	for (u32 i = 0; i < plans.guest_count; i++)
+		if (vmx_capability.usable || is_held(&plans.guests[i]))
 			make_guest(&plans.guests[i]);
-	else if (plans.guest_count)
-		first_failure = STATUS_NOT_STARTED;
+		else
+			first_failure = STATUS_NOT_STARTED;
 	if (!vm_count) {
-		all_have_ended();
+		nothing_to_run();
 		return;
 	}
 	console_set_plain_input(CONSOLE_GUEST(0));
 	for (u32 i = 0; i < vm_count; i++)
-		run_vcpus(vms[i]);
+		if (!vms[i]->is_held)
+			run_vcpus(vms[i]);
 }

@@ -21,6 +21,18 @@ void guests_init_vmx(enum mitigation_mode mitigations);
  */
 void guests_start(const struct boot_info *boot);
 
+/* Can a peer send one more? */
+bool guests_have_room(void);
+
+/* A VM that has come from a peer, complete: it runs from now on. */
+void guests_adopt(struct vm *vm);
+
+/* The VM is stopped, unloaded, and runs at a peer: nothing of it stays. */
+void guests_moved(struct vm *vm);
+
+/* For the monitor: lets a guest run that was loaded with start=no. */
+void guests_run(u32 index);
+
 /* The scheduler has let go of a vCPU whose VM has ended. Any CPU. */
 void guests_vcpu_gone(struct vcpu *vcpu);
 

@@ -11,12 +11,15 @@
 #include "arch/x86/cpu/tsc.h"
 #include "core/console.h"
 #include "core/guests.h"
+#include "core/links.h"
 #include "core/linktest.h"
 #include "core/log.h"
 #include "core/machine.h"
 #include "core/memory.h"
+#include "core/migration.h"
 #include "core/panic.h"
 #include "core/sched.h"
+#include "devices/clock.h"
 #include "drivers/interrupts.h"
 #include "drivers/serial.h"
 #include "lib/crc32c.h"
@@ -136,6 +139,17 @@ static enum mitigation_mode mitigations(void)
 						      : MITIGATION_AUTO;
 }
 
+static void set_up_migration(void)
+{
+	enum err err = migration_init(links_open(&options.link),
+				      options.receives ? MIGRATION_RECEIVE_ON
+						       : MIGRATION_RECEIVE_OFF,
+				      options.link.silence_seconds * NS_PER_S);
+
+	if (err != OK)
+		log_error("no migration: %s", err_text(err));
+}
+
 void boot_main(u32 magic, u32 info)
 {
 	cpu_read_features();
@@ -155,6 +169,7 @@ void boot_main(u32 magic, u32 info)
 	set_up_console_interrupt();
 	if (options.linktest.way != LINKTEST_NONE)
 		linktest_run(&options);
+	set_up_migration();
 	guests_start(&boot);
 	sched_run();
 }

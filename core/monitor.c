@@ -8,8 +8,10 @@
 #include "core/crash.h"
 #include "core/guests.h"
 #include "core/machine.h"
+#include "core/migration.h"
 #include "lib/log.h"
 #include "lib/string.h"
+#include "loader/guest_plan.h"
 #include "mm/frame_alloc.h"
 
 #define LINE_BYTES 128
@@ -57,6 +59,15 @@ static void on_guests(void)
 		log_info("no guest has been started");
 }
 
+static size_t word_length(const char *text)
+{
+	size_t length = 0;
+
+	while (text[length] && text[length] != ' ')
+		length++;
+	return length;
+}
+
 static void on_power_off(void)
 {
 	log_info("powering off");
@@ -74,6 +85,45 @@ static void on_crash(void)
 	crash(argument);
 }
 
+/* The guest that the argument names or counts; the first one without. */
+static struct vm *find_guest(void)
+{
+	struct vm *vm;
+	size_t length = word_length(argument);
+
+	for (u32 i = 0; (vm = guests_find(i)); i++)
+		if (!length ||
+		    (length == 1 && argument[0] == (char)('0' + i)) ||
+		    (strlen(vm->name) == length &&
+		     !memcmp(vm->name, argument, length)))
+			return vm;
+	return NULL;
+}
+
+static void on_migrate(void)
+{
+	const char *wishes = argument + word_length(argument);
+
+	migration_send(find_guest(), *wishes ? wishes + 1 : wishes);
+}
+
+static void on_destroy(void)
+{
+	migration_decide(MIGRATION_DESTROY);
+}
+
+static void on_resume(void)
+{
+	migration_decide(MIGRATION_RESUME);
+}
+
+static void on_start(void)
+{
+	const struct vm *vm = find_guest();
+
+	guests_run(vm ? vm->index : GUESTS_MAX);
+}
+
 struct command {
 	const char *name;
 	const char *help;
@@ -85,6 +135,15 @@ static const struct command commands[] = {
     {"cpus", "the machine's CPUs", on_cpus},
     {"memory", "the machine's memory", on_memory},
     {"guests", "the guests and their VM exits", on_guests},
+    {"start", "let a guest run that was loaded with start=no", on_start},
+    {"migrate", "GUEST [downtime=300ms] [audit=off|full]: to the peer",
+     on_migrate},
+    {"cancel", "call the migration off; the guest stays here",
+     migration_cancel},
+    {"status", "the link and the migration", migration_say_status},
+    {"destroy", "after a hand-over without an answer: it runs there",
+     on_destroy},
+    {"resume", "the same, but it does not, and never will", on_resume},
     {"poweroff", "switch the machine off", on_power_off},
     {"reboot", "reset the machine", on_reboot},
     {"crash", "fault on purpose, to see what that looks like", on_crash},

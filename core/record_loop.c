@@ -112,6 +112,8 @@ static void go_round(void)
 	u32 bytes, again, at;
 	char where[64];
 
+	if (vm_record_is_possible(vm) != OK)
+		return; /* another time */
 	bytes = vm_record_save(vm, vm_record_moment(vm), first, loop.room);
 	sched_remove(vm);
 	if (!is_made_anew(first, bytes))

@@ -12,6 +12,7 @@
 #include "core/console.h"
 #include "core/guests.h"
 #include "core/loopback.h"
+#include "core/migration.h"
 #include "core/record_loop.h"
 #include "core/typed.h"
 #include "lib/check.h"
@@ -112,6 +113,21 @@ static bool is_allowed_on(const struct vcpu *vcpu, u32 cpu)
 	const struct vm *vm = vcpu->vm;
 
 	return !vm->pin_count || vm->pins[vcpu->index % vm->pin_count] == cpu;
+}
+
+/*
+ * A VM that writes faster than its migration carries runs for short times, and
+ * then rests for as long as it has to. Nobody else waits for that.
+ */
+#define THROTTLED_RUN_NS 5000000
+
+static void make_rest(struct vcpu *vcpu, u64 ran, u64 now)
+{
+	u32 percent = vcpu->vm->throttle_percent;
+
+	vcpu->schedule.rest_until = percent && percent < 100
+					? now + ran * percent / (100 - percent)
+					: 0;
 }
 
 static bool may_run_on(const struct vcpu *vcpu, u32 cpu)
@@ -227,12 +243,14 @@ static void wake_due(u64 now)
 
 /* The ready vCPU with the least time that this CPU may run, or NULL; who has
  * just yielded comes last. */
-static struct vcpu *least_used_ready(const struct worker *worker, u32 cpu)
+static struct vcpu *least_used_ready(const struct worker *worker, u32 cpu,
+				     u64 now)
 {
 	struct vcpu *best = NULL;
 
 	for (struct vcpu *v = all; v; v = v->schedule.next)
 		if (v->schedule.state == SCHEDULE_READY && may_run_on(v, cpu) &&
+		    v->schedule.rest_until <= now &&
 		    (!best || best == worker->yielder ||
 		     (v != worker->yielder &&
 		      v->schedule.used < best->schedule.used)))
@@ -278,11 +296,17 @@ void vcpu_yield(struct vcpu *vcpu)
 static u64 serve_next(u64 until)
 {
 	const u64 due[] = {loopback_next_tsc(), record_loop_next_tsc(),
-			   guests_next_tsc(), typed_next_tsc()};
+			   migration_next_tsc(), guests_next_tsc(),
+			   typed_next_tsc()};
 
 	for (u32 i = 0; i < ARRAY_COUNT(due); i++)
 		until = due[i] < until ? due[i] : until;
 	return until;
+}
+
+static u64 later(u64 a, u64 b)
+{
+	return a > b ? a : b;
 }
 
 /* Until when may this CPU run or sleep without looking again? */
@@ -296,7 +320,8 @@ static u64 next_look(u32 cpu, u64 now)
 		if (!may_run_on(v, cpu))
 			continue;
 		if (v->schedule.state == SCHEDULE_READY)
-			due = now + tsc_from_ns(SLICE_NS);
+			due = later(now + tsc_from_ns(SLICE_NS),
+				    v->schedule.rest_until);
 		else if (v->schedule.state == SCHEDULE_BLOCKED)
 			due = v->schedule.wake_tsc;
 		until = due < until ? due : until;
@@ -309,6 +334,16 @@ static u64 next_look(u32 cpu, u64 now)
 	return until;
 }
 
+static void limit_run(const struct vcpu *vcpu, u64 now, u64 *until)
+{
+	u64 most =
+	    now + tsc_from_ns(vcpu->vm->throttle_percent ? THROTTLED_RUN_NS
+							 : RUN_NS_MAX);
+
+	if (*until > most)
+		*until = most;
+}
+
 /* Chooses what this CPU does next: a vCPU, or NULL for idling. */
 static struct vcpu *pick(struct worker *worker, u64 *until)
 {
@@ -319,7 +354,8 @@ static struct vcpu *pick(struct worker *worker, u64 *until)
 	spin_lock(&lock);
 	__atomic_store_n(&worker->poked, 0, __ATOMIC_RELEASE);
 	wake_due(now);
-	vcpu = worker->can_run_guests ? least_used_ready(worker, cpu) : NULL;
+	vcpu =
+	    worker->can_run_guests ? least_used_ready(worker, cpu, now) : NULL;
 	worker->yielder = NULL;
 	if (vcpu) {
 		vcpu->schedule.state = SCHEDULE_RUNNING;
@@ -332,8 +368,8 @@ static struct vcpu *pick(struct worker *worker, u64 *until)
 	worker->idle = !vcpu;
 	pass_on();
 	*until = next_look(cpu, now);
-	if (vcpu && *until > now + tsc_from_ns(RUN_NS_MAX))
-		*until = now + tsc_from_ns(RUN_NS_MAX);
+	if (vcpu)
+		limit_run(vcpu, now, until);
 	spin_unlock(&lock);
 	return vcpu;
 }
@@ -422,6 +458,7 @@ static void put_back(struct worker *worker, struct vcpu *vcpu,
 	spin_lock(&lock);
 	worker->running = NULL;
 	vcpu->schedule.used += ran;
+	make_rest(vcpu, ran, insn_rdtsc());
 	switch (stop) {
 	case VCPU_STOP_PREEMPTED:
 	case VCPU_STOP_PAUSED:
@@ -478,12 +515,14 @@ static void serve(struct worker *worker)
 	guests_reap();
 	bench_step();
 	record_loop_step();
-	if (loopback_next_tsc() > insn_rdtsc())
+	if (loopback_next_tsc() > insn_rdtsc() &&
+	    migration_next_tsc() > insn_rdtsc())
 		return;
 	/* It may take a while: let another CPU run our guest meanwhile. */
 	if (cpu_count > 1)
 		release(worker);
 	loopback_step();
+	migration_step();
 }
 
 void sched_run(void)

@@ -371,8 +371,7 @@ static void destroy_vcpus(struct vm *vm)
 		vcpu_destroy(vm->vcpus[--vm->vcpu_count]);
 }
 
-/* Frees all that it has, but not the record itself. */
-static void empty(struct vm *vm)
+void vm_empty(struct vm *vm)
 {
 	destroy_vcpus(vm);
 	if (vm->shadow.tables)
@@ -404,7 +403,7 @@ static enum err fill(struct vm *vm, const struct guest_plan *plan,
 	if (err == OK)
 		return OK;
 	bench_vm_ended(vm);
-	empty(vm);
+	vm_empty(vm);
 	return err;
 }
 
@@ -423,7 +422,7 @@ static enum err allocate(const char *name, struct vm **vm)
 
 void vm_destroy(struct vm *vm)
 {
-	empty(vm);
+	vm_empty(vm);
 	frame_free(phys_of(vm), frame_order_for(sizeof(struct vm)));
 }
 

@@ -34,7 +34,10 @@ MUST_CHECK enum err vm_make_of_shape(const struct vm_shape *shape,
 /* New devices and vCPUs for a VM of which none is in a schedule. */
 MUST_CHECK enum err vm_power_on_empty(struct vm *vm, u32 vcpu_count);
 
-/* None of its vCPUs is in a schedule; the VM is gone then. */
+/* None of its vCPUs is in a schedule: frees all but the VM's own record. */
+void vm_empty(struct vm *vm);
+
+/* The same; the VM is gone then. */
 void vm_destroy(struct vm *vm);
 
 /*

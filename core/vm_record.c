@@ -4,6 +4,8 @@
 #include "arch/x86/cpu/cpu.h"
 #include "arch/x86/cpu/tsc.h"
 #include "arch/x86/vmx/capability.h"
+#include "arch/x86/vmx/mitigate.h"
+#include "arch/x86/vmx/nested_vcpu.h"
 #include "arch/x86/vmx/vcpu.h"
 #include "core/vm_make.h"
 #include "lib/fmt.h"
@@ -57,6 +59,7 @@ static void fill_host(const struct vm *vm, struct record_host *host)
 	if (vmx_capability.usable)
 		host->cr4 &= vmx_capability.cr4_fixed1;
 	host->xcr0 = vm->xcr0_allowed ? vm->xcr0_allowed : XCR0_X87;
+	host->spec_ctrl = mitigation_guest_spec_ctrl(vm->cpuid.basic[7].edx);
 	host->physical_bits = cpu_features.physical_bits;
 	host->mxcsr = mxcsr_mask();
 	host->fpu_bytes = fpu_bytes(&vm->cpuid);
@@ -66,14 +69,15 @@ static void fill_host(const struct vm *vm, struct record_host *host)
 
 #define BASIC_LEAVES    (GUEST_CPUID_BASIC_MAX + 1)
 #define EXTENDED_LEAVES ((GUEST_CPUID_EXTENDED_MAX & 0xff) + 1)
-#define ALL_LEAVES      (BASIC_LEAVES + EXTENDED_LEAVES + GUEST_CPUID_CACHES + 3)
+#define ALL_LEAVES      (BASIC_LEAVES + EXTENDED_LEAVES + GUEST_CPUID_CACHES + 4)
 
 static struct record_leaf leaves[ALL_LEAVES];
 
 _Static_assert(sizeof(struct record_leaf) == sizeof(struct cpuid_leaf),
 	       "the same four registers");
 
-/* Basic, extended, caches, AVX state, XSAVE features; then XCR0 and vCPUs. */
+/* Basic, extended, caches, AVX state, XSAVE features; then XCR0 and vCPUs,
+ * and IA32_ARCH_CAPABILITIES. */
 static void put_cpuid(struct wire_writer *writer, const struct vm *vm)
 {
 	const struct guest_cpuid *cpuid = &vm->cpuid;
@@ -87,10 +91,14 @@ static void put_cpuid(struct wire_writer *writer, const struct vm *vm)
 	at += GUEST_CPUID_CACHES;
 	memcpy(at++, &cpuid->avx_state, sizeof(cpuid->avx_state));
 	memcpy(at++, &cpuid->xsave_features, sizeof(cpuid->xsave_features));
-	*at = (struct record_leaf){
+	*at++ = (struct record_leaf){
 	    .eax = low32(cpuid->xcr0_allowed),
 	    .edx = high32(cpuid->xcr0_allowed),
 	    .ebx = cpuid->vcpu_count,
+	};
+	*at = (struct record_leaf){
+	    .eax = low32(cpuid->arch_capabilities),
+	    .edx = high32(cpuid->arch_capabilities),
 	};
 	record_put_cpuid(writer, leaves, ALL_LEAVES);
 }
@@ -108,7 +116,8 @@ static void take_leaves(struct guest_cpuid *cpuid)
 	memcpy(&cpuid->avx_state, at++, sizeof(cpuid->avx_state));
 	memcpy(&cpuid->xsave_features, at++, sizeof(cpuid->xsave_features));
 	cpuid->xcr0_allowed = at->eax | (u64)at->edx << 32;
-	cpuid->vcpu_count = at->ebx;
+	cpuid->vcpu_count = at++->ebx;
+	cpuid->arch_capabilities = at->eax | (u64)at->edx << 32;
 }
 
 static void fill_model(const struct guest_cpuid *cpuid, struct cpu_model *model)
@@ -149,6 +158,13 @@ static void get_cpuid(struct record_reader *reader, struct vm *vm)
 	vm_record_host_cpu(&here);
 	if (cpu_model_fits(&wanted, &here, why, sizeof(why)) != OK)
 		record_refuse(reader, "%s", why);
+	/* "Not susceptible to ...": what the guest relies on must be true. */
+	if (found.arch_capabilities & ~vm->cpuid.arch_capabilities)
+		record_refuse(reader,
+			      "this CPU has weaknesses that the guest does not "
+			      "guard against (IA32_ARCH_CAPABILITIES %lx)",
+			      found.arch_capabilities &
+				  ~vm->cpuid.arch_capabilities);
 	record_must(reader, found.vcpu_count == vm->vcpu_count,
 		    "the number of vCPUs");
 	record_must(reader,
@@ -160,6 +176,23 @@ static void get_cpuid(struct record_reader *reader, struct vm *vm)
 		return;
 	vm->cpuid = found;
 	vm->xcr0_allowed = found.xcr0_allowed;
+}
+
+static void put_vmx(struct wire_writer *writer, const struct vm *vm)
+{
+	const struct record_vmx vmx = {vm->nested, vm->offer};
+
+	record_put_vmx(writer, &vmx);
+}
+
+static void get_vmx(struct record_reader *reader, struct vm *vm)
+{
+	const struct record_vmx here = {vm->nested, vm->offer};
+	struct record_vmx vmx;
+
+	record_get_vmx(reader, &here, &vmx);
+	if (!reader->is_wrong)
+		vm->offer = vmx.offer;
 }
 
 void vm_record_host_cpu(struct cpu_model *cpu)
@@ -289,9 +322,13 @@ static void put_rest(const struct vcpu *vcpu)
 	record.misc_enable = vcpu->misc_enable;
 	record.tsc_adjust = vcpu->tsc_adjust;
 	record.mtrr = vcpu->mtrr;
+	record.spec_ctrl = mitigate_read_spec_ctrl(vcpu);
+	if (vcpu->nested)
+		record.feature_control = vcpu->nested->state.feature_control;
 	record.activity = vcpu->activity;
 	record.halted_for_good = vcpu->halted_for_good;
 	record.nmi_pending = vcpu->nmi_pending;
+	record.postponed_interrupt = vcpu->postponed_interrupt;
 	if (!(vcpu->injection.info & EVENT_VALID))
 		return;
 	record.event = vcpu->injection.info;
@@ -311,9 +348,14 @@ static void get_rest(struct vcpu *vcpu)
 	vcpu->misc_enable = record.misc_enable;
 	vcpu->tsc_adjust = record.tsc_adjust;
 	vcpu->mtrr = record.mtrr;
+	if (vcpu->nested)
+		vcpu->nested->state.feature_control = record.feature_control;
+	if (record.spec_ctrl)
+		mitigate_restore_spec_ctrl(vcpu, record.spec_ctrl);
 	vcpu->activity = (enum vcpu_activity)record.activity;
 	vcpu->halted_for_good = record.halted_for_good;
 	vcpu->nmi_pending = record.nmi_pending;
+	vcpu->postponed_interrupt = record.postponed_interrupt;
 	vcpu->injection =
 	    (struct vcpu_event){record.event, record.event_error_code,
 				record.event_instruction_length};
@@ -374,6 +416,14 @@ static void get_lapic(struct record_reader *reader, const struct vm *vm,
 
 /* --- The VM --------------------------------------------------------------- */
 
+enum err vm_record_is_possible(const struct vm *vm)
+{
+	for (u32 i = 0; i < vm->vcpu_count; i++)
+		if (nested_vcpu_in_vmx(vm->vcpus[i]))
+			return ERR_UNSUPPORTED;
+	return OK;
+}
+
 u64 vm_record_moment(const struct vm *vm)
 {
 	u64 tsc;
@@ -411,6 +461,7 @@ u32 vm_record_save(struct vm *vm, u64 tsc, u8 *room, u32 room_bytes)
 	platform_still(&vm->platform, now_ns);
 	put_vm(&writer, vm, tsc);
 	put_cpuid(&writer, vm);
+	put_vmx(&writer, vm);
 	for (u32 i = 0; i < vm->vcpu_count; i++) {
 		put_vcpu(&writer, vm->vcpus[i]);
 		put_fpu(&writer, vm->vcpus[i], &host);
@@ -471,6 +522,7 @@ static void get_all(struct record_reader *reader, struct vm *vm)
 
 	get_vm(reader, vm);
 	get_cpuid(reader, vm);
+	get_vmx(reader, vm);
 	if (reader->is_wrong)
 		return;
 	fill_host(vm, &host);

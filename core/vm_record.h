@@ -21,6 +21,12 @@ struct vm;
 u32 vm_record_room(u32 vcpu_count);
 
 /*
+ * ERR_UNSUPPORTED: a vCPU is in VMX operation, and that state is not in the
+ * record yet. The VM is paused.
+ */
+MUST_CHECK enum err vm_record_is_possible(const struct vm *vm);
+
+/*
  * The VM is paused and none of its vCPUs is loaded. Everything that is due by
  * now is done first; guest memory that this writes is marked. `tsc` is the
  * guest's TSC at the moment of the record: vm_record_moment(), or that of the

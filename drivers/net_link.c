@@ -75,6 +75,20 @@ static const struct frame_port_operations operations = {
     .receive = net_receive,
 };
 
+/*
+ * Tells everybody whose address this is (RFC 5227, "Announcing an Address").
+ * bxhub of Bochs 2.7 forwards nothing to a machine that has never spoken to
+ * everybody, and a stream that already knows its peer does not.
+ */
+static void announce(const struct net_link *link)
+{
+	u8 announcement[NET_ARP_BYTES];
+	const struct e1000_part part = {announcement, sizeof(announcement)};
+
+	net_ask(&link->net, link->net.ip, announcement);
+	(void)e1000_send(&part, 1);
+}
+
 enum err net_link_init(struct net_link *link,
 		       const struct net_link_config *config)
 {
@@ -95,5 +109,6 @@ enum err net_link_init(struct net_link *link,
 	link->peer = config->peer;
 	link->port = (struct frame_port){&operations, "net", STREAM_BODY_MAX};
 	stream_init(&link->stream, &stream);
+	announce(link);
 	return OK;
 }

@@ -25,6 +25,7 @@ enum option {
 	OPTION_LINK_SILENCE,
 	OPTION_LINKTEST,
 	OPTION_LINKTEST_BYTES,
+	OPTION_RECEIVE,
 	OPTION_COUNT,
 };
 
@@ -80,6 +81,9 @@ static const struct cmdline_rule rules[OPTION_COUNT] = {
 			       .kind = CMDLINE_BYTES,
 			       .minimum = 1,
 			       .maximum = 1UL << 40},
+    [OPTION_RECEIVE] = {.key = "receive",
+			.kind = CMDLINE_CHOICE,
+			.choices = {"off", "on"}},
 };
 
 static void set_option(struct options *options, enum option option, u64 value)
@@ -122,6 +126,9 @@ static void set_option(struct options *options, enum option option, u64 value)
 		break;
 	case OPTION_MITIGATIONS:
 		options->mitigations = (enum mitigations)value;
+		break;
+	case OPTION_RECEIVE:
+		options->receives = value;
 		break;
 	case OPTION_COUNT:
 		break;

@@ -17,6 +17,7 @@
  *	                            is both, send, receive, bare-send,
  *	                            bare-receive or memory (core/linktest.h)
  *	linktest.bytes=N            how many
+ *	receive=off|on              wait for a guest that a peer sends
  *
  * A mistake on the command line never stops the boot: it costs one line in
  * the log, and the default stays.
@@ -84,6 +85,7 @@ struct options {
 	u32 cpus; /* OPTIONS_CPUS_ALL, or 1 and more */
 	struct link_options link;
 	struct linktest_options linktest;
+	bool receives;
 };
 
 void options_parse(struct options *options, const char *command_line);

@@ -14,6 +14,7 @@ static const struct {
 } names[] = {
     {RECORD_VM, "VM"},
     {RECORD_CPUID, "CPUID"},
+    {RECORD_VMX, "VMX"},
     {RECORD_VCPU, "vCPU"},
     {RECORD_FPU, "FPU"},
     {RECORD_LAPIC, "local APIC"},

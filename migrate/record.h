@@ -24,6 +24,7 @@
 enum record_type {
 	RECORD_VM = 0x01,
 	RECORD_CPUID = 0x02,
+	RECORD_VMX = 0x03,
 	RECORD_VCPU = 0x10,
 	RECORD_FPU = 0x11,
 	RECORD_LAPIC = 0x12,

@@ -77,6 +77,59 @@ void record_get_cpuid(struct record_reader *reader, struct record_leaf *leaves,
 	record_leave(reader);
 }
 
+/* --- VMX ------------------------------------------------------------------ */
+
+#define VMX(member) RECORD_FIELD(struct record_vmx, offer.member, RECORD_ANY)
+
+static const struct record_field vmx_fields[] = {
+    RECORD_FIELD(struct record_vmx, is_offered, RECORD_BOOL),
+    VMX(basic),
+    VMX(misc),
+    VMX(ept_vpid),
+    VMX(vmfunc),
+    VMX(cr0_fixed0),
+    VMX(cr0_fixed1),
+    VMX(cr4_fixed0),
+    VMX(cr4_fixed1),
+};
+FIELDS(vmx, "VMX");
+
+static const struct record_field control_fields[] = {
+    RECORD_FIELD(struct control_capability, must_be_1, RECORD_ANY),
+    RECORD_FIELD(struct control_capability, may_be_1, RECORD_ANY),
+};
+FIELDS(control, "VMX controls");
+
+void record_put_vmx(struct wire_writer *writer, const struct record_vmx *vmx)
+{
+	u32 begun = record_begin(writer, RECORD_VMX, VERSION_1);
+
+	record_put(writer, &vmx_layout, vmx);
+	for (u32 i = 0; i < CONTROLS_COUNT; i++)
+		record_put(writer, &control_layout, &vmx->offer.words[i]);
+	record_end(writer, begun);
+}
+
+void record_get_vmx(struct record_reader *reader, const struct record_vmx *here,
+		    struct record_vmx *vmx)
+{
+	u32 msr;
+
+	record_enter(reader, RECORD_VMX, VERSION_1);
+	record_get(reader, &vmx_layout, vmx);
+	for (u32 i = 0; i < CONTROLS_COUNT; i++)
+		record_get(reader, &control_layout, &vmx->offer.words[i]);
+	record_leave(reader);
+	record_must(reader, vmx->is_offered == here->is_offered,
+		    "VMX that is there on one side only");
+	if (!reader->is_wrong && vmx->is_offered &&
+	    nested_capability_fits(&vmx->offer, &here->offer, &msr) != OK)
+		record_refuse(reader,
+			      "this CPU cannot offer the VMX that the guest "
+			      "knows (MSR %x)",
+			      msr);
+}
+
 /* --- What the platform itself keeps --------------------------------------- */
 
 #define DEVICES(member, bits) \

@@ -9,6 +9,7 @@
 #include "devices/guest_time.h"
 #include "devices/platform.h"
 #include "migrate/record.h"
+#include "nested/capability.h"
 
 struct record_vm {
 	u32 vcpu_count;
@@ -25,6 +26,17 @@ struct record_vm {
 struct record_leaf {
 	u32 eax, ebx, ecx, edx;
 };
+
+/* What the guest is told of VMX. */
+struct record_vmx {
+	u8 is_offered;
+	struct nested_capability offer;
+};
+
+void record_put_vmx(struct wire_writer *writer, const struct record_vmx *vmx);
+/* Only what `here` says that this machine can offer. */
+void record_get_vmx(struct record_reader *reader, const struct record_vmx *here,
+		    struct record_vmx *vmx);
 
 void record_put_vm(struct wire_writer *writer, const struct record_vm *vm);
 void record_get_vm(struct record_reader *reader, struct record_vm *vm);

@@ -58,10 +58,14 @@ static const struct record_field vcpu_fields[] = {
     VCPU_ARRAY(mtrr.values, RECORD_ANY),
     VCPU(misc_enable, RECORD_ANY),
     VCPU(tsc_adjust, RECORD_ANY),
+    VCPU(spec_ctrl, RECORD_ANY),
+    VCPU(feature_control,
+	 FEATURE_CONTROL_LOCK | FEATURE_CONTROL_VMX_OUTSIDE_SMX),
     VCPU(interruptibility, RECORD_ANY),
     VCPU(event, RECORD_ANY),
     VCPU(event_error_code, RECORD_ANY),
     VCPU(event_instruction_length, RECORD_ANY),
+    VCPU(postponed_interrupt, EVENT_VALID | EVENT_VECTOR),
     VCPU(nmi_pending, RECORD_BOOL),
     VCPU(halted_for_good, RECORD_BOOL),
 };
@@ -179,6 +183,8 @@ static void check_msrs(struct record_reader *reader,
 		    "XCR0");
 	record_must(reader, mtrr_is_valid(&vcpu->mtrr, host->physical_bits),
 		    "memory-type ranges");
+	record_must(reader, !(vcpu->spec_ctrl & ~host->spec_ctrl),
+		    "IA32_SPEC_CTRL");
 	record_must(reader, vcpu->activity <= RECORD_WAIT_FOR_SIPI,
 		    "its activity");
 	record_must(reader,
@@ -186,6 +192,10 @@ static void check_msrs(struct record_reader *reader,
 			!(vcpu->event | vcpu->event_error_code |
 			  vcpu->event_instruction_length),
 		    "an event that is none");
+	record_must(reader,
+		    (vcpu->postponed_interrupt & EVENT_VALID) ||
+			!vcpu->postponed_interrupt,
+		    "an interrupt that is none");
 }
 
 void record_get_vcpu(struct record_reader *reader,

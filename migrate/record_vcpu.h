@@ -41,10 +41,12 @@ struct record_vcpu {
 	u64 dr[4], dr6, dr7, debugctl, pending_debug;
 	u64 sysenter_cs, sysenter_esp, sysenter_eip;
 	u64 star, lstar, cstar, fmask, kernel_gs_base, tsc_aux;
-	u64 pat, misc_enable, tsc_adjust;
+	u64 pat, misc_enable, tsc_adjust, spec_ctrl, feature_control;
 	struct mtrr mtrr;
 	u32 interruptibility;
 	u32 event, event_error_code, event_instruction_length;
+	/* In service already, but an exception came first; 0 or as `event`. */
+	u32 postponed_interrupt;
 	u8 nmi_pending;
 	u8 halted_for_good;
 };
@@ -53,6 +55,7 @@ struct record_vcpu {
 struct record_host {
 	u64 cr4; /* bits that the guest may set */
 	u64 xcr0;
+	u64 spec_ctrl; /* bits that IA32_SPEC_CTRL has for the guest */
 	u32 physical_bits;
 	u32 mxcsr; /* bits that MXCSR has */
 	u32 fpu_bytes;

@@ -49,6 +49,7 @@ POINTER_USERS = {
     "drivers/virtio_link.c": "buffers",
     "core/vm_make.c": "VM records",
     "core/loopback.c": "its copy of a guest's memory",
+    "core/migration.c": "its buffers",
     "core/record_loop.c": "two state records",
     "core/machine.c": "registers",
     "loader/boot_info.c": "the loader's records",

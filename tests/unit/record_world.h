@@ -22,6 +22,7 @@ static struct record_fpu fpus[FAKE_VCPU_COUNT];
 static const struct record_host world_host = {
     .cr4 = BITS(22, 0) & ~CR4_LA57,
     .xcr0 = 7,
+    .spec_ctrl = 7,
     .physical_bits = 40,
     .mxcsr = 0xffff,
     .fpu_bytes = 832,

@@ -154,6 +154,8 @@ static void vcpu_in_a_state_that_cannot_be_is_refused(void **state)
 	refused("XCR0");
 	vcpus[0].pat = 2;
 	refused("PAT");
+	vcpus[0].spec_ctrl = 8;
+	refused("IA32_SPEC_CTRL");
 	vcpus[0].activity = 3;
 	refused("activity");
 	vcpus[0].index = 1;

@@ -6,7 +6,7 @@ import importlib
 import os
 import sys
 
-from . import machine as machines, run as runs
+from . import machine as machines, migrate as migrations, run as runs
 from .trouble import FAILED, Stopped, Trouble, leave_by_exception
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(
@@ -85,6 +85,56 @@ def _add_guest_options(parser):
                         metavar="KEY=VALUE", help=_SET_HELP)
 
 
+_MIGRATE_EPILOG = """\
+settings of the guest (--set): downtime=300ms (how long it may stand still at
+most), audit=off|full, compress=on|off, dirty=pml|wp|auto, stuck=fail|switch
+(what to do when it writes faster than the link carries); under Bochs a machine
+that waits for the other one sees much time pass
+status:  as of umbra run, of the machine that has the guest at the end; 125
+         also when it could not be migrated"""
+
+
+def _times(text):
+    value = int(text)
+    if not 1 <= value <= 1000:
+        raise ValueError
+    return value
+
+
+def _add_migrate(commands):
+    migrate = commands.add_parser(
+        "migrate", help="move a running guest to a second machine",
+        epilog=_MIGRATE_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        description="Starts two machines, runs a guest on one, and moves it to "
+        "the other while it works.")
+    migrate.add_argument("file", metavar="GUEST",
+                         help="multiboot ELF kernel or Linux bzImage")
+    _add_guest_options(migrate)
+    migrate.add_argument("--link", choices=("net", "tcp", "uart", "virtio"),
+                         help="what joins the machines (the best that the "
+                         "engine has); tcp is another word for net")
+    migrate.add_argument("--at", type=migrations.parse_at, default=2.0,
+                         metavar="MARK|SECONDS", help="when: as soon as the "
+                         "guest prints MARK, or after a time (2)")
+    migrate.add_argument("--times", type=_times, default=1, metavar="N",
+                         help="then back again, and so on (1)")
+    migrate.add_argument("--json", action="store_true",
+                         help="the figures on standard output, and the guest's "
+                         "console on standard error")
+    migrate.add_argument("--engine", choices=("auto", "bochs", "qemu"),
+                         default="auto", help="the emulator (auto)")
+    migrate.add_argument("--timeout", type=_seconds, metavar="S",
+                         help="end the run after S seconds, with status 124")
+    migrate.add_argument("--log", metavar="FILE",
+                         help="keep all consoles with time stamps")
+    migrate.set_defaults(call=_migrate, iso=False)
+
+
+def _migrate(options, _rest):
+    return migrations.migrate(collect_guests(options), options, ROOT)
+
+
 def _parser():
     parser = _Parser(prog="umbra", description="Runs guests on Umbra.")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND",
@@ -106,6 +156,7 @@ def _parser():
     run.add_argument("--iso", action="store_true",
                      help="boot through GRUB from a CD, not directly")
     run.set_defaults(call=_run)
+    _add_migrate(commands)
     iso = commands.add_parser(
         "iso", help="make a CD", description="Makes a CD for QEMU, real "
         "machines or a USB stick that boots Umbra with the given guests.")

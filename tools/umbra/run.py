@@ -98,7 +98,7 @@ def build_machine(guests, options, root, way_out):
     return built
 
 
-def _check(machine, options, engine):
+def check(machine, options, engine):
     if machine.cpu_model and not re.fullmatch(r"[\w.,+=-]+",
                                               machine.cpu_model):
         raise Trouble(f"--set host.cpu={machine.cpu_model}: no CPU model")
@@ -114,7 +114,7 @@ def _check(machine, options, engine):
     engine.check(machine)
 
 
-def _open_log(path):
+def open_log(path):
     if path is None:
         return None
     try:
@@ -136,13 +136,13 @@ def run(guests, options, root):
     engine, reason = engines.choose(options.engine)
     machine = build_machine(guests, options, root,
                             ["console=mux", f"exit={engine.EXIT}"])
-    _check(machine, options, engine)
+    check(machine, options, engine)
     with contextlib.ExitStack() as stack:
         if options.iso:
             machine.iso = os.path.join(stack.enter_context(work_directory()),
                                        "run.iso")
             iso.build(machine, machine.iso, root, iso.Terminal.NONE)
-        outputs = console.Outputs(machine.guest_names, _open_log(options.log),
+        outputs = console.Outputs(machine.guest_names, open_log(options.log),
                                   boot_shown=not machine.iso)
         stack.callback(outputs.close)
         keyboard = stack.enter_context(console.Keyboard())

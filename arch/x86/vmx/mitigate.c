@@ -119,12 +119,17 @@ u64 mitigate_read_spec_ctrl(const struct vcpu *vcpu)
 	return vcpu->registers.guest_spec_ctrl;
 }
 
-void mitigate_write_spec_ctrl(struct vcpu *vcpu, u64 value)
+void mitigate_restore_spec_ctrl(struct vcpu *vcpu, u64 value)
 {
 	vcpu->registers.guest_spec_ctrl = value;
 	vcpu->registers.entry_work |= (u32)ENTRY_SPEC_CTRL;
 	vcpu->registers.exit_work |=
 	    (u32)(EXIT_READ_SPEC_CTRL | EXIT_WRITE_SPEC_CTRL);
 	msr_bitmap_free(phys_ptr(vcpu->msr_bitmap), MSR_SPEC_CTRL);
+}
+
+void mitigate_write_spec_ctrl(struct vcpu *vcpu, u64 value)
+{
+	mitigate_restore_spec_ctrl(vcpu, value);
 	vmcs_write(VMCS_HOST_RIP, mitigate_exit_point(vcpu));
 }

@@ -39,5 +39,7 @@ void mitigate_entry_failed(const struct vcpu *vcpu);
  * on, without exits. The vCPU is loaded. */
 u64 mitigate_read_spec_ctrl(const struct vcpu *vcpu);
 void mitigate_write_spec_ctrl(struct vcpu *vcpu, u64 value);
+/* The same for a vCPU that has never been loaded. */
+void mitigate_restore_spec_ctrl(struct vcpu *vcpu, u64 value);
 
 #endif

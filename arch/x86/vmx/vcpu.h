@@ -145,6 +145,7 @@ struct vcpu {
 		u32 cpu;  /* where it runs, or is loaded */
 		u64 used; /* weighted TSC ticks: the least is next */
 		u64 wake_tsc;
+		u64 rest_until; /* throttled: not to run before */
 		struct vcpu *next;
 	} schedule;
 };

@@ -34,6 +34,7 @@ enum vm_end {
 	VM_END_POWER_OFF,
 	VM_END_RESET,  /* asked for a reset */
 	VM_END_FAILED, /* stopped by Umbra; the log says why */
+	VM_END_MOVED,  /* it runs at a peer */
 };
 
 struct vm {
@@ -54,6 +55,7 @@ struct vm {
 	struct guest_time time;         /* guest TSC 0 is where the VM began */
 
 	u64 stopped_tsc;  /* of the record it was made of */
+	bool is_held;     /* loaded, and not to be run yet */
 	bool has_started; /* a vCPU has run, here or elsewhere */
 
 	/*
@@ -69,12 +71,13 @@ struct vm {
 	/* vCPU i stays on CPU pins[i % pin_count]; 0: anywhere. */
 	u32 pin_count;
 	u32 pins[PLATFORM_VCPU_MAX];
-	u32 live_vcpus;    /* that may still run; atomic */
-	bool reaped;       /* its end has been said */
-	bool said_dead;    /* that no vCPU will run on */
-	bool restarts;     /* a reset begins anew instead of ending it */
-	u64 restart_tsc;   /* not again before; host TSC */
-	u32 faulting_msrs; /* how many accesses have been logged */
+	u32 live_vcpus;       /* that may still run; atomic */
+	bool reaped;          /* its end has been said */
+	bool said_dead;       /* that no vCPU will run on */
+	u32 throttle_percent; /* of its time that its vCPUs do without */
+	bool restarts;        /* a reset begins anew instead of ending it */
+	u64 restart_tsc;      /* not again before; host TSC */
+	u32 faulting_msrs;    /* how many accesses have been logged */
 };
 
 /*

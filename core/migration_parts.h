@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: MIT */
+/* For the files of core/migration.h only: what they do for each other. */
+#ifndef CORE_MIGRATION_PARTS_H
+#define CORE_MIGRATION_PARTS_H
+
+#include "arch/x86/vmx/vm.h"
+#include "core/migration.h"
+#include "migrate/receiver.h"
+#include "migrate/source.h"
+
+#define MIGRATION_CHUNK       (16 * KIB)
+#define MIGRATION_STATE_BYTES (400 * KIB) /* of 64 vCPUs */
+#define MIGRATION_WORDS       8           /* up to 512 pages in one harvest */
+#define MIGRATION_STEPS       24          /* of an engine, in one of ours */
+
+enum migration_phase {
+	MIGRATION_NONE,
+	MIGRATION_IDLE,
+	MIGRATION_SENDING,
+	MIGRATION_UNDECIDED, /* handed over, and nobody has confirmed it */
+	MIGRATION_RELAXING,  /* it stays here: tracking ends in pieces */
+	MIGRATION_RECEIVING,
+	MIGRATION_SETTLING, /* until the line is quiet */
+};
+
+/* Large: in frames of its own. */
+struct migration_room {
+	u8 in[WIRE_RECORD_BYTES], out[WIRE_RECORD_BYTES];
+	u8 received[MIGRATION_CHUNK];
+	u8 state[MIGRATION_STATE_BYTES];
+	struct dirty_word words[MIGRATION_WORDS];
+	struct vm_shape shape;
+	struct cpu_model cpu;
+	struct source source;
+	struct receiver receiver;
+};
+
+/* What a guest's settings ask for. */
+struct migration_wishes {
+	u64 downtime_ns;
+	enum audit_mode audit;
+	enum source_stuck stuck;
+	enum track_mode track;
+	bool packs;
+};
+
+struct migration {
+	struct link *link;
+	bool receives;
+	enum link_state link_state; /* that was said last */
+	u64 silence_ns;             /* of the peer, that means it is gone */
+	enum migration_phase phase;
+	struct migration_room *room;
+	u64 next_tsc;
+	u64 quiet_ns;
+	struct vm *vm;     /* that is sent, or has been made */
+	u32 left_at, left; /* of `received`, not fed yet */
+	bool link_said;    /* that it is lost */
+	bool is_tracking;
+	gpa_t relaxed_to;
+	u64 said_ns; /* the last record for the front end */
+	u64 began_ns;
+	u64 fixed_ns;
+};
+
+extern struct migration migration;
+
+u64 migration_now_ns(void);
+
+/* It has failed: what is still under way is nobody's, and has to pass. */
+void migration_over(void);
+/* Both sides agree that it has moved: nothing is under way any more. */
+void migration_done(void);
+
+/* migration_source.c */
+void migration_came(const struct vm *vm); /* no settings came with it */
+void migration_step_source(struct migration *m);
+void migration_relax(struct migration *m);
+
+/* migration_receiver.c; so many bytes are in room->received. */
+void migration_begin_receiving(struct migration *m, u32 bytes);
+void migration_step_receiver(struct migration *m);
+
+#endif

@@ -1,0 +1,575 @@
+/* SPDX-License-Identifier: MIT */
+/* This machine as the source: what migrate/source.h asks for. */
+#include "arch/x86/cpu/insn.h"
+#include "arch/x86/cpu/tsc.h"
+#include "arch/x86/vmx/capability.h"
+#include "core/console.h"
+#include "core/guests.h"
+#include "core/migration_parts.h"
+#include "core/sched.h"
+#include "core/vm_record.h"
+#include "lib/check.h"
+#include "lib/crc32c.h"
+#include "lib/log.h"
+#include "lib/string.h"
+
+#define DOWNTIME_NS 300000000UL
+#define ROUNDS_MAX  30
+#define FIXED_NS    20000000UL /* pausing, state, the peer's answers */
+#define SAY_NS      200000000UL
+#define RELAX_BYTES (32 * MIB) /* in one step */
+#define NS_PER_MS   1000000UL
+
+static struct migration_wishes all_wishes[GUESTS_MAX];
+
+/* --- Settings ------------------------------------------------------------- */
+
+static const struct migration_wishes defaults = {
+    .downtime_ns = DOWNTIME_NS,
+    .audit = AUDIT_FULL,
+    .stuck = SOURCE_STUCK_FAIL,
+    .packs = true,
+};
+
+/* "300ms", "2s" or milliseconds. */
+static enum err parse_time(const char *text, u64 *ns)
+{
+	u64 value = 0;
+	const char *at = text;
+
+	for (; *at >= '0' && *at <= '9' && value < 1000000; at++)
+		value = value * 10 + (u64)(*at - '0');
+	if (at == text ||
+	    (*at && strcmp(at, "ms") != 0 && strcmp(at, "s") != 0))
+		return ERR_BAD_FORMAT;
+	*ns = value * NS_PER_MS * (strcmp(at, "s") == 0 ? 1000 : 1);
+	return OK;
+}
+
+enum wish {
+	WISH_DOWNTIME,
+	WISH_AUDIT,
+	WISH_STUCK,
+	WISH_COMPRESS,
+	WISH_COUNT,
+};
+
+static const struct {
+	const char *key;
+	const char *words[2]; /* by value, if it is not a time */
+	const char *said;
+} rules[WISH_COUNT] = {
+    [WISH_DOWNTIME] = {"downtime",
+		       {NULL, NULL},
+		       "milliseconds (300ms) or seconds (2s)"},
+    [WISH_AUDIT] = {"audit", {"off", "full"}, "off or full"},
+    [WISH_STUCK] = {"stuck", {"fail", "switch"}, "fail or switch"},
+    [WISH_COMPRESS] = {"compress", {"off", "on"}, "off or on"},
+};
+
+static enum err take_wish(struct migration_wishes *wishes, enum wish wish,
+			  const char *value)
+{
+	u32 choice = 0;
+
+	if (wish == WISH_DOWNTIME)
+		return parse_time(value, &wishes->downtime_ns);
+	while (choice < 2 && strcmp(value, rules[wish].words[choice]) != 0)
+		choice++;
+	if (choice == 2)
+		return ERR_BAD_FORMAT;
+	if (wish == WISH_AUDIT)
+		wishes->audit = choice ? AUDIT_FULL : AUDIT_OFF;
+	else if (wish == WISH_COMPRESS)
+		wishes->packs = choice;
+	else
+		wishes->stuck =
+		    choice ? SOURCE_STUCK_SWITCH : SOURCE_STUCK_FAIL;
+	return OK;
+}
+
+static enum track_mode read_track(const struct guest_plan *plan)
+{
+	const char *text = guest_plan_setting(plan, "dirty");
+	enum track_policy policy = TRACK_POLICY_AUTO;
+	enum track_mode mode;
+
+	/* "mixed" is core/loopback.h's, which says what is wrong. */
+	if (text && track_policy_parse(text, &policy) != OK)
+		policy = TRACK_POLICY_AUTO;
+	if (policy == TRACK_POLICY_AUTO ||
+	    track_choose(policy,
+			 vmx_capability.has_pml ? TRACK_CPU_HAS_PML
+						: TRACK_CPU_PLAIN,
+			 &mode) != OK)
+		return vmx_capability.has_pml ? TRACK_PML : TRACK_WP;
+	return mode;
+}
+
+enum err migration_plan(const struct vm *vm, const struct guest_plan *plan)
+{
+	struct migration_wishes *wishes = &all_wishes[vm->index];
+
+	*wishes = defaults;
+	wishes->track = read_track(plan);
+	for (u32 i = 0; i < WISH_COUNT; i++) {
+		const char *value = guest_plan_setting(plan, rules[i].key);
+
+		if (!value || take_wish(wishes, (enum wish)i, value) == OK)
+			continue;
+		log_error("guest %s: %s=%s: it can be %s", plan->name,
+			  rules[i].key, value, rules[i].said);
+		return ERR_BAD_FORMAT;
+	}
+	return OK;
+}
+
+void migration_came(const struct vm *vm)
+{
+	all_wishes[vm->index] = defaults;
+	all_wishes[vm->index].track =
+	    vmx_capability.has_pml ? TRACK_PML : TRACK_WP;
+}
+
+#define WORD_BYTES 40
+
+/* One word "key=value" of what was typed; returns what follows it. */
+static const char *take_word(struct migration_wishes *wishes, const char *text,
+			     enum err *err)
+{
+	char word[WORD_BYTES] = "";
+	u32 length = 0, key;
+
+	for (; *text && *text != ' '; text++)
+		if (length < WORD_BYTES - 1)
+			word[length++] = *text;
+	for (key = 0; key < WISH_COUNT; key++) {
+		size_t bytes = strlen(rules[key].key);
+
+		if (!memcmp(word, rules[key].key, bytes) && word[bytes] == '=')
+			break;
+	}
+	if (key == WISH_COUNT ||
+	    take_wish(wishes, (enum wish)key,
+		      word + strlen(rules[key].key) + 1) != OK)
+		*err = ERR_BAD_FORMAT;
+	return *text ? text + 1 : text;
+}
+
+static enum err take_words(struct migration_wishes *wishes, const char *text)
+{
+	enum err err = OK;
+
+	while (*text)
+		text = take_word(wishes, text, &err);
+	return err;
+}
+
+/* --- Beginning ------------------------------------------------------------ */
+
+/* What hashing all of it takes, here and then there; by one page. */
+static u64 audit_ns(const struct vm *vm)
+{
+	const struct guest_slot *slot = &vm->memory.slots[0];
+	const void *page = guest_mem_ptr(&vm->memory, slot->base, PAGE_4K);
+	u64 start, ticks;
+
+	if (!page)
+		return 0;
+	(void)crc32c(0, page, PAGE_4K); /* tables and caches are filled */
+	start = insn_rdtsc();
+	(void)crc32c(0, page, PAGE_4K);
+	ticks = insn_rdtsc() - start;
+	return tsc_to_ns(ticks * (vm->memory.bytes / PAGE_4K)) * 2;
+}
+
+static void begin(struct migration *m, struct vm *vm)
+{
+	const struct migration_wishes *wish = &all_wishes[vm->index];
+	struct migration_room *room = m->room;
+	struct source_config config = {
+	    .mem = &vm->memory,
+	    .shape = &room->shape,
+	    .session = insn_rdtsc() ^ (u64)vm->index << 56,
+	    .downtime_ns = wish->downtime_ns,
+	    .fixed_ns = FIXED_NS,
+	    .silence_ns = m->silence_ns,
+	    .rounds_max = ROUNDS_MAX,
+	    .stuck = wish->stuck,
+	    .audit = wish->audit,
+	    .features = wish->packs ? WIRE_FEATURE_LZ4 : 0,
+	    .in = room->in,
+	    .out = room->out,
+	    .words = room->words,
+	    .word_count = MIGRATION_WORDS,
+	};
+
+	if (wish->audit == AUDIT_FULL)
+		config.fixed_ns += audit_ns(vm);
+	vm_record_shape(vm, &room->shape);
+	source_begin(&room->source, &config, migration_now_ns());
+	m->vm = vm;
+	m->link_said = false;
+	m->said_ns = 0;
+	m->began_ns = migration_now_ns();
+	m->fixed_ns = config.fixed_ns;
+	m->phase = MIGRATION_SENDING;
+	log_info("migration: guest %s goes over %s: at most %lu ms of "
+		 "standstill, of which %lu are not for pages; audit %s",
+		 vm->name, m->link->name, config.downtime_ns / NS_PER_MS,
+		 config.fixed_ns / NS_PER_MS,
+		 wish->audit == AUDIT_FULL ? "full" : "off");
+}
+
+static enum err start_tracking(struct migration *m, struct vm *vm)
+{
+	enum err err;
+
+	m->is_tracking = false;
+	if (!vm->track.ept) /* without VMX: nobody but Umbra writes */
+		return OK;
+	err = track_start(&vm->track, all_wishes[vm->index].track);
+	m->is_tracking = err == OK;
+	return err;
+}
+
+void migration_send(struct vm *vm, const char *wishes)
+{
+	struct migration *m = &migration;
+	enum err err;
+
+	if (!m->link) {
+		log_error("migration: there is no link: start Umbra with "
+			  "link=KIND");
+		return;
+	}
+	if (m->phase != MIGRATION_IDLE) {
+		log_error("migration: another one is under way; \"status\" "
+			  "says more");
+		return;
+	}
+	if (!vm || vm_has_ended(vm)) {
+		log_error("migration: no such guest is running");
+		return;
+	}
+	if (take_words(&all_wishes[vm->index], wishes) != OK) {
+		log_error("migration: \"%s\": it can be downtime=TIME, "
+			  "audit=off|full, stuck=fail|switch, compress=on|off",
+			  wishes);
+		return;
+	}
+	err = start_tracking(m, vm);
+	if (err == OK)
+		begin(m, vm);
+	else
+		log_error("migration: guest %s: its writes cannot be tracked: "
+			  "%s",
+			  vm->name, err_text(err));
+}
+
+void migration_cancel(void)
+{
+	struct source *source = &migration.room->source;
+
+	if (!migration.link || migration.phase != MIGRATION_SENDING)
+		log_info("migration: there is nothing to cancel");
+	else if (source_cancel(source, "cancelled by hand") != OK)
+		log_info("migration: too late, it has been handed over");
+}
+
+/* --- What is said --------------------------------------------------------- */
+
+static void say_progress(struct migration *m)
+{
+	const struct source *source = &m->room->source;
+	const struct source_stats *stats = &source->stats;
+	u64 now_ns = migration_now_ns();
+
+	if (now_ns - m->said_ns < SAY_NS)
+		return;
+	m->said_ns = now_ns;
+	console_record(
+	    "migration round=%u left=%lu total=%lu sent=%lu rate=%lu "
+	    "dirty=%lu throttle=%u downtime_us=%lu phase=%u",
+	    source->round, dirty_log_count(&m->vm->memory.log),
+	    m->vm->memory.bytes / PAGE_4K, stats->sent_bytes, stats->bandwidth,
+	    stats->dirty_rate, source->throttle_percent,
+	    stats->estimated_downtime_ns / 1000, source->phase);
+}
+
+static u64 us_between(u64 from_ns, u64 to_ns)
+{
+	return to_ns > from_ns ? (to_ns - from_ns) / 1000 : 0;
+}
+
+static void say_end(struct migration *m, const char *result)
+{
+	const struct source *source = &m->room->source;
+	const struct source_stats *s = &source->stats;
+
+	console_record("migrated result=%s rounds=%u raw=%lu lz4=%lu zero=%lu "
+		       "bytes=%lu rate=%lu "
+		       "dirty=%lu time_us=%lu audit=%s groups=%lu throttle=%u",
+		       result, s->rounds, s->raw_pages, s->lz4_pages,
+		       s->zero_pages, s->sent_bytes, s->bandwidth,
+		       s->dirty_rate,
+		       us_between(m->began_ns, migration_now_ns()),
+		       source->config.audit == AUDIT_FULL ? "full" : "off",
+		       source->group_count, source->throttle_percent);
+	console_record(
+	    "downtime_us total=%lu pause=%lu copy=%lu state_audit=%lu "
+	    "answer=%lu start=%lu",
+	    us_between(s->pause_ns, s->running_ns),
+	    us_between(s->pause_ns, s->paused_ns),
+	    us_between(s->paused_ns, s->copied_ns),
+	    us_between(s->copied_ns, s->sealed_ns),
+	    us_between(s->sealed_ns, s->ready_ns),
+	    us_between(s->ready_ns, s->running_ns));
+}
+
+void migration_say_status(void)
+{
+	const struct migration *m = &migration;
+	const struct source *source;
+
+	if (!m->link) {
+		log_info("migration: no link");
+		return;
+	}
+	log_info("migration: link %s is %s", m->link->name,
+		 m->link->state == LINK_UP           ? "up"
+		 : m->link->state == LINK_CONNECTING ? "waiting for the peer"
+						     : m->link->why);
+	source = &m->room->source;
+	if (m->phase == MIGRATION_SENDING)
+		log_info("migration: guest %s goes: round %u, %lu pages left",
+			 m->vm->name, source->round,
+			 dirty_log_count(&m->vm->memory.log));
+	else if (m->phase == MIGRATION_UNDECIDED)
+		log_info("migration: guest %s was handed over and is stopped; "
+			 "\"destroy\" it if it runs at the peer, \"resume\" it "
+			 "if it does not",
+			 m->vm->name);
+	else if (m->phase == MIGRATION_RECEIVING)
+		log_info("migration: a guest comes");
+	else
+		log_info("migration: nothing is under way");
+}
+
+/* --- What it asks for ----------------------------------------------------- */
+
+static void harvest(struct migration *m, const struct source_request *asked)
+{
+	enum flush flush = FLUSH_NONE;
+	gpa_t next;
+
+	if (!m->is_tracking) {
+		next = dirty_log_take(&m->vm->memory.log, asked->from,
+				      asked->to, asked->batch);
+	} else {
+		/* Running vCPUs drain what they have logged so far. */
+		if (gpa_equal(asked->from, gpa(0)))
+			vm_sync(m->vm);
+		next = track_harvest(&m->vm->track, asked->from, asked->to,
+				     asked->batch, &flush);
+	}
+	if (flush == FLUSH_OWED)
+		vm_sync(m->vm);
+	source_harvested(&m->room->source, next);
+}
+
+/* Before it was handed over: there is nobody to ask. */
+static void end_early(struct migration *m)
+{
+	CHECK(source_cancel(&m->room->source, "it has ended") == OK);
+}
+
+static void pause(struct migration *m)
+{
+	struct migration_room *room = m->room;
+	u32 bytes;
+
+	vm_pause(m->vm);
+	if (vm_has_ended(m->vm)) {
+		end_early(m);
+		return;
+	}
+	if (vm_record_is_possible(m->vm) != OK) {
+		CHECK(source_cancel(&room->source,
+				    "it is a hypervisor just now, and what it "
+				    "has of VMX cannot be moved yet") == OK);
+		return;
+	}
+	if (m->vm->state != VM_STARTING)
+		sched_unload(m->vm);
+	bytes = vm_record_save(m->vm, vm_record_moment(m->vm), room->state,
+			       sizeof(room->state));
+	source_paused(&room->source, room->state, bytes);
+}
+
+static void stop_tracking(struct migration *m)
+{
+	m->vm->throttle_percent = 0;
+	if (m->is_tracking) {
+		track_stop(&m->vm->track);
+		vm_sync(m->vm);
+	}
+	m->relaxed_to = gpa(0);
+	m->phase = m->is_tracking ? MIGRATION_RELAXING : m->phase;
+	if (!m->is_tracking)
+		migration_over();
+}
+
+static void resume(struct migration *m)
+{
+	vm_resume(m->vm);
+	source_resumed(&m->room->source);
+}
+
+static void stays(struct migration *m)
+{
+	say_end(m, "failed");
+	stop_tracking(m);
+}
+
+/* Large pages come back in place, a piece at a time, while the guest runs. */
+void migration_relax(struct migration *m)
+{
+	struct track *track = &m->vm->track;
+	u64 end = gpa_raw(dirty_log_end(track->log));
+	u64 left = end - gpa_raw(m->relaxed_to);
+	enum flush flush;
+
+	m->relaxed_to =
+	    track_relax(track, m->relaxed_to,
+			left < RELAX_BYTES ? left : RELAX_BYTES, &flush);
+	if (flush == FLUSH_OWED)
+		vm_sync(m->vm);
+	ept_free_retired(track->ept);
+	if (gpa_raw(m->relaxed_to) >= end)
+		migration_over();
+}
+
+static void destroy(struct migration *m)
+{
+	guests_moved(m->vm);
+	m->vm = NULL;
+	migration_done();
+}
+
+static void moved(struct migration *m)
+{
+	const struct source_stats *s = &m->room->source.stats;
+
+	log_info("migration: guest %s runs at the peer: %u rounds, %lu pages "
+		 "and %lu zero pages, %lu bytes, %lu us of standstill",
+		 m->vm->name, s->rounds, s->raw_pages, s->zero_pages,
+		 s->sent_bytes, us_between(s->pause_ns, s->running_ns));
+	say_end(m, "moved");
+	destroy(m);
+}
+
+void migration_decide(enum migration_decision decision)
+{
+	struct migration *m = &migration;
+
+	if (m->phase != MIGRATION_UNDECIDED) {
+		log_info("migration: there is nothing to decide");
+		return;
+	}
+	if (decision == MIGRATION_DESTROY) {
+		destroy(m);
+		migration_over();
+		return;
+	}
+	log_warn("migration: guest %s goes on here, because you say so",
+		 m->vm->name);
+	dirty_log_mark_all(&m->vm->memory.log);
+	stop_tracking(m);
+	vm_resume(m->vm);
+}
+
+/* Its memory stays, so what is under way may end in its own time. */
+void migration_vm_ended(const struct vm *vm)
+{
+	if (migration.link && migration.vm == vm &&
+	    migration.phase == MIGRATION_SENDING &&
+	    source_is_owner(&migration.room->source))
+		end_early(&migration);
+}
+
+/* --- The step ------------------------------------------------------------- */
+
+enum progress { GOES_ON, WAITS };
+
+static enum progress send(struct migration *m, struct source *source,
+			  const struct source_request *asked)
+{
+	u32 sent = link_send(m->link, asked->bytes, asked->byte_count);
+
+	source_sent(source, sent);
+	return sent == asked->byte_count ? GOES_ON : WAITS;
+}
+
+static enum progress step(struct migration *m, struct source *source)
+{
+	struct source_request asked = source_step(source, migration_now_ns());
+
+	m->vm->throttle_percent = source->throttle_percent;
+	switch (asked.wants) {
+	case SOURCE_WANTS_BYTES:
+		return WAITS;
+	case SOURCE_WANTS_SEND:
+		return send(m, source, &asked);
+	case SOURCE_WANTS_HARVEST:
+		harvest(m, &asked);
+		return GOES_ON;
+	case SOURCE_WANTS_PAUSE:
+		pause(m);
+		return GOES_ON;
+	case SOURCE_WANTS_RESUME:
+		resume(m);
+		return GOES_ON;
+	case SOURCE_WANTS_NOTHING:
+		moved(m);
+		break;
+	case SOURCE_WANTS_DECISION:
+		say_end(m, "unconfirmed");
+		m->phase = MIGRATION_UNDECIDED;
+		break;
+	case SOURCE_WANTS_NO_MORE:
+		stays(m);
+		break;
+	}
+	return WAITS;
+}
+
+static bool feed(struct migration *m, struct source *source)
+{
+	u8 *bytes = m->room->received;
+	u32 count = link_receive(m->link, bytes, MIGRATION_CHUNK);
+
+	if (count)
+		source_feed(source, bytes, count, migration_now_ns());
+	else if (m->link->state == LINK_LOST && !m->link_said) {
+		m->link_said = true;
+		source_link_lost(source, m->link->why);
+	}
+	return count != 0;
+}
+
+void migration_step_source(struct migration *m)
+{
+	struct source *source = &m->room->source;
+
+	for (u32 i = 0; i < MIGRATION_STEPS; i++) {
+		bool has_come = feed(m, source);
+
+		if (step(m, source) == WAITS && !has_come)
+			break;
+		if (m->phase != MIGRATION_SENDING)
+			return;
+	}
+	if (m->phase == MIGRATION_SENDING)
+		say_progress(m);
+}

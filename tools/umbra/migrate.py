@@ -1,0 +1,481 @@
+# SPDX-License-Identifier: MIT
+"""`umbra migrate`: two machines, a guest, and its way from one to the other.
+
+Each machine is a Side: an emulator and its serial line. A Migration attends to
+both, tells the one that has the guest when to send it, shows how far that is,
+and follows the guest: its console is that of the machine that runs it.
+"""
+
+import contextlib
+import json
+import os
+import re
+import selectors
+import socket
+import sys
+import time
+
+from . import console, engines, joint, mux, run as runs
+from .children import Child, work_directory
+from .trouble import FAILED, TIMED_OUT, TimedOut, Trouble, within
+
+_TICK_SECONDS = 0.1
+_DRAIN_SECONDS = 1
+_READ_BYTES = 65536
+_BAR_CELLS = 24
+_PAGE = 4096
+_SIDES = ("source", "destination")
+#: Bochs: the time of a machine that waits runs far ahead of the world's.
+_DEFAULTS = ("host.ips=50000000", "umbra.link.silence=36000")
+_WISHES = ("downtime", "audit", "stuck", "compress")
+
+
+def _words(text):
+    """key=value words of a record, numbers as such."""
+    found = {}
+    for word in text.split():
+        key, equals, value = word.partition("=")
+        if equals:
+            found[key] = int(value) if value.isdigit() else value
+    return found
+
+
+class Side:
+    """One machine: what it is started with, and its line."""
+
+    def __init__(self, number, machine, engine, root):
+        self.name = _SIDES[number]
+        self.number = number
+        self._machine = machine
+        self._engine = engine
+        self._root = root
+        self.decoder = mux.Decoder()
+        self._encoder = mux.Encoder()
+        self._pending = b""
+        self._selector = None
+        self._receive = None
+        self.listener = None
+        self.line = None
+        self.child = None
+        self.directory = None
+        self.verdict = None
+        self.guest = None  # its number here
+        self.is_ready = False
+        self._lines = console.Lines(self._say)
+
+    def start(self, directory, selector, receive):
+        self.directory = os.path.join(directory, self.name)
+        os.mkdir(self.directory)
+        self._selector, self._receive = selector, receive
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.listener.setblocking(False)
+        selector.register(self.listener, selectors.EVENT_READ, self._accept)
+        argv = self._engine.command(self._machine, self.directory,
+                                    self.listener.getsockname()[1], self._root)
+        self.child = Child(argv, self.directory,
+                           os.path.join(self.directory, "engine.out"))
+
+    def close(self):
+        if self.child:
+            self.child.kill()
+        for each in (self.listener, self.line):
+            if each:
+                each.close()
+
+    def why_ended(self):
+        status = self.child.ended()
+        what = self._engine.why_ended(status, self.directory)
+        if what is None:
+            what = (f"was killed by signal {-status}" if status < 0
+                    else f"stopped with status {status}")
+        return f"the {self.name}'s {self._engine.NAME} {what}"
+
+    # --- Its line ---------------------------------------------------------
+
+    def _accept(self, _events):
+        self.line, _ = self.listener.accept()
+        self._selector.unregister(self.listener)
+        self.line.setblocking(False)
+        self.line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._selector.register(self.line, selectors.EVENT_READ, self._serve)
+
+    def _serve(self, events):
+        if events & selectors.EVENT_WRITE:
+            self._flush()
+        if events & selectors.EVENT_READ and self.line:
+            self._read()
+
+    def _read(self):
+        try:
+            data = self.line.recv(_READ_BYTES)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if data:
+            self._receive(self, data)
+        else:
+            self._hang_up()
+
+    def _hang_up(self):
+        self._selector.unregister(self.line)
+        self.line.close()
+        self.line = None
+
+    def send(self, channel, data):
+        self._pending += self._encoder.encode(channel, data)
+        self._flush()
+
+    def _flush(self):
+        if not self.line:
+            return
+        try:
+            sent = self.line.send(self._pending) if self._pending else 0
+        except BlockingIOError:
+            sent = 0
+        except OSError:
+            self._hang_up()
+            return
+        self._pending = self._pending[sent:]
+        wanted = selectors.EVENT_READ
+        if self._pending:
+            wanted |= selectors.EVENT_WRITE
+        self._selector.modify(self.line, wanted, self._serve)
+
+    def has_room(self):
+        return self.line is not None and len(self._pending) < 4096
+
+    # --- What Umbra says there --------------------------------------------
+
+    def say(self, data):
+        self._lines.feed(data)
+
+    def flush(self):
+        self._lines.flush()
+
+    def _say(self, line):
+        line = line.removeprefix(b"umbra> ")
+        if line:
+            console.write(sys.stderr, f"{self.name}: ".encode() + line + b"\n")
+
+
+class Bar:
+    """How far it is, on standard error; on a terminal in one line."""
+
+    def __init__(self):
+        self._is_terminal = sys.stderr.isatty()
+        self._round = None
+
+    def show(self, words):
+        text = self._text(words)
+        if self._is_terminal:
+            console.write(sys.stderr, f"\r\x1b[K{text}".encode())
+        elif words.get("round") != self._round:
+            console.write(sys.stderr, f"migration: {text}\n".encode())
+        self._round = words.get("round")
+
+    def clear(self):
+        if self._is_terminal and self._round is not None:
+            console.write(sys.stderr, b"\r\x1b[K")
+        self._round = None
+
+    @staticmethod
+    def _text(words):
+        left, total = words.get("left", 0), max(words.get("total", 1), 1)
+        done = _BAR_CELLS * (total - left) // total
+        return (f"[{'#' * done}{'.' * (_BAR_CELLS - done)}] "
+                f"round {words.get('round', 0)}, {left} of {total} pages "
+                f"left, {words.get('rate', 0) / 1000:.0f} KB/s, "
+                f"{words.get('dirty', 0)} pages/s written, standstill "
+                f"about {words.get('downtime_us', 0) / 1000:.0f} ms")
+
+
+class Migration:
+    def __init__(self, sides, outputs, keyboard, options):
+        self._sides = sides
+        self._outputs = outputs
+        self._keyboard = keyboard
+        self._at = options.at
+        self._times = options.times
+        self._wishes = [pair for pair in options.set
+                        if pair.partition("=")[0] in _WISHES]
+        self._is_held = "start=no" in options.set
+        self._selector = selectors.PollSelector()
+        self._bar = Bar()
+        self._active = sides[0]
+        self._tail = ""  # of the guest's output, for the mark
+        self._due = None
+        self._under_way = False
+        self._listening_to_keys = False
+        self.results = []
+        self.failed = False
+
+    def run(self, wire, directory, timeout):
+        try:
+            with within(timeout):
+                self._sides[0].start(directory, self._selector, self._on_data)
+                wire.wait()
+                self._sides[1].start(directory, self._selector, self._on_data)
+                return self._attend()
+        except TimedOut:
+            self._outputs.note(f"no end after {timeout:g} s (--timeout)")
+            return TIMED_OUT
+        finally:
+            self._bar.clear()
+            for side in self._sides:
+                side.close()
+                side.flush()
+            self._selector.close()
+
+    # --- The loop ---------------------------------------------------------
+
+    def _attend(self):
+        while self._active.verdict is None:
+            self._step(_TICK_SECONDS)
+            if self._is_held and len(self.results) >= self._times \
+                    and not self._under_way:
+                return FAILED if self.failed else 0
+            if self._keyboard.quit:
+                return 0
+            if self._active.child.ended() is not None:
+                break
+            self._begin_when_due()
+        # What was sent before the end may still be under way.
+        while self._step(_DRAIN_SECONDS):
+            pass
+        if self._active.verdict is None:
+            self._outputs.note(f"{self._active.why_ended()}; --log FILE shows "
+                               "more")
+            return FAILED
+        return self._status()
+
+    def _status(self):
+        if self.failed:
+            return FAILED
+        if len(self.results) < self._times:
+            self._outputs.note("the guest ended before it was migrated; "
+                               "choose an earlier --at")
+            return FAILED
+        return self._active.verdict
+
+    def _step(self, seconds):
+        self._watch_keys()
+        ready = self._selector.select(seconds)
+        for key, events in ready:
+            key.data(events)
+        self._outputs.tick()
+        return bool(ready)
+
+    # --- When -------------------------------------------------------------
+
+    def _arm(self):
+        """The guest is there: from now on the time counts."""
+        self._tail = ""
+        if len(self.results) < self._times and isinstance(self._at, float):
+            self._due = time.monotonic() + self._at
+
+    def _look_for_mark(self, data):
+        if (self._due is not None or self._under_way
+                or not isinstance(self._at, str)
+                or len(self.results) >= self._times):
+            return
+        self._tail += data.decode("utf-8", "replace")
+        if self._at in self._tail:
+            self._due = time.monotonic()
+        self._tail = self._tail[-len(self._at):]
+
+    def _begin_when_due(self):
+        other = self._sides[1 - self._active.number]
+        if (self._due is None or time.monotonic() < self._due
+                or not other.is_ready):
+            return
+        self._due = None
+        self._under_way = True
+        self._active.send(mux.MONITOR, " ".join(
+            ["migrate", str(self._active.guest), *self._wishes]).encode()
+            + b"\n")
+
+    # --- What the machines say --------------------------------------------
+
+    def _on_data(self, side, data):
+        for event in side.decoder.feed(data):
+            if isinstance(event, mux.Record):
+                self._on_record(side, event.text)
+            elif event.channel == mux.MONITOR:
+                self._bar.clear()
+                side.say(event.data)
+            elif event.channel != mux.BOOT:
+                self._outputs.text(event)
+                if side is self._active:
+                    self._look_for_mark(event.data)
+
+    def _on_record(self, side, text):
+        kind, _, rest = text.partition(" ")
+        words = _words(rest)
+        if kind == "end":
+            side.verdict = int(rest)
+        elif kind == "guest":
+            side.guest = int(rest.split()[0])
+            if side is self._active:
+                self._arm()
+        elif kind == "waiting":
+            side.is_ready = True
+        elif kind == "migration":
+            self._bar.show(words)
+        elif kind == "arrived":
+            self._follow(side)
+        elif kind == "migrated":
+            self._bar.clear()
+            self.results.append(words)
+            if words["result"] == "moved":
+                self._follow(self._sides[1 - side.number])
+        elif kind == "downtime_us" and self.results:
+            self._end_one(words)
+        else:
+            self._outputs.note(f"unknown record from Umbra: {text!r}")
+
+    def _follow(self, side):
+        """The guest is there now, whichever of the two says so first."""
+        self._active = side
+        self._sides[1 - side.number].is_ready = True
+
+    def _end_one(self, downtime):
+        result = self.results[-1]
+        result["downtime_us"] = downtime
+        self._under_way = False
+        if result["result"] != "moved":
+            self.failed = True
+        for line in statistics(result):
+            self._outputs.note(line)
+        self._arm()
+
+    # --- The keyboard -----------------------------------------------------
+
+    def _watch_keys(self):
+        wanted = (self._keyboard.fd is not None and self._active.has_room()
+                  and self._active.guest is not None
+                  and not self._under_way or self._keyboard.is_terminal)
+        if wanted and not self._listening_to_keys:
+            self._selector.register(self._keyboard.fd, selectors.EVENT_READ,
+                                    self._on_keys)
+        elif not wanted and self._listening_to_keys:
+            self._selector.unregister(self._keyboard.fd)
+        self._listening_to_keys = wanted
+
+    def _on_keys(self, _events):
+        inputs = self._keyboard.read()
+        if inputs is None:
+            self._selector.unregister(self._keyboard.fd)
+            self._listening_to_keys = False
+            self._keyboard.fd = None
+            return
+        for channel, data in inputs:
+            if channel != mux.MONITOR and self._active.guest is not None:
+                channel = mux.guest_channel(self._active.guest)
+            self._active.send(channel, data)
+
+
+def statistics(result):
+    """Lines for people."""
+    parts = result["downtime_us"]
+    pages = result["raw"] + result["zero"]
+    seconds = max(result["time_us"], 1) / 1e6
+    yield (f"migration {result['result']}: {result['rounds']} rounds in "
+           f"{seconds:.1f} s, {pages} pages ({result['raw']} with contents, "
+           f"{result['lz4']} of them compressed, {result['zero']} zero), "
+           f"{result['bytes']} bytes, "
+           f"{result['rate'] / 1000:.0f} KB/s, {result['dirty']} pages/s "
+           f"written, throttled by {result['throttle']} %")
+    if result["result"] != "moved":
+        return
+    yield ("standstill " + f"{parts['total'] / 1000:.1f} ms: " + ", ".join(
+        f"{name.replace('_', ' and ')} {parts[name] / 1000:.1f}"
+        for name in ("pause", "copy", "state_audit", "answer", "start")))
+    yield (f"audit {result['audit']}: "
+           + (f"{result['groups']} groups of pages are the same"
+              if result["audit"] != "off" else "nothing was compared"))
+
+
+def _options_of(engine, options):
+    """As the user gave them, with what Bochs needs for two clocks."""
+    given = {pair.partition("=")[0] for pair in options.set}
+    if engine.NAME == "bochs":
+        options.set = [pair for pair in _DEFAULTS
+                       if pair.partition("=")[0] not in given] + options.set
+    return options
+
+
+def _machines(guests, options, engine, kind, root):
+    words = ["console=mux", f"exit={engine.EXIT}", f"link={kind}"]
+    first = runs.build_machine(
+        guests, options, root,
+        words + (["receive=on"] if options.times > 1 else []))
+    second = runs.build_machine(guests, options, root, words + ["receive=on"])
+    second.modules = []
+    for machine in (first, second):
+        runs.check(machine, options, engine)
+    return first, second
+
+
+def _joined(guests, options, root, stack, outputs_of):
+    engine, reason = engines.choose(options.engine)
+    kind = options.link or joint.KINDS[engine.NAME][0]
+    kind = "net" if kind == "tcp" else kind
+    directory = stack.enter_context(work_directory())
+    wire = joint.Joint(kind, engine, directory)
+    pair = _machines(guests, _options_of(engine, options), engine, kind, root)
+    outputs = outputs_of(pair[0])
+    if reason:
+        outputs.note(reason)
+    stack.enter_context(wire)
+    for machine, end in zip(pair, wire.ends):
+        machine.link = end
+    sides = [Side(number, machine, engine, root)
+             for number, machine in enumerate(pair)]
+    return sides, wire, directory, outputs
+
+
+def migrate(guests, options, root):
+    """The exit status: as of a run, of the machine that has the guest."""
+    if len(guests) != 1:
+        raise Trouble("umbra migrate takes one guest")
+    with contextlib.ExitStack() as stack:
+        if options.json:
+            stack.enter_context(_stdout_to_stderr())
+
+        def outputs_of(machine):
+            made = console.Outputs(machine.guest_names,
+                                   runs.open_log(options.log))
+            stack.callback(made.close)
+            return made
+
+        sides, wire, directory, outputs = _joined(guests, options, root, stack,
+                                                  outputs_of)
+        keyboard = stack.enter_context(console.Keyboard())
+        migration = Migration(sides, outputs, keyboard, options)
+        status = migration.run(wire, directory, options.timeout)
+        results = migration.results
+    if options.json:
+        print(json.dumps({"status": status, "migrations": results}))
+    return status
+
+
+@contextlib.contextmanager
+def _stdout_to_stderr():
+    """The guest's console makes way for what machines read."""
+    sys.stdout.flush()
+    kept = os.dup(sys.stdout.fileno())
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    try:
+        yield
+    finally:
+        sys.stdout.flush()
+        os.dup2(kept, sys.stdout.fileno())
+        os.close(kept)
+
+
+def parse_at(text):
+    """A number is seconds, anything else a mark in the guest's output."""
+    if re.fullmatch(r"\d+(\.\d+)?", text):
+        return float(text)
+    return text
