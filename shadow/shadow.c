@@ -592,7 +592,7 @@ enum flush shadow_rearm(struct shadow *shadow, const struct dirty_batch *batch)
 	bool lost = false;
 
 	spin_lock(&shadow->lock);
-	for (u32 i = 0; i < batch->count; i++)
+	for (u32 i = 0; i < batch->count && shadow->entry_count; i++)
 		lost |= rearm_word(shadow, &batch->words[i]);
 	if (lost)
 		shadow_owe(shadow);

@@ -136,6 +136,7 @@ struct shadow {
 	u32 *buckets; /* tables by the address of L1's table */
 	u32 bucket_count;
 	u32 *page_heads, *heads_2m, *heads_1g; /* leaves by L1 page and size */
+	u64 entry_count; /* in all chains: 0 while nobody runs an L2 */
 	bool tracking;
 	u64 watch_hits; /* of guest_mem's: seen so far */
 	u64 generation;

@@ -59,6 +59,7 @@ static void chain_add(struct shadow *shadow, struct shadow_table *t, u32 index)
 	if (*head)
 		link_at(shadow, *head)->previous = link;
 	*head = link;
+	shadow->entry_count++;
 }
 
 static void chain_remove(struct shadow *shadow, struct shadow_table *t,
@@ -72,6 +73,7 @@ static void chain_remove(struct shadow *shadow, struct shadow_table *t,
 		*chain_of(shadow, t, index) = link->next;
 	if (link->next)
 		link_at(shadow, link->next)->previous = link->previous;
+	shadow->entry_count--;
 }
 
 /* --- Entries ------------------------------------------------------------- */

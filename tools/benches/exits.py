@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """What single operations cost a guest, with Umbra and without anything."""
 
+from .machine import PLAIN
 from .row import Row
 
 TITLE = "Operations of a guest, ticks each"
@@ -32,18 +33,29 @@ _BETWEEN_CPUS = (
     ("ipi", "IPI to another CPU", 3929),
     ("ipi_to_sleeping", "IPI to a halted CPU", 4507),
 )
+#: What more a CPUID costs, and KVM's ticks for it.
+_OTHERWISE = (
+    ("CPUID, of a guest that is shown VMX", (), 993),
+    ("CPUID, the same with mitigations", ("--set", "umbra.mitigations=auto"),
+     1095),
+)
 _GUEST = "build/guests/ticks.elf"
 
 
 def measure(bench):
     bare = bench.run_bare("ticks", "n=2000")
-    run = bench.run(_GUEST, "--mem", "16M", "--append", "n=2000")
+    run = bench.run(_GUEST, "--mem", "16M", "--append", "n=2000", *PLAIN)
     for name, work, kvm, kvm_exits, target in _OPERATIONS:
         cost, limit = run.cost(name), bare.find(name)
         yield Row(work, umbra=cost.ticks, limit=limit and limit.ticks,
                   kvm=kvm, target=target, **cost.counts(),
                   kvm_exits=kvm_exits and kvm_exits * cost.times)
-    run = bench.run(_GUEST, "--mem", "16M", "--append", "n=500", "--cpus", 2)
+    for work, options, kvm in _OTHERWISE:
+        cost = bench.run(_GUEST, "--mem", "16M", *options).cost("cpuid")
+        yield Row(work, umbra=cost.ticks, limit=bare.cost("cpuid").ticks,
+                  kvm=kvm, kvm_exits=cost.times, **cost.counts())
+    run = bench.run(_GUEST, "--mem", "16M", "--append", "n=500", "--cpus", 2,
+                    *PLAIN)
     for name, work, kvm in _BETWEEN_CPUS:
         cost = run.cost(name)
         yield Row(work, umbra=cost.ticks, kvm=kvm, **cost.counts(),

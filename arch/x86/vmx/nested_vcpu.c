@@ -141,6 +141,7 @@ void nested_vcpu_use_vmcs02(struct vcpu *vcpu)
 		vmcs02_init(vcpu);
 	n->loaded.initialised = true;
 	vcpu->in_l2 = n->state.in_l2 = true;
+	vcpu_choose_timer(vcpu);
 }
 
 void nested_vcpu_use_vmcs01(struct vcpu *vcpu)
@@ -150,6 +151,7 @@ void nested_vcpu_use_vmcs01(struct vcpu *vcpu)
 	vcpu_sync_drain(vcpu);
 	use(vcpu, vcpu->vmcs);
 	vcpu->in_l2 = n->state.in_l2 = false;
+	vcpu_choose_timer(vcpu);
 	/* L2 may have moved it. */
 	if (n->vmcs01_tsc_offset != vcpu_tsc_offset(vcpu))
 		vmcs_write(VMCS_TSC_OFFSET, vcpu_tsc_offset(vcpu));

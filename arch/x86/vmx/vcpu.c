@@ -115,8 +115,7 @@ enum err vcpu_create(struct vm *vm, u32 index, struct vcpu **result)
 	mtrr_init(&vcpu->mtrr, vm->platform.config.phys_bits);
 	vcpu->misc_enable = MISC_ENABLE_RESET;
 	vcpu->stay_ticks = (i64)tsc_from_ns(STAY_NS) + STAY_TICKS;
-	vcpu->plain_ticks =
-	    vmx_capability.has_preemption_timer ? vcpu->stay_ticks : INT64_MAX;
+	vcpu_choose_timer(vcpu);
 	vcpu->next_event_ns = CLOCK_NEVER;
 	vcpu->next_event_tsc = UINT64_MAX;
 	vcpu_state_reset(&vcpu->start);
@@ -276,9 +275,20 @@ static inline void arm_preemption_timer(i64 ticks)
 		   (u64)ticks >> vmx_capability.preemption_shift);
 }
 
-/* A stay that is too short, or a CPU without a preemption timer. */
+void vcpu_choose_timer(struct vcpu *vcpu)
+{
+	vcpu->plain_ticks = vmx_capability.has_preemption_timer && !vcpu->in_l2
+				? vcpu->stay_ticks
+				: INT64_MAX;
+}
+
+/* L2, a stay that is too short, or a CPU without a preemption timer. */
 static NOINLINE void arm_otherwise(struct vcpu *vcpu, i64 ticks)
 {
+	if (vcpu->in_l2) {
+		arm_preemption_timer(nested_ticks_to_stay(vcpu, ticks));
+		return;
+	}
 	if (ticks < vcpu->stay_ticks) {
 		ticks = vcpu->stay_ticks;
 		/* A guest that exits all the time never lets it run out. */
@@ -300,9 +310,7 @@ static inline void arm_timer(struct vcpu *vcpu)
 	/* Negative when the deadline is past. */
 	i64 ticks = (i64)(vcpu->deadline_tsc - insn_rdtsc());
 
-	if (unlikely(vcpu->in_l2))
-		arm_preemption_timer(nested_ticks_to_stay(vcpu, ticks));
-	else if (likely(ticks >= vcpu->plain_ticks))
+	if (likely(ticks >= vcpu->plain_ticks))
 		arm_preemption_timer(ticks);
 	else
 		arm_otherwise(vcpu, ticks);
@@ -389,7 +397,7 @@ static inline void skip_instruction(struct vcpu *vcpu)
 	u64 rip = vmcs_read(VMCS_GUEST_RIP);
 	u64 next = rip + vmcs_read(VMCS_EXIT_INSTRUCTION_LENGTH);
 
-	if (unlikely(high32(rip ^ next)))
+	if (unlikely(low32(next) < low32(rip)))
 		next = wrap_rip(next);
 	vmcs_write(VMCS_GUEST_RIP, next);
 	instruction_done(vcpu);
@@ -416,9 +424,9 @@ static enum vcpu_stop run_until_stopped(struct vcpu *vcpu, u64 until_tsc)
 			return VCPU_STOP_ENDED;
 		}
 		action = exit_handle(vcpu);
-		if (action == ACTION_RESUME)
+		if (action < ACTION_SKIP)
 			continue;
-		if (unlikely(action == ACTION_STOP))
+		if (unlikely(action > ACTION_SKIP))
 			return VCPU_STOP_ENDED;
 		skip_instruction(vcpu);
 	}
