@@ -87,6 +87,35 @@ enum nested_rule nested_check_guest_state(const struct nested_entry *e)
 	return rule == RULE_NONE ? nested_check_pdptes(e, pdptes) : rule;
 }
 
+/* 64-bit guests, whose PDPTEs, segments and modes nobody looks at. */
+bool nested_can_check_again(const struct vmcs12 *v)
+{
+	const u32 exception =
+	    (u32)(EVENT_VALID | (u32)EVENT_HARDWARE_EXCEPTION << 8);
+
+	return (v->entry_controls & ENTRY_IA32E_MODE_GUEST) &&
+	       !(v->guest_rflags & RFLAGS_VM) &&
+	       !(v->guest_interruptibility &
+		 (BLOCKING_BY_STI | BLOCKING_BY_MOV_SS)) &&
+	       v->guest_activity == ACTIVITY_ACTIVE &&
+	       (v->entry_interruption_info & (EVENT_VALID | EVENT_TYPE)) !=
+		   exception;
+}
+
+struct nested_verdict nested_check_entry_again(const struct nested_entry *e)
+{
+	static nested_check *const checks[] = {
+	    nested_check_tpr,
+	    nested_check_exit_entry,
+	    nested_check_tables,
+	    nested_check_non_register,
+	};
+	struct nested_verdict verdict = {.rule = RULE_NONE};
+
+	conclude(&verdict, nested_run_checks(e, checks, ARRAY_COUNT(checks)));
+	return verdict;
+}
+
 struct area {
 	u64 address;
 	u32 count;

@@ -59,6 +59,15 @@ struct nested_verdict nested_check_entry(const struct nested_entry *e);
  */
 enum nested_rule nested_check_guest_state(const struct nested_entry *e);
 
+/*
+ * The same for an entry of which, since one that was OK, nothing has changed
+ * but what L2's exits save, fields of NESTED_GROUP_HOT, and L1's memory. Of the
+ * guest state that is not hot, only the rights of CS and SS need be up to date;
+ * what depends on more (nested_can_check_again) is checked in full.
+ */
+bool nested_can_check_again(const struct vmcs12 *v);
+struct nested_verdict nested_check_entry_again(const struct nested_entry *e);
+
 /* "guest CR3: beyond the physical-address width", never NULL. */
 const char *nested_rule_text(enum nested_rule rule);
 

@@ -68,7 +68,7 @@ static u32 virtual_tpr(const struct nested_entry *e)
 	return tpr;
 }
 
-static enum nested_rule check_tpr(const struct nested_entry *e)
+enum nested_rule nested_check_tpr(const struct nested_entry *e)
 {
 	const struct vmcs12 *v = e->v;
 
@@ -173,7 +173,7 @@ static enum nested_rule check_functions(const struct nested_entry *e)
 enum nested_rule nested_check_controls(const struct nested_entry *e)
 {
 	static nested_check *const checks[] = {
-	    check_words, check_bitmaps, check_nmi,         check_tpr,
+	    check_words, check_bitmaps, check_nmi,         nested_check_tpr,
 	    check_apic,  check_posted,  check_translation, check_functions,
 	};
 

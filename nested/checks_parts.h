@@ -19,6 +19,7 @@
 typedef enum nested_rule nested_check(const struct nested_entry *e);
 
 nested_check nested_check_controls;     /* checks_controls.c */
+nested_check nested_check_tpr;          /* of them */
 nested_check nested_check_exit_entry;   /* checks_events.c */
 nested_check nested_check_event;        /* checks_events.c */
 nested_check nested_check_host;         /* checks_host.c */

@@ -98,6 +98,9 @@ enum nested_group nested_field_group(u64 encoding)
 {
 	if (is_hot(encoding))
 		return NESTED_GROUP_HOT;
+	if (encoding == VMCS_GUEST_CS_ACCESS_RIGHTS ||
+	    encoding == VMCS_GUEST_SS_ACCESS_RIGHTS)
+		return NESTED_GROUP_SAVED;
 	switch ((enum vmcs_kind)bits_get(encoding, VMCS_ENCODING_KIND)) {
 	case VMCS_KIND_CONTROL:
 		return NESTED_GROUP_CONTROLS;

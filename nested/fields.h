@@ -8,6 +8,8 @@
  *	cold	out of vmcs02 only when L1 looks or another VMCS becomes
  *		current; into it only when L1 has written one of them
  *
+ * The rights of CS and SS are saved at every exit, as they say L2's mode.
+ *
  * Not in the lists, because more than a copy is to be done: CR0, CR4,
  *IA32_EFER, IA32_PAT, the debug controls, PDPTEs, the activity state.
  */
@@ -31,6 +33,7 @@ extern const struct nested_field nested_cold_64[NESTED_COLD_64];
 /* What a VMREAD or VMWRITE of L1 has to do with vmcs02. */
 enum nested_group {
 	NESTED_GROUP_HOT,      /* vmcs12 is up to date; loaded at each entry */
+	NESTED_GROUP_SAVED,    /* up to date; loaded as cold ones are */
 	NESTED_GROUP_COLD,     /* guest state: vmcs02 may be newer */
 	NESTED_GROUP_CONTROLS, /* vmcs02's are made of them */
 	NESTED_GROUP_OTHER,    /* vmcs02 has nothing of it */

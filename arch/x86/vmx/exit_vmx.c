@@ -124,21 +124,28 @@ static void before_access(struct vcpu *vcpu, u64 encoding, u32 reason)
 	struct nested_vcpu *n = vcpu->nested;
 
 	switch (nested_field_group(encoding)) {
+	case NESTED_GROUP_SAVED:
+		if (reason != EXIT_VMWRITE)
+			break;
+		nested_vcpu_settle(vcpu);
+		n->loaded.cold = n->loaded.checked = false;
+		break;
 	case NESTED_GROUP_COLD:
 		nested_vcpu_settle(vcpu);
 		if (reason == EXIT_VMWRITE)
-			n->loaded.cold = false;
+			n->loaded.cold = n->loaded.checked = false;
 		break;
 	case NESTED_GROUP_CONTROLS:
-		/* IA-32e mode is a control, and state. */
-		if ((encoding & ~VMCS_ENCODING_HIGH) == VMCS_ENTRY_CONTROLS ||
-		    reason == EXIT_VMWRITE)
-			nested_vcpu_settle(vcpu);
+		if (reason != EXIT_VMWRITE)
+			break;
+		nested_vcpu_settle(vcpu);
+		n->loaded.controls = n->loaded.checked = false;
+		break;
+	case NESTED_GROUP_OTHER:
 		if (reason == EXIT_VMWRITE)
-			n->loaded.controls = false;
+			n->loaded.checked = false;
 		break;
 	case NESTED_GROUP_HOT:
-	case NESTED_GROUP_OTHER:
 		break;
 	}
 }
@@ -161,6 +168,7 @@ static void before(struct vcpu *vcpu, const struct nested_cpu *cpu,
 	case EXIT_VMXOFF:
 		nested_vcpu_settle(vcpu);
 		n->loaded.controls = n->loaded.cold = false;
+		n->loaded.checked = false;
 		break;
 	default:
 		break;

@@ -235,7 +235,8 @@ static enum exit_action enter_l2(struct vcpu *vcpu,
 	vcpu_sync_pml(vcpu);
 	/* What waited for L1 may end L2 at once. */
 	vcpu_events_check(vcpu);
-	if (vcpu->activity != VCPU_ACTIVE || n->state.timer_runs)
+	if (vcpu->activity != VCPU_ACTIVE || vcpu->nmi_pending ||
+	    lapic_events(vcpu->lapic))
 		vcpu->attention = 1;
 	return ACTION_RESUME;
 }
@@ -248,16 +249,32 @@ static enum exit_action fail(struct vcpu *vcpu, struct nested_cpu *cpu,
 	return exit_vmx_finish(vcpu, &result, cpu->gpr[REG_RSP]);
 }
 
+/* Most entries differ from one that was OK in a few registers of L2's. */
+static void check(struct vcpu *vcpu, const struct nested_entry *entry,
+		  struct nested_verdict *verdict)
+{
+	struct nested_loaded *loaded = &vcpu->nested->loaded;
+
+	if (loaded->checked && loaded->l1_efer == entry->l1_efer &&
+	    nested_can_check_again(entry->v)) {
+		*verdict = nested_check_entry_again(entry);
+		return;
+	}
+	nested_vcpu_settle(vcpu);
+	*verdict = nested_check_entry(entry);
+	loaded->checked = verdict->kind == NESTED_ENTRY_OK;
+	loaded->l1_efer = entry->l1_efer;
+}
+
 enum exit_action nested_enter(struct vcpu *vcpu, struct nested_cpu *cpu)
 {
 	struct nested_entry entry;
 	struct nested_verdict verdict;
 	enum err err;
 
-	nested_vcpu_settle(vcpu);
 	nested_entry_describe(vcpu, &entry);
 	entry.l1_efer = cpu->paging.efer;
-	verdict = nested_check_entry(&entry);
+	check(vcpu, &entry, &verdict);
 	switch (verdict.kind) {
 	case NESTED_ENTRY_VMFAIL:
 		return fail(vcpu, cpu, verdict.number);

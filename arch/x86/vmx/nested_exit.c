@@ -292,7 +292,11 @@ static void load_host(struct vcpu *vcpu, u64 efer_of_l2, u64 pat_of_l2)
 	if (vmx_capability.has_vpid && !n->loaded.vpid12)
 		vmx_flush_vpid(vcpu->vpid);
 	vcpu_sync_pml(vcpu);
-	vcpu->attention = 1;
+	/* What L2 kept from going in, and windows that are to be closed. */
+	if (vcpu->nmi_pending || vcpu->nmi_window || vcpu->interrupt_window ||
+	    lapic_events(vcpu->lapic))
+		vcpu->attention = 1;
+	vcpu_events_check(vcpu);
 	if (!load_host_pdptes(vcpu))
 		abort_vmx(vcpu, ABORT_PDPTE);
 	else if (!load_msrs(vcpu))
@@ -334,7 +338,7 @@ void nested_exit_failed_entry(struct vcpu *vcpu, enum exit_reason reason,
 	v->exit_qualification = qualification;
 	n->state.timer_runs = false;
 	n->cold_is_newer = false;
-	n->loaded.cold = n->loaded.controls = false;
+	n->loaded.cold = n->loaded.controls = n->loaded.checked = false;
 	if (vcpu->in_l2)
 		nested_vcpu_use_vmcs01(vcpu);
 	load_host(vcpu, efer, pat);

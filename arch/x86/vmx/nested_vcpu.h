@@ -38,7 +38,10 @@ struct nested_loaded {
 	bool initialised; /* the VMCS has its first contents */
 	bool merged_once; /* `merged` is what it has */
 	bool controls;    /* `merged` is what it has, and is up to date */
+	bool registers;   /* so are CR0 and CR4, which depend on controls */
 	bool cold;        /* so is the guest state that is in no hurry */
+	bool checked;     /* an entry has been OK; only hot fields changed */
+	u64 l1_efer;      /* when it was */
 	u64 l1_cr0;       /* the bits of it that L2's CR0 depends on */
 	u64 tsc_offset;   /* of L1 */
 	u64 ept_pointer;

@@ -132,8 +132,7 @@ static void load_controls(struct vcpu *vcpu, u64 l1_cr0)
 		describe_base(vcpu, l1_cr0, &base);
 		nested_merge(&n->state.vmcs12, &base, &merged);
 		write_merged(vcpu, &merged);
-		/* Also guest state depends on what has changed. */
-		n->loaded.cold = false;
+		n->loaded.registers = false;
 		n->loaded.controls = true;
 		n->loaded.l1_cr0 = l1_cr0 & CR0_FROM_L1;
 		n->loaded.tsc_offset = vcpu_tsc_offset(vcpu);
@@ -255,16 +254,18 @@ static void load_cold(struct vcpu *vcpu, const struct vmcs02_of_l1 *l1,
 	write_loaded(v, l1, n->loaded.cold);
 	if (!n->loaded.cold) {
 		write_cold_fields(v);
-		write_control_registers(vcpu, l1->cr0);
-		/* IA-32e mode is the CPU's to change while L2 runs. */
-		vmcs_write(VMCS_ENTRY_CONTROLS,
-			   n->loaded.merged.values[MERGED_ENTRY]);
 		if (n->loaded.merged.values[MERGED_SECONDARY] &
 		    SECONDARY_INTERRUPT_DELIVERY)
 			vmcs_write(VMCS_GUEST_INTERRUPT_STATUS,
 				   v->guest_interrupt_status);
 	}
-	n->loaded.cold = true;
+	if (!n->loaded.cold || !n->loaded.registers) {
+		write_control_registers(vcpu, l1->cr0);
+		/* IA-32e mode is the CPU's to change while L2 runs. */
+		vmcs_write(VMCS_ENTRY_CONTROLS,
+			   n->loaded.merged.values[MERGED_ENTRY]);
+	}
+	n->loaded.cold = n->loaded.registers = true;
 	if (nested_uses_pae(v))
 		for (u32 i = 0; i < 4; i++)
 			vmcs_write(VMCS_GUEST_PDPTE0 + 2 * i, pdptes[i]);
@@ -289,11 +290,16 @@ void vmcs02_load(struct vcpu *vcpu, const struct vmcs02_of_l1 *l1,
 void vmcs02_save_hot(struct vcpu *vcpu)
 {
 	struct vmcs12 *v = &vcpu->nested->state.vmcs12;
+	const u32 long_mode = (u32)ENTRY_IA32E_MODE_GUEST;
 
 	v->guest_rip = vmcs_read(VMCS_GUEST_RIP);
 	v->guest_rsp = vmcs_read(VMCS_GUEST_RSP);
 	v->guest_rflags = vmcs_read(VMCS_GUEST_RFLAGS);
 	v->guest_interruptibility = (u32)vmcs_read(VMCS_GUEST_INTERRUPTIBILITY);
+	v->guest_rights[SEG12_CS] = (u32)vmcs_read(VMCS_GUEST_CS_ACCESS_RIGHTS);
+	v->guest_rights[SEG12_SS] = (u32)vmcs_read(VMCS_GUEST_SS_ACCESS_RIGHTS);
+	v->entry_controls = (v->entry_controls & ~long_mode) |
+			    ((u32)vmcs_read(VMCS_ENTRY_CONTROLS) & long_mode);
 }
 
 static void save_control_registers(const struct vcpu *vcpu)
@@ -321,9 +327,6 @@ static void save_as_asked(struct vmcs12 *v, u32 exit_controls)
 		v->guest_dr7 = vmcs_read(VMCS_GUEST_DR7);
 		v->guest_debugctl = vmcs_read(VMCS_GUEST_DEBUGCTL);
 	}
-	v->entry_controls =
-	    (v->entry_controls & ~(u32)ENTRY_IA32E_MODE_GUEST) |
-	    ((u32)vmcs_read(VMCS_ENTRY_CONTROLS) & (u32)ENTRY_IA32E_MODE_GUEST);
 }
 
 void vmcs02_save_cold(struct vcpu *vcpu)

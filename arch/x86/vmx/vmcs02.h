@@ -29,7 +29,7 @@ bool vmcs02_is_made_with(const struct vcpu *vcpu, u64 l1_cr0);
 /* The TSC offset, which follows L1's. */
 void vmcs02_load_tsc(struct vcpu *vcpu);
 
-/* RIP, RSP, RFLAGS and interruptibility into vmcs12. */
+/* What is in vmcs12 after every exit: nested/fields.h. */
 void vmcs02_save_hot(struct vcpu *vcpu);
 
 /* The rest of the guest state, as the exit was to save it. */
