@@ -95,10 +95,9 @@ static bool say(struct stream *stream, enum stream_kind kind, u32 number)
 		frame.body_bytes = out_slot(stream, number)->bytes;
 	}
 	stream_frame_head(&frame, head);
-	if (!stream->port->operations->send(stream->port, head, &frame,
-					    stream->peer_id == STREAM_NOBODY
-						? FRAME_TO_ALL
-						: stream->station))
+	if (!stream->port->operations->send(
+		stream->port, head, &frame,
+		kind == STREAM_HELLO ? FRAME_TO_ALL : stream->station))
 		return false;
 	stream->said_ns = stream->now_ns;
 	stream->limit_said = frame.limit;

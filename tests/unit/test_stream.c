@@ -44,8 +44,10 @@ static struct random dice;
 static u64 now_ns, letter_count;
 /* Of a hundred frames. */
 static u32 loss, damage, twice, late;
-static bool is_full; /* ports take nothing */
-static bool is_cut;  /* nothing arrives */
+static bool is_full;     /* ports take nothing */
+static bool is_cut;      /* nothing arrives */
+static bool is_learning; /* only who has spoken to all is spoken to */
+static bool has_spoken[STATIONS];
 
 static void deliver(struct station *to, const struct letter *letter)
 {
@@ -81,11 +83,14 @@ static bool net_send(struct frame_port *port, const u8 *head,
 	if (frame->body_bytes)
 		memcpy(letter.bytes + STREAM_HEAD_BYTES, frame->body,
 		       frame->body_bytes);
+	has_spoken[from - stations] |= to == FRAME_TO_ALL;
 	for (u32 i = 0; i < STATIONS && !is_cut; i++) {
 		struct station *station = &stations[i];
 
 		if (station == from || !station->stream.port ||
 		    (to != FRAME_TO_ALL && to != station->number))
+			continue;
+		if (is_learning && to != FRAME_TO_ALL && !has_spoken[i])
 			continue;
 		if (random_below(&dice, 100) < loss)
 			continue;
@@ -160,7 +165,8 @@ static void begin(u64 seed)
 {
 	memset(stations, 0, sizeof(stations));
 	loss = damage = twice = late = 0;
-	is_full = is_cut = false;
+	is_full = is_cut = is_learning = false;
+	memset(has_spoken, 0, sizeof(has_spoken));
 	dice = random_from(seed);
 	now_ns = seed * 1000003;
 	add_station(0, seed);
@@ -360,6 +366,24 @@ static void wait_for_loss(u32 i, const char *why)
 	assert_non_null(strstr(link_of(i)->why, why));
 }
 
+/* A network that learns from broadcasts alone who is where (bxhub). */
+static void greetings_are_broadcast_even_to_a_known_peer(void **state)
+{
+	(void)state;
+	begin(12);
+	is_learning = true;
+	link_connect(link_of(0));
+	link_connect(link_of(1));
+	link_poll(link_of(0), now_ns);
+	/* The second knows the first before it has said a word. */
+	now_ns += 2 * MS;
+	link_poll(link_of(1), now_ns);
+	for (u32 i = 0; i < 5000 && link_of(1)->state != LINK_UP; i++)
+		poll_all();
+	assert_int_equal(link_of(1)->state, LINK_UP);
+	move(5000);
+}
+
 static void idle_peers_stay_up_and_a_gone_one_is_noticed(void **state)
 {
 	(void)state;
@@ -521,6 +545,7 @@ int main(void)
 	    cmocka_unit_test(reader_that_waits_loses_nothing),
 	    cmocka_unit_test(names_that_collide_are_changed),
 	    cmocka_unit_test(absent_peer_is_waited_for),
+	    cmocka_unit_test(greetings_are_broadcast_even_to_a_known_peer),
 	    cmocka_unit_test(idle_peers_stay_up_and_a_gone_one_is_noticed),
 	    cmocka_unit_test(who_does_not_look_cannot_say_that_nobody_is_there),
 	    cmocka_unit_test(closing_is_told_even_if_the_word_is_lost),
