@@ -90,6 +90,9 @@ static void listen(struct migration *m)
 
 	if (m->link->state == LINK_LOST)
 		link_connect(m->link);
+	migration_send_next(m);
+	if (m->phase != MIGRATION_IDLE)
+		return;
 	bytes = link_receive(m->link, m->room->received, MIGRATION_CHUNK);
 	if (!bytes || !m->receives)
 		return;

@@ -53,9 +53,10 @@ struct migration {
 	struct migration_room *room;
 	u64 next_tsc;
 	u64 quiet_ns;
-	struct vm *vm;     /* that is sent, or has been made */
-	u32 left_at, left; /* of `received`, not fed yet */
-	bool link_said;    /* that it is lost */
+	struct vm *next_vm; /* asked for while the last one was cleared up */
+	struct vm *vm;      /* that is sent, or has been made */
+	u32 left_at, left;  /* of `received`, not fed yet */
+	bool link_said;     /* that it is lost */
 	bool is_tracking;
 	gpa_t relaxed_to;
 	u64 said_ns; /* the last record for the front end */
@@ -76,6 +77,7 @@ void migration_done(void);
 void migration_came(const struct vm *vm); /* no settings came with it */
 void migration_step_source(struct migration *m);
 void migration_relax(struct migration *m);
+void migration_send_next(struct migration *m); /* if one was asked for */
 
 /* migration_receiver.c; so many bytes are in room->received. */
 void migration_begin_receiving(struct migration *m, u32 bytes);

@@ -14,6 +14,7 @@
 #include "lib/string.h"
 
 #define DOWNTIME_NS 300000000UL
+#define STILL_NS    3600000000000UL
 #define ROUNDS_MAX  30
 #define FIXED_NS    20000000UL /* pausing, state, the peer's answers */
 #define SAY_NS      200000000UL
@@ -206,6 +207,8 @@ static void begin(struct migration *m, struct vm *vm)
 
 	if (wish->audit == AUDIT_FULL)
 		config.fixed_ns += audit_ns(vm);
+	if (!vm->has_started) /* it stands still as it is */
+		config.downtime_ns = STILL_NS;
 	vm_record_shape(vm, &room->shape);
 	source_begin(&room->source, &config, migration_now_ns());
 	m->vm = vm;
@@ -233,17 +236,34 @@ static enum err start_tracking(struct migration *m, struct vm *vm)
 	return err;
 }
 
+static void begin_tracked(struct migration *m, struct vm *vm)
+{
+	enum err err = start_tracking(m, vm);
+
+	if (err == OK)
+		begin(m, vm);
+	else
+		log_error("migration: guest %s: its writes cannot be tracked: "
+			  "%s",
+			  vm->name, err_text(err));
+}
+
+/* The last one is over, but for its traces: the next one may be asked for. */
+static bool is_clearing_up(const struct migration *m)
+{
+	return m->phase == MIGRATION_RELAXING || m->phase == MIGRATION_SETTLING;
+}
+
 void migration_send(struct vm *vm, const char *wishes)
 {
 	struct migration *m = &migration;
-	enum err err;
 
 	if (!m->link) {
 		log_error("migration: there is no link: start Umbra with "
 			  "link=KIND");
 		return;
 	}
-	if (m->phase != MIGRATION_IDLE) {
+	if (m->phase != MIGRATION_IDLE && !is_clearing_up(m)) {
 		log_error("migration: another one is under way; \"status\" "
 			  "says more");
 		return;
@@ -258,13 +278,19 @@ void migration_send(struct vm *vm, const char *wishes)
 			  wishes);
 		return;
 	}
-	err = start_tracking(m, vm);
-	if (err == OK)
-		begin(m, vm);
+	if (is_clearing_up(m))
+		m->next_vm = vm;
 	else
-		log_error("migration: guest %s: its writes cannot be tracked: "
-			  "%s",
-			  vm->name, err_text(err));
+		begin_tracked(m, vm);
+}
+
+void migration_send_next(struct migration *m)
+{
+	struct vm *vm = m->next_vm;
+
+	m->next_vm = NULL;
+	if (vm && !vm_has_ended(vm))
+		begin_tracked(m, vm);
 }
 
 void migration_cancel(void)

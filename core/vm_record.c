@@ -495,6 +495,7 @@ static void refuse_clock(struct record_reader *reader,
 static void get_vm(struct record_reader *reader, struct vm *vm)
 {
 	struct record_vm of = {0};
+	u64 host_hz;
 
 	record_get_vm(reader, &of);
 	record_must(reader, of.vcpu_count == vm->vcpu_count,
@@ -503,7 +504,9 @@ static void get_vm(struct record_reader *reader, struct vm *vm)
 		    "wider addresses");
 	if (reader->is_wrong)
 		return;
-	if (guest_time_init(&vm->time, of.tsc_hz, tsc_hz(), scaling()) != OK) {
+	/* Who has not started yet has measured nothing. */
+	host_hz = of.has_started ? tsc_hz() : of.tsc_hz;
+	if (guest_time_init(&vm->time, of.tsc_hz, host_hz, scaling()) != OK) {
 		refuse_clock(reader, &of);
 		return;
 	}

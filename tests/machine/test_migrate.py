@@ -3,8 +3,13 @@
 complete there, whatever the link and the number of CPUs."""
 
 import json
+import sys
 
-from lib import check, machine_test
+from lib import ROOT, check, machine_test
+
+sys.path.insert(0, str(ROOT / "tools"))
+# pylint: disable=wrong-import-position
+from umbra import cli, migrate as migrations, mux
 
 RING = "build/guests/ring.elf"
 
@@ -43,7 +48,7 @@ def ring_on_two_cpus_moves_over_the_network(machine):
     moved(ring(machine, 2, 6000, "--link", "net"))
 
 
-@machine_test(seconds=40, limit=400)
+@machine_test(seconds=15, limit=200)
 def ring_moves_over_the_serial_line(machine):
     # The slower the CPU, the faster beside it is the line.
     moved(ring(machine, 1, 6000, "--link", "uart", "--set",
@@ -78,3 +83,50 @@ def guest_that_ends_too_early_is_said(machine):
                   "--link", "net", "--at", "no such mark")
     run.ended_with(125)
     run.said("the guest ended before it was migrated; choose an earlier --at")
+
+
+@machine_test(engine="qemu", seconds=4, limit=60)
+def guest_that_has_not_started_moves_without_vmx(machine):
+    run = migrate(machine, RING, "--append", "mb=1", "--mem", "32M", "--link",
+                  "virtio", "--set", "start=no", "--at", "0.2")
+    run.ended_with(0)
+    run.said("^umbra: migration moved: ")
+    run.said(r"^umbra: audit full: \d+ groups of pages are the same$")
+    run.said("destination: umbra: error: guests cannot run: this CPU has no")
+
+
+class Cancelled(migrations.Migration):
+    """The first attempt is called off while pages are under way; the second
+    one has to find everything."""
+
+    ends = []
+
+    def _on_record(self, side, text):
+        super()._on_record(side, text)
+        if text.startswith("migration round=0") and not self.ends:
+            side.send(mux.MONITOR, b"cancel\n")
+
+    def _end_one(self, downtime):
+        super()._end_one(downtime)
+        self.ends.append(self.results[-1]["result"])
+        if self.ends == ["failed"]:
+            self.failed = False
+            self.results.clear()
+            self._arm()
+
+
+@machine_test(seconds=12, limit=150)
+def cancelled_guest_goes_on_and_moves_later(machine):
+    kept, migrations.Migration = migrations.Migration, Cancelled
+    try:
+        status = cli.main([
+            "migrate", RING, "--engine", "bochs", "--append",
+            "mb=1 mark=0 laps=12000 cpus=2", "--cpus", "2", "--mem", "4M",
+            "--link", "net", "--at", "0.5", "--set", "host.ips=20000000",
+            "--set", "downtime=200s", "--timeout",
+            str(machine.seconds_left())])
+    finally:
+        migrations.Migration = kept
+    check(Cancelled.ends == ["failed", "moved"],
+          f"the attempts ended {Cancelled.ends}")
+    check(status == 1, f"status {status}: the ring is broken")

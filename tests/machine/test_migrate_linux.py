@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""Debian's Linux under load goes from machine to machine, five times in a row,
-each at another moment: loops on both CPUs write files in memory, and every
-checksum is right at the end."""
+"""Debian's Linux under load goes from machine to machine, several times in a
+row and each at another moment: loops on both CPUs write files in memory, and
+every checksum is right at the end."""
 
 import linux
 from lib import check, machine_test
@@ -51,5 +51,10 @@ def moves_under_load(machine, times, chunks):
 
 
 @machine_test(seconds=150, limit=900)
+def linux_under_load_moves_there_and_back(machine):
+    moves_under_load(machine, 2, 60)
+
+
+@machine_test(seconds=300, limit=1800, long=True)
 def linux_under_load_moves_five_times(machine):
     moves_under_load(machine, 5, 120)
