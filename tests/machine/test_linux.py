@@ -66,9 +66,4 @@ def four_cpus_come_to_a_shell(machine):
 @machine_test(seconds=120, limit=900, long=True)
 def full_kernel_comes_to_a_shell(machine):
     """linux-image-amd64, with drivers for everything."""
-    comes_to_a_shell(machine, 2, "2G", "amd64")
-
-
-@machine_test(seconds=35, limit=300, long=True)
-def two_gigabytes_come_to_a_shell(machine):
-    comes_to_a_shell(machine, 1, "2G")
+    comes_to_a_shell(machine, 1, "1536M", "amd64")
