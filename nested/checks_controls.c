@@ -167,6 +167,8 @@ static enum nested_rule check_functions(const struct nested_entry *e)
 		RULE(is_page(e, v->vmread_bitmap), VMREAD_BITMAP);
 		RULE(is_page(e, v->vmwrite_bitmap), VMWRITE_BITMAP);
 	}
+	if (has_secondary(e, SECONDARY_TSC_SCALING))
+		RULE(v->tsc_multiplier, TSC_MULTIPLIER);
 	return RULE_NONE;
 }
 

@@ -160,6 +160,8 @@ static void merge_tsc(const struct vmcs12 *v, const struct nested_base *base,
 
 	values[MERGED_TSC_MULTIPLIER] =
 	    (u64)((unsigned __int128)of_l1 * factor >> TSC_FRACTION_BITS);
+	if (!values[MERGED_TSC_MULTIPLIER])
+		values[MERGED_TSC_MULTIPLIER] = 1; /* no VM entry takes 0 */
 	values[MERGED_TSC_OFFSET] =
 	    (u64)(offset * factor >> TSC_FRACTION_BITS) +
 	    (offsets ? v->tsc_offset : 0);

@@ -46,6 +46,7 @@
 	X(EPTP_LIST, "EPTP list: bad address")                                 \
 	X(VMREAD_BITMAP, "VMREAD bitmap: bad address")                         \
 	X(VMWRITE_BITMAP, "VMWRITE bitmap: bad address")                       \
+	X(TSC_MULTIPLIER, "TSC multiplier is 0")                               \
 	X(EXIT_RESERVED, "exit controls: reserved bits")                       \
 	X(SAVE_TIMER, "saves the preemption timer that is not active")         \
 	X(EXIT_STORE_AREA, "exit MSR-store area: bad address")                 \

@@ -167,6 +167,8 @@ static const struct entry_case control_cases[] = {
     {"vmwrite_bitmap_too_far", CONTROLS(USE_SECONDARY(SECONDARY_VMCS_SHADOWING),
 					{PAGE, VMCS_VMREAD_BITMAP, 0},
 					{PUT, VMCS_VMWRITE_BITMAP, TOO_FAR})},
+    {"tsc_multiplier_zero", CONTROLS(USE_SECONDARY(SECONDARY_TSC_SCALING),
+				     {PUT, VMCS_TSC_MULTIPLIER, 0})},
     {"save_timer_without_timer",
      CONTROLS(USE_EXIT(EXIT_SAVE_PREEMPTION_TIMER))},
     {"store_area_unaligned", CONTROLS({PUT, VMCS_EXIT_MSR_STORE_COUNT, 1},
