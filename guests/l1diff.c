@@ -5,7 +5,7 @@
  *
  *	first=N  the first seed (default 1)
  *	count=N  how many (default 100)
- *	show=N   shows everything that counts of this seed
+ *	show=N   shows everything that counts of this seed; `verbose`: of all
  *
  *	DIFF seed=7 exits=3 last=0x12 digest=0123456789abcdef
  *
@@ -117,7 +117,8 @@ static void begin(struct diff_case *c, u64 seed)
 	c->seed = seed;
 	c->exits = 0;
 	c->digest = 0xcbf29ce484222325ull;
-	c->is_shown = boot_number("show", 0) == seed;
+	c->is_shown =
+	    boot_number("show", 0) == seed || boot_has_word("verbose");
 	c->controls = (struct l2_controls){0};
 	diff_random_begin(&c->random, seed);
 	write_cr2(0);

@@ -39,7 +39,8 @@ MAY_INCLUDE = {
 MAY_INCLUDE_IN_GUESTS = {
     "guests/lib": ["lib", "loader"],
     "guests/vmx": ["lib", "guests/lib"],
-    "guests": ["lib", "guests/lib", "guests/vmx"],
+    "guests/diff": ["lib", "guests/lib"],
+    "guests": ["lib", "guests/lib", "guests/vmx", "guests/diff"],
 }
 
 #: The pure files of a floor that also has hard ones: what all that they

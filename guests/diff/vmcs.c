@@ -109,8 +109,7 @@ static void write_bitmaps(struct diff_case *c)
 	vmwrite(VMCS_MSR_BITMAP, msr_bitmap);
 	if (c->controls.secondary & SECONDARY_PML) {
 		vmwrite(VMCS_PML_ADDRESS, log_page);
-		vmwrite(VMCS_PML_INDEX,
-			diff_chance(r, 50) ? 511 : diff_below(r, 4));
+		vmwrite(VMCS_PML_INDEX, 511);
 	}
 	if (c->controls.primary & PRIMARY_TPR_SHADOW) {
 		vmwrite(VMCS_VIRTUAL_APIC_ADDRESS, virtual_apic);
@@ -232,7 +231,7 @@ struct oddity {
 };
 
 static const struct oddity guest_oddities[] = {
-    {VMCS_GUEST_CR0, CR0_PE | CR0_NE | CR0_PG | CR0_NW | CR0_CD | BIT(32)},
+    {VMCS_GUEST_CR0, CR0_PE | CR0_NE | CR0_PG | BIT(32)},
     {VMCS_GUEST_CR4, CR4_VMXE | CR4_PAE | CR4_PCIDE | BIT(15) | BIT(50)},
     {VMCS_GUEST_CR3, BITS(51, 44)},
     {VMCS_GUEST_DR7, BITS(40, 30)},

@@ -154,4 +154,6 @@ void diff_world_make(struct diff_case *c)
 		write_gate(c, vector);
 	write_scratch(c);
 	write_ept(c);
+	invept(INVEPT_ALL, 0, 0);
+	invvpid(INVVPID_ALL, 0, 0);
 }

@@ -13,6 +13,27 @@ void ept12_make(struct ept12 *ept)
 	ept->pointer = ept->root | FOUR_LEVELS | POINTER_WB;
 }
 
+/* Leaves below this table become 0. */
+static void clear(u64 *table, enum ept12_level level)
+{
+	for (u32 i = 0; i < ENTRIES; i++) {
+		bool is_table = level > EPT12_4K && table[i] & EPT12_RWX &&
+				!(table[i] & EPT12_LARGE);
+
+		if (is_table) {
+			clear((u64 *)(table[i] & EPT12_ADDRESS), level - 1);
+			table[i] &= ~(EPT12_A | EPT12_D);
+		} else {
+			table[i] = 0;
+		}
+	}
+}
+
+void ept12_clear(struct ept12 *ept)
+{
+	clear((u64 *)ept->root, EPT12_TOP);
+}
+
 static u32 index_of(u64 address, enum ept12_level level)
 {
 	return (u32)(address >> (3 + 9 * level)) % ENTRIES;

@@ -45,6 +45,9 @@ struct ept12 {
 
 void ept12_make(struct ept12 *ept);
 
+/* Maps nothing; the tables stay and are used again. */
+void ept12_clear(struct ept12 *ept);
+
 /*
  * Maps `bytes` from `l2` on to `l1` with leaves of one size, which both
  * addresses are multiples of. `rights` may hold any bits of the leaf.

@@ -71,7 +71,7 @@ static void write_controls(const struct l2_controls *c)
 	vmwrite(VMCS_LINK_POINTER, VMX_NO_POINTER);
 }
 
-static void write_host_state(void)
+void l2_write_host_state(void)
 {
 	vmwrite(VMCS_HOST_CR0, read_cr0());
 	vmwrite(VMCS_HOST_CR3, read_cr3());
@@ -152,7 +152,7 @@ void l2_remake(struct l2 *l2, const struct l2_controls *controls)
 	*(u32 *)vmcs = (u32)(vmx_basic() & BASIC_REVISION);
 	l2_use(l2);
 	write_controls(controls);
-	write_host_state();
+	l2_write_host_state();
 	write_guest_state();
 }
 

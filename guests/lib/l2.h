@@ -65,6 +65,9 @@ void l2_make(struct l2 *l2, const struct l2_controls *controls);
 /* The same again, with the VMCS and the stack that it has. */
 void l2_remake(struct l2 *l2, const struct l2_controls *controls);
 
+/* The host state of the current VMCS: this CPU as it is now. */
+void l2_write_host_state(void);
+
 /* Sets RIP and RSP so that `program` runs from its beginning. */
 void l2_begin(struct l2 *l2, void (*program)(void));
 

@@ -48,6 +48,17 @@ u64 pages_take(u64 count)
 	return pages_take_aligned(count, PAGE_BYTES);
 }
 
+void pages_begin_at(u64 base)
+{
+	lock();
+	if (base < range.base || base >= range.base + range.bytes) {
+		print("this guest needs the memory at %#lx\n", base);
+		guest_exit(EXIT_USAGE);
+	}
+	next = base;
+	unlock();
+}
+
 u64 pages_left(void)
 {
 	u64 left;

@@ -20,6 +20,13 @@ u64 pages_take(u64 count);
 /* The same, the first of them at a multiple of `alignment` bytes. */
 u64 pages_take_aligned(u64 count, u64 alignment);
 
+/*
+ * From now on pages begin at `base`, wherever the loader has put things, so
+ * that addresses are the same in every run. Ends the guest with EXIT_USAGE
+ * where that is not free. Before anything is taken.
+ */
+void pages_begin_at(u64 base);
+
 /* How many are left. */
 u64 pages_left(void);
 

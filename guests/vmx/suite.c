@@ -16,7 +16,7 @@ void suite_case(const char *name)
 {
 	case_name = name;
 	if (boot_has_word("verbose"))
-		print("case %s\n", name);
+		print("case %s at %lu\n", name, rdtsc());
 	case_defect = NULL;
 }
 

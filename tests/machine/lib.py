@@ -21,7 +21,6 @@ SKIP why". A program that ends without one has failed.
 
 import dataclasses
 import importlib.util
-import os
 import pathlib
 import re
 import shlex
@@ -78,13 +77,10 @@ class Machine:
         self.folder = pathlib.Path(folder)
 
     def run(self, guest, *options, stdin=""):
-        """./umbra run GUEST OPTIONS, to its end. UMBRA_TEST_IMAGE names
-        another build of Umbra, with a mistake in it (tests/mutants)."""
-        image = os.environ.get("UMBRA_TEST_IMAGE")
-        other = ["--set", f"host.image={image}"] if image else []
+        """./umbra run GUEST OPTIONS, to its end."""
         return self.umbra("run", guest, "--engine", self.engine_name(),
                           "--timeout", str(self.seconds_left()), *options,
-                          *other, stdin=stdin)
+                          stdin=stdin)
 
     def umbra(self, *arguments, stdin=""):
         """./umbra with any arguments, to its end."""

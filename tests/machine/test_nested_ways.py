@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: MIT
+"""What a guest hypervisor may do to its guest, and what it may not: rings of L2
+under Umbra, random L2s that must end as in the emulator itself, and hypervisors
+that mean no good."""
+
+import re
+
+from lib import check, machine_test
+
+GUESTS = "build/guests"
+RING = f"{GUESTS}/ring.elf"
+
+
+def ring_of_l2(machine, *words, options=()):
+    run = machine.run(f"{GUESTS}/l1ring.elf", "--mem", "32M", *options,
+                      "--append", " ".join(("laps=6", *words)))
+    run.printed(r"^L1RING lap 6$")
+    run.guest_verdict()
+    run.ended_with(1)
+
+
+@machine_test(seconds=8)
+def ring_of_l2_has_one_edge_under_umbra(machine):
+    for words in (("ept=0", "timer", "inject"), ("pml",),
+                  ("alias", "vmfunc"),
+                  ("protect", "areas", "halt", "interrupt", "switch")):
+        ring_of_l2(machine, *words)
+
+
+def outcomes(text):
+    return dict(re.findall(r"^DIFF seed=(\d+) (.*)$", text, re.MULTILINE))
+
+
+def differing_seeds(machine, first, count):
+    """Seeds of guests/l1diff.c of which more comes under Umbra than natively,
+    or something else."""
+    alone = machine.run(f"{GUESTS}/hello.elf", "--set",
+                        f"host.image={GUESTS}/l1diff.elf32", "--set",
+                        f"umbra.first={first}", "--set",
+                        f"umbra.count={count}")
+    alone.said(r"^RESULT PASS 1/1$")
+    under = machine.run(f"{GUESTS}/l1diff.elf", "--mem", "64M", "--append",
+                        f"first={first} count={count}")
+    under.guest_verdict()
+    wanted, found = outcomes(alone.err), outcomes(under.out)
+    check(len(wanted) == count, f"{len(wanted)} outcomes natively")
+    return [seed for seed in wanted if found.get(seed) != wanted[seed]]
+
+
+@machine_test(seconds=8)
+def random_l2s_end_as_in_the_emulator_itself(machine):
+    check(not (seeds := differing_seeds(machine, 1, 150)),
+          f"seeds {' '.join(seeds)}")
+
+
+@machine_test(seconds=12)
+def neighbour_of_a_hostile_hypervisor_finishes(machine):
+    """The hypervisor itself may be stopped; that is told, and no more."""
+    options = [word for seed in range(1, 4) for word in
+               ("--guest", f"{GUESTS}/l1hostile.elf:seed={seed} steps=1000",
+                "--guest", f"{GUESTS}/l1hostile.elf:reckless seed={seed}")]
+    run = machine.run(RING, "--append", "mb=1 mark=0 laps=300", *options,
+                      "--mem", "8M", "--set", "host.ips=20000000")
+    run.printed(r"^ring\| RESULT PASS")
+    run.never_said("in Umbra on CPU|CHECK failed|Umbra stops")
