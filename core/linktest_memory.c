@@ -8,13 +8,13 @@
 #include "migrate/link_memory.h"
 #include "migrate/pack.h"
 
-#define PAGES      15U /* a full record */
-#define ROUNDS     64U
-#define RING_BYTES (128U * 1024)
+#define PAGES      15UL /* a full record */
+#define ROUNDS     64UL
+#define RING_BYTES (128 * KIB)
 
 static u8 contents[PAGES * PAGE_4K] ALIGNED(4096);
 static u8 zeroes[PAGES * PAGE_4K] ALIGNED(4096);
-static u8 room[WIRE_RECORD_BYTES], rings[2UL * RING_BYTES];
+static u8 room[WIRE_RECORD_BYTES], rings[2 * RING_BYTES];
 static struct link_memory ends[2];
 static struct packer packer;
 
@@ -96,7 +96,7 @@ void linktest_memory(void)
 	struct wire_outbox outbox = {.room = room};
 
 	fill();
-	link_memory_join(&ends[0], &ends[1], rings, RING_BYTES);
+	link_memory_join(&ends[0], &ends[1], rings, (u32)RING_BYTES);
 	for (u32 i = 0; i < 2; i++)
 		link_connect(&ends[i].link);
 	for (u32 i = 0; i < 2; i++)

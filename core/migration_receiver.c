@@ -32,10 +32,25 @@ void migration_begin_receiving(struct migration *m, u32 bytes)
 
 /* --- What it asks for ----------------------------------------------------- */
 
+/* A peer's word becomes a guest's name: one word, as ours are. */
+static void make_plain(char *name)
+{
+	for (; *name; name++) {
+		char c = *name;
+		bool is_plain =
+		    (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+		    (c >= '0' && c <= '9') || c == '-' || c == '_' || c == '.';
+
+		if (!is_plain)
+			*name = '_';
+	}
+}
+
 static void create(struct migration *m, struct receiver *receiver)
 {
 	enum err err = ERR_RANGE;
 
+	make_plain(receiver->shape.name);
 	if (receiver->shape.cpu_count <= PLATFORM_VCPU_MAX &&
 	    guests_have_room())
 		err = vm_make_of_shape(&receiver->shape, &m->vm);

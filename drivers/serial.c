@@ -36,6 +36,7 @@ enum serial_register {
 #define MSR_CTS         BIT(4)
 
 #define FIFO_BYTES      16
+#define SEND_EVERY      64U /* bytes, while many are queued */
 /* The peer's FIFO may still send that much after RTS has fallen. */
 #define HOLD_ROOM       512U
 #define RELEASE_ROOM    (SERIAL_RING_BYTES / 2)
@@ -203,7 +204,8 @@ size_t serial_write_some(struct serial *serial, const u8 *bytes, size_t count)
 		return 0;
 	spin_lock(&serial->lock);
 	while (taken < count && ring_put(&serial->output, bytes[taken]))
-		taken++;
+		if (++taken % SEND_EVERY == 0)
+			send_some(serial);
 	send_some(serial);
 	spin_unlock(&serial->lock);
 	return taken;

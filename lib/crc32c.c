@@ -184,8 +184,8 @@ static void make_moved_bytes(void)
 {
 	for (u32 i = 0; i < 4; i++)
 		for (u32 byte = 0; byte < 256; byte++)
-			moved_byte[i][byte] = moved_on[2 * i][byte & 15] ^
-					      moved_on[2 * i + 1][byte >> 4];
+			moved_byte[i][byte] = moved_on[2UL * i][byte & 15] ^
+					      moved_on[2UL * i + 1][byte >> 4];
 }
 
 void crc32c_choose(enum crc32c_way way)

@@ -21,6 +21,7 @@ SKIP why". A program that ends without one has failed.
 
 import dataclasses
 import importlib.util
+import os
 import pathlib
 import re
 import shlex
@@ -77,10 +78,13 @@ class Machine:
         self.folder = pathlib.Path(folder)
 
     def run(self, guest, *options, stdin=""):
-        """./umbra run GUEST OPTIONS, to its end."""
+        """./umbra run GUEST OPTIONS, to its end. UMBRA_TEST_IMAGE names
+        another build of Umbra, with a mistake in it (tests/mutants)."""
+        image = os.environ.get("UMBRA_TEST_IMAGE")
+        other = ["--set", f"host.image={image}"] if image else []
         return self.umbra("run", guest, "--engine", self.engine_name(),
                           "--timeout", str(self.seconds_left()), *options,
-                          stdin=stdin)
+                          *other, stdin=stdin)
 
     def umbra(self, *arguments, stdin=""):
         """./umbra with any arguments, to its end."""

@@ -130,3 +130,37 @@ def cancelled_guest_goes_on_and_moves_later(machine):
     check(Cancelled.ends == ["failed", "moved"],
           f"the attempts ended {Cancelled.ends}")
     check(status == 1, f"status {status}: the ring is broken")
+
+
+class Killed(migrations.Migration):
+    """The destination dies in the middle; the source must notice by itself."""
+
+    sides = None
+    ends = []
+
+    def _on_record(self, side, text):
+        super()._on_record(side, text)
+        if text.startswith("migration round=0") and not Killed.sides:
+            Killed.sides = self._sides
+            self._sides[1].child.kill()
+
+    def _end_one(self, downtime):
+        super()._end_one(downtime)
+        self.ends.append(self.results[-1]["result"])
+
+
+@machine_test(seconds=20, limit=150)
+def guest_goes_on_when_the_destination_dies(machine):
+    kept, migrations.Migration = migrations.Migration, Killed
+    try:
+        status = cli.main([
+            "migrate", RING, "--engine", "bochs", "--append",
+            "mb=1 mark=0 laps=20000", "--mem", "4M", "--link", "net", "--at",
+            "0.5", "--set", "host.ips=20000000", "--set",
+            "host.sync=slowdown", "--set", "umbra.link.silence=4", "--timeout",
+            str(machine.seconds_left())])
+    finally:
+        migrations.Migration = kept
+    check(Killed.ends == ["failed"], f"the attempt ended {Killed.ends}")
+    check(status == 125, f"status {status}, and nothing was moved")
+    check(Killed.sides[0].verdict == 1, "the guest's ring is broken")

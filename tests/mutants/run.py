@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """Mutation tests: each small mistake in the C code makes a named test fail.
 
@@ -23,6 +24,9 @@ linked before the archive that holds the sound one. If FILE is a header, what
 is compiled with it is the program's own file and those that the line names:
 
 	in mm/dirty_log.h for mm/guest_mem.c
+
+A PROGRAM machine_X is the tests of tests/machine/test_X.py, with an image of
+Umbra that has the mistake in it.
 """
 
 import argparse
@@ -39,7 +43,8 @@ ROOT = HERE.parent.parent
 WORK = ROOT / "build/mutants"
 
 #: The host build that a program belongs to, by the first part of its name.
-FLAVOURS = {"test": "asan", "weave": "weave", "tsan": "tsan"}
+FLAVOURS = {"test": "asan", "weave": "weave", "tsan": "tsan",
+            "machine": "image"}
 
 SECONDS = 60
 
@@ -108,6 +113,10 @@ class Tools:
         self.flags = make_variable("HOST_CFLAGS") + ["-w"]
         self.sanitizers = {flavour: make_variable(f"SAN_{flavour}")
                            for flavour in FLAVOURS.values()}
+        self.image_compiler = (make_variable("CC") + make_variable("CPPFLAGS")
+                               + make_variable("CFLAGS") + ["-w"])
+        self.image_objects = make_variable("IMAGE_OBJECTS")
+        self.image_linker = make_variable("LD") + make_variable("LDFLAGS")
 
     def build(self, mutant):
         """The program that should fail."""
@@ -129,6 +138,26 @@ class Tools:
                  f"{objects}/libumbra.a", "-lcmocka", "-lpthread", "-o",
                  str(program)])
         return program
+
+    def build_image(self, mutant):
+        """Umbra with the mistake in it, as loaders start it."""
+        folder = WORK / mutant.name
+        source = folder / mutant.file
+        source.parent.mkdir(parents=True, exist_ok=True)
+        source.write_text(mutant.source())
+        mutated = str(source.with_suffix(".o"))
+        command([*self.image_compiler, "-c", str(source), "-o", mutated])
+        sound = "build/image/" + mutant.file.removesuffix(".c") + ".o"
+        if sound not in self.image_objects:
+            raise Broken(f"{sound} is not in the image")
+        objects = [mutated if item == sound else item
+                   for item in self.image_objects]
+        image = folder / "umbra.elf"
+        command([*self.image_linker, "-T", "linker.ld", *objects,
+                 "build/no-symbols.o", "-o", f"{image}64"])
+        command(["objcopy", "--strip-all", "-O", "elf32-i386", f"{image}64",
+                 str(image)])
+        return image
 
     def compile(self, mutant, source, folder, sanitizers):
         """An object that includes from `folder` what stands there."""
@@ -166,6 +195,8 @@ def output_until(program, verdict):
 
 def judge(mutant, tools):
     """None if the named test failed, or died; and the program's output."""
+    if mutant.flavour == "image":
+        return judge_image(mutant, tools.build_image(mutant))
     program = tools.build(mutant)
     verdict = re.compile(r"\[\s+(FAILED|OK)\s+\] " + mutant.test + "$",
                          re.MULTILINE)
@@ -179,6 +210,22 @@ def judge(mutant, tools):
         survives = not last or last[-1] != mutant.test
     why = f"survives {mutant.program} {mutant.test}" if survives else None
     return why, output
+
+
+def judge_image(mutant, image):
+    file = "test_" + mutant.program.split("_", 1)[1] + ".py"
+    done = subprocess.run(
+        [sys.executable, "tests/machine/lib.py", f"tests/machine/{file}",
+         mutant.test], cwd=ROOT, text=True, check=False, errors="replace",
+        env=dict(os.environ, UMBRA_TEST_IMAGE=str(image)),
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT)
+    verdict = re.search(r"^VERDICT (\w+)", done.stdout, re.MULTILINE)
+    if not verdict or verdict.group(1) == "SKIP":
+        raise Broken(f"{mutant.program} {mutant.test} has no verdict")
+    why = (f"survives {mutant.program} {mutant.test}"
+           if verdict.group(1) == "PASS" else None)
+    return why, done.stdout
 
 
 def mutants():
@@ -243,8 +290,8 @@ def main():
     if options.table:
         print(table(wanted))
         return 0
-    subprocess.run(["make", "-s", "SETUP=no", "unit"], cwd=ROOT, check=True,
-                   stdout=subprocess.DEVNULL)
+    subprocess.run(["make", "-s", "SETUP=no", "unit", "all"], cwd=ROOT,
+                   check=True, stdout=subprocess.DEVNULL)
     tools = Tools()
     outcomes = [run(mutant, tools, options.show) for mutant in wanted]
     if not options.name:

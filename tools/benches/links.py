@@ -17,7 +17,7 @@ ORDER = 40
 _LINKS = (
     ("bochs", "uart", 200_000),
     ("bochs", "net", 8_000_000),
-    ("qemu", "net", 50_000_000),
+    ("qemu", "net", 10_000_000),
     ("qemu", "virtio", 150_000_000),
 )
 #: A link reaches so much of what its bare device carries.
