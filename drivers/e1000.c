@@ -306,13 +306,18 @@ bool e1000_has_carrier(void)
 
 /* --- Frames --------------------------------------------------------------- */
 
+bool e1000_has_room(void)
+{
+	return nic.tx[nic.tx_at].status & TX_DONE;
+}
+
 bool e1000_send(const struct e1000_part *parts, u32 part_count)
 {
 	volatile struct tx_descriptor *tx = &nic.tx[nic.tx_at];
 	u8 *buffer = nic.tx_buffers + nic.tx_at * BUFFER_BYTES;
 	u32 bytes = 0;
 
-	if (!(tx->status & TX_DONE))
+	if (!e1000_has_room())
 		return false;
 	for (u32 i = 0; i < part_count; i++) {
 		CHECK(parts[i].count <= E1000_FRAME_BYTES - bytes);

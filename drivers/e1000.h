@@ -34,6 +34,9 @@ const u8 *e1000_mac(void);
 /* Is there a cable with somebody at its other end? */
 bool e1000_has_carrier(void);
 
+/* Would e1000_send() take a frame now? */
+bool e1000_has_room(void);
+
 /* False: the ring is full. Copies. At most E1000_FRAME_BYTES. */
 bool e1000_send(const struct e1000_part *parts, u32 part_count);
 

@@ -21,6 +21,12 @@ static u32 address_of(const struct net_link *link, u64 to)
 	return link->peer ? link->peer : NET_TO_ALL;
 }
 
+static bool net_has_room(struct frame_port *port)
+{
+	(void)port;
+	return e1000_has_room();
+}
+
 /* What is not known is asked for, and sent again when it is missed. */
 static bool net_send(struct frame_port *port, const u8 *head,
 		     const struct stream_frame *frame, u64 to)
@@ -71,6 +77,7 @@ static u32 net_receive(struct frame_port *port, const u8 **frame, u64 *from)
 }
 
 static const struct frame_port_operations operations = {
+    .has_room = net_has_room,
     .send = net_send,
     .receive = net_receive,
 };

@@ -10,6 +10,11 @@ static struct uart_link *uart_of(struct frame_port *port)
 				    offsetof(struct uart_link, port));
 }
 
+static bool uart_has_room(struct frame_port *port)
+{
+	return serial_room(&uart_of(port)->serial) >= UART_FRAME_BYTES;
+}
+
 /* A frame goes whole into the output ring, or not at all. */
 static bool uart_send(struct frame_port *port, const u8 *head,
 		      const struct stream_frame *frame, u64 to)
@@ -19,7 +24,7 @@ static bool uart_send(struct frame_port *port, const u8 *head,
 	u32 count;
 
 	(void)to; /* there is one other end */
-	if (serial_room(&uart->serial) < UART_FRAME_BYTES)
+	if (!uart_has_room(port))
 		return false;
 	serial_frame_begin(&writer, uart->output);
 	serial_frame_add(&writer, head, STREAM_HEAD_BYTES);
@@ -57,6 +62,7 @@ static u32 uart_receive(struct frame_port *port, const u8 **frame, u64 *from)
 }
 
 static const struct frame_port_operations operations = {
+    .has_room = uart_has_room,
     .send = uart_send,
     .receive = uart_receive,
 };

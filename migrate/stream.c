@@ -196,7 +196,8 @@ static bool transmit(struct stream *stream, u32 number)
 {
 	struct stream_slot *slot = out_slot(stream, number);
 
-	if (!say(stream, STREAM_DATA, number))
+	if (!stream->port->operations->has_room(stream->port) ||
+	    !say(stream, STREAM_DATA, number))
 		return false;
 	stream->counts.frames++;
 	if (slot->state == STREAM_SLOT_LOST) {

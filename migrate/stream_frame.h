@@ -70,6 +70,8 @@ struct frame_port;
  * as a number that means something to the port only.
  */
 struct frame_port_operations {
+	/* Is there room for a frame now? Cheap: asked before one is made. */
+	bool (*has_room)(struct frame_port *port);
 	/* False: no room now. Copies; `to` is a station or FRAME_TO_ALL. */
 	bool (*send)(struct frame_port *port, const u8 *head,
 		     const struct stream_frame *frame, u64 to);

@@ -107,6 +107,12 @@ static bool is_earlier(const struct letter *a, const struct letter *b)
 	       (a->due_ns == b->due_ns && a->order < b->order);
 }
 
+static bool net_has_room(struct frame_port *port)
+{
+	(void)port;
+	return !is_full;
+}
+
 static u32 net_receive(struct frame_port *port, const u8 **frame, u64 *from)
 {
 	struct station *station = (struct station *)port;
@@ -129,6 +135,7 @@ static u32 net_receive(struct frame_port *port, const u8 **frame, u64 *from)
 }
 
 static const struct frame_port_operations net = {
+    .has_room = net_has_room,
     .send = net_send,
     .receive = net_receive,
 };
