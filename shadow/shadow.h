@@ -57,8 +57,8 @@
  * away is gone for the others at their next entry, as late as L1's own INVEPT
  * there. A harvest owes all such flushes, whoever took the rights: a page may
  * still be written by a leaf that is gone (vm_sync makes all CPUs enter).
- *Tables that leave the tree are reused only after all CPUs that were in the
- *guest have flushed.
+ * Tables that leave the tree are reused only after all CPUs that were in the
+ * guest have flushed.
  *
  * COHERENCE. A shadow table keeps a copy of the entries that it was made from.
  *

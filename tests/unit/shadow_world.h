@@ -23,12 +23,14 @@
 #ifndef W_RAM
 #define W_RAM (16 * MIB)
 #endif
-#define W_ROM        W_RAM /* 64K of it */
-#define W_ROM_BYTES  (64 * KIB)
-#define W_LIMIT      (32 * MIB) /* above the ROM nothing is */
-#define W_TLB        64
-#define W_FRAMES     (32 * MIB)
+#define W_ROM       W_RAM /* 64K of it */
+#define W_ROM_BYTES (64 * KIB)
+#define W_LIMIT     (2 * W_RAM) /* above the ROM nothing is */
+#define W_TLB       64
+#define W_FRAMES    (32 * MIB)
+#ifndef W_FRAMES_MAX
 #define W_FRAMES_MAX (160 * MIB)
+#endif
 
 struct w_translation {
 	bool valid;
