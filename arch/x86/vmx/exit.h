@@ -40,6 +40,7 @@ exit_handler on_rdmsr, on_wrmsr;                           /* exit_msr.c */
 exit_handler on_control_register;                          /* exit_cr.c */
 exit_handler on_ept_violation, on_ept_misconfiguration;    /* exit_ept.c */
 exit_handler on_exception_or_nmi, on_external_interrupt;   /* exit_event.c */
+exit_handler on_entry_machine_check;                       /* exit_event.c */
 exit_handler on_interrupt_window, on_nmi_window;           /* exit_event.c */
 exit_handler on_triple_fault, on_hlt, on_preemption_timer; /* exit_misc.c */
 exit_handler on_invd, on_undefined, on_task_switch;        /* exit_misc.c */

@@ -83,6 +83,17 @@ enum exit_action on_exception_or_nmi(struct vcpu *vcpu,
 	}
 }
 
+/* It is the machine's, as in a guest: SDM vol. 3, "Machine-Check Events During
+ * VM Entry". */
+enum exit_action on_entry_machine_check(struct vcpu *vcpu,
+					const struct vmx_exit *exit)
+{
+	(void)vcpu;
+	(void)exit;
+	insn_int_machine_check();
+	return ACTION_RESUME;
+}
+
 enum exit_action on_external_interrupt(struct vcpu *vcpu,
 				       const struct vmx_exit *exit)
 {
