@@ -50,11 +50,11 @@ def moves_under_load(machine, times, chunks):
           "a checksum is wrong")
 
 
-@machine_test(seconds=150, limit=900)
+@machine_test(seconds=180, limit=1500)
 def linux_under_load_moves_there_and_back(machine):
-    moves_under_load(machine, 2, 60)
+    moves_under_load(machine, 2, 240)
 
 
-@machine_test(seconds=300, limit=1800, long=True)
+@machine_test(seconds=400, limit=3600, long=True)
 def linux_under_load_moves_five_times(machine):
-    moves_under_load(machine, 5, 120)
+    moves_under_load(machine, 5, 560)
