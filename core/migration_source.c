@@ -231,7 +231,7 @@ static enum err start_tracking(struct migration *m, struct vm *vm)
 	m->is_tracking = false;
 	if (!vm->track.ept) /* without VMX: nobody but Umbra writes */
 		return OK;
-	err = track_start(&vm->track, all_wishes[vm->index].track);
+	err = vm_track_start(vm, all_wishes[vm->index].track);
 	m->is_tracking = err == OK;
 	return err;
 }
@@ -386,7 +386,6 @@ void migration_say_status(void)
 
 static void harvest(struct migration *m, const struct source_request *asked)
 {
-	enum flush flush = FLUSH_NONE;
 	gpa_t next;
 
 	if (!m->is_tracking) {
@@ -396,11 +395,8 @@ static void harvest(struct migration *m, const struct source_request *asked)
 		/* Running vCPUs drain what they have logged so far. */
 		if (gpa_equal(asked->from, gpa(0)))
 			vm_sync(m->vm);
-		next = track_harvest(&m->vm->track, asked->from, asked->to,
-				     asked->batch, &flush);
+		next = vm_harvest(m->vm, asked->from, asked->to, asked->batch);
 	}
-	if (flush == FLUSH_OWED)
-		vm_sync(m->vm);
 	source_harvested(&m->room->source, next);
 }
 
@@ -437,7 +433,7 @@ static void stop_tracking(struct migration *m)
 {
 	m->vm->throttle_percent = 0;
 	if (m->is_tracking) {
-		track_stop(&m->vm->track);
+		vm_track_stop(m->vm);
 		vm_sync(m->vm);
 	}
 	m->relaxed_to = gpa(0);

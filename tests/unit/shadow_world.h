@@ -13,6 +13,8 @@
 #ifndef TESTS_UNIT_SHADOW_WORLD_H
 #define TESTS_UNIT_SHADOW_WORLD_H
 
+#include <string.h>
+
 #include "arch/x86/ept/ept.h"
 #include "mm/frame_alloc.h"
 #include "mm/phys.h"
