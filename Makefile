@@ -66,7 +66,7 @@ arch/x86/vmx.hard	:= capability control_registers exit exit_cpuid \
 			   exit_cr exit_emulate exit_ept exit_event exit_io \
 			   exit_misc exit_msr exit_vmx mitigate nested_entry \
 			   nested_events nested_exit nested_memory nested_vcpu vcpu \
-			   vcpu_events vcpu_state vcpu_sync vm vmcs02 vmcs_host \
+			   vcpu_events vcpu_state vcpu_sync vm vmcs02 vmcs_host vmcs_shadow \
 			   vmx_cpu
 drivers.hard		:= e1000 interrupts net_link pci rtc serial uart_link \
 			   virtio virtio_link

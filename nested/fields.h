@@ -30,6 +30,15 @@ extern const struct nested_field nested_cold_16[NESTED_COLD_16];
 extern const struct nested_field nested_cold_32[NESTED_COLD_32];
 extern const struct nested_field nested_cold_64[NESTED_COLD_64];
 
+/*
+ * With VMCS shadowing L1 reads these without an exit, and writes the first of
+ * them. All are fields of 32 bits or more that every exit or L1 changes: what
+ * they hold does not depend on what is loaded where.
+ */
+#define NESTED_SHADOWED_WRITABLE 7
+#define NESTED_SHADOWED          19
+extern const struct nested_field nested_shadowed[NESTED_SHADOWED];
+
 /* What a VMREAD or VMWRITE of L1 has to do with vmcs02. */
 enum nested_group {
 	NESTED_GROUP_HOT,      /* vmcs12 is up to date; loaded at each entry */

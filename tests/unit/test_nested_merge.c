@@ -331,6 +331,29 @@ static void lists_name_each_field_once_where_it_is(void **state)
 	check_list(nested_cold_64, NESTED_COLD_64, 8);
 }
 
+/* Narrow fields would be copied as wide ones. */
+static void shadowed_fields_are_where_they_are(void **state)
+{
+	struct nested_capability offer = full_offer();
+
+	(void)state;
+	for (u32 i = 0; i < NESTED_SHADOWED; i++) {
+		u64 field = nested_shadowed[i].field;
+		bool is_32 = field >= VMCS_PIN_CONTROLS &&
+			     field < VMCS_EXIT_QUALIFICATION;
+
+		assert_int_equal(vmcs12_field_offset(&offer, field),
+				 nested_shadowed[i].offset);
+		assert_int_equal(vmcs12_field_bytes(field), is_32 ? 4 : 8);
+		if (i < NESTED_SHADOWED_WRITABLE)
+			assert_int_equal(nested_field_group(field),
+					 NESTED_GROUP_HOT);
+		else
+			assert_int_not_equal(nested_field_group(field),
+					     NESTED_GROUP_COLD);
+	}
+}
+
 static bool is_listed(u64 field)
 {
 	for (u32 i = 0; i < NESTED_COLD_16; i++)
@@ -388,6 +411,7 @@ int main(void)
 	    TEST(free_is_what_both_leave_free),
 	    TEST(x2apic_registers_are_free_if_virtual),
 	    TEST(lists_name_each_field_once_where_it_is),
+	    TEST(shadowed_fields_are_where_they_are),
 	    TEST(no_guest_field_is_forgotten),
 	};
 

@@ -72,6 +72,8 @@ static void read_all(struct vmx_capability *c)
 	c->has_vpid = (secondary & SECONDARY_VPID) &&
 		      (c->ept_vpid & EPT_CAP_INVVPID) &&
 		      (c->ept_vpid & EPT_CAP_INVVPID_SINGLE);
+	c->has_vmcs_shadowing = (secondary & SECONDARY_VMCS_SHADOWING) &&
+				(c->misc & MISC_VMWRITE_ANY);
 	c->has_preemption_timer =
 	    c->words[CONTROLS_PIN].may_be_1 & PIN_PREEMPTION_TIMER;
 }

@@ -29,6 +29,7 @@ struct vmx_capability {
 	u32 preemption_shift; /* its rate is the TSC's >> this */
 	bool has_pml;
 	bool has_vpid;
+	bool has_vmcs_shadowing;
 	bool has_preemption_timer;
 };
 

@@ -10,6 +10,7 @@
 #include "arch/x86/vmx/nested_exit.h"
 #include "arch/x86/vmx/nested_memory.h"
 #include "arch/x86/vmx/nested_vcpu.h"
+#include "arch/x86/vmx/vmcs_shadow.h"
 #include "arch/x86/vmx/vmx_cpu.h"
 #include "arch/x86/vmx/vmx_insn.h"
 #include "lib/x86.h"
@@ -150,6 +151,17 @@ static void before_access(struct vcpu *vcpu, u64 encoding, u32 reason)
 	}
 }
 
+/* A VMWRITE that exits, of a field whose VMREAD does not. */
+static bool is_read_in_shadow(const struct nested_cpu *cpu,
+			      const struct nested_instruction *i)
+{
+	u64 field = cpu->gpr[nested_operand_second(i->information)];
+
+	return i->reason == EXIT_VMWRITE &&
+	       (nested_field_group(field) == NESTED_GROUP_SAVED ||
+		bits_get(field, VMCS_ENCODING_KIND) == VMCS_KIND_READ_ONLY);
+}
+
 /* VMREAD and VMWRITE name a field; the others may end the use of the VMCS. */
 static void before(struct vcpu *vcpu, const struct nested_cpu *cpu,
 		   const struct nested_instruction *i)
@@ -159,13 +171,20 @@ static void before(struct vcpu *vcpu, const struct nested_cpu *cpu,
 	switch ((u32)i->reason) {
 	case EXIT_VMREAD:
 	case EXIT_VMWRITE:
+		if (is_read_in_shadow(cpu, i))
+			vmcs_shadow_take(vcpu);
 		before_access(vcpu,
 			      cpu->gpr[nested_operand_second(i->information)],
 			      i->reason);
 		break;
+	case EXIT_VMLAUNCH:
+	case EXIT_VMRESUME:
+		vmcs_shadow_take(vcpu);
+		break;
 	case EXIT_VMCLEAR:
 	case EXIT_VMPTRLD:
 	case EXIT_VMXOFF:
+		vmcs_shadow_take(vcpu);
 		nested_vcpu_settle(vcpu);
 		n->loaded.controls = n->loaded.cold = false;
 		n->loaded.checked = false;
@@ -191,11 +210,30 @@ static bool has_memory_operand(const struct nested_instruction *i)
 	}
 }
 
-/* VMX operation has begun, or ended: INIT is blocked in it. */
-static void after(struct vcpu *vcpu)
+/* What L1 sees without an exit follows from what has been done. */
+static void after(struct vcpu *vcpu, const struct nested_cpu *cpu,
+		  const struct nested_instruction *i)
 {
-	nested_vcpu_set_masks(vcpu);
-	vcpu->attention = 1;
+	switch ((u32)i->reason) {
+	case EXIT_VMXON:
+	case EXIT_VMXOFF:
+		/* INIT is blocked in VMX operation. */
+		nested_vcpu_set_masks(vcpu);
+		vcpu->attention = 1;
+		vmcs_shadow_switch(vcpu);
+		break;
+	case EXIT_VMPTRLD:
+	case EXIT_VMCLEAR:
+		vmcs_shadow_switch(vcpu);
+		vmcs_shadow_give(vcpu);
+		break;
+	case EXIT_VMWRITE:
+		if (is_read_in_shadow(cpu, i))
+			vmcs_shadow_give(vcpu);
+		break;
+	default:
+		break;
+	}
 }
 
 enum exit_action on_vmx_instruction(struct vcpu *vcpu,
@@ -219,8 +257,7 @@ enum exit_action on_vmx_instruction(struct vcpu *vcpu,
 	}
 	before(vcpu, &cpu, &i);
 	result = nested_execute(&cpu, &i);
-	if (i.reason == EXIT_VMXON || i.reason == EXIT_VMXOFF)
-		after(vcpu);
+	after(vcpu, &cpu, &i);
 	switch (result.outcome) {
 	case NESTED_DONE:
 		return exit_vmx_finish(vcpu, &result, rsp);

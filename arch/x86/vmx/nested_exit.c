@@ -11,6 +11,7 @@
 #include "arch/x86/vmx/vcpu_events.h"
 #include "arch/x86/vmx/vcpu_sync.h"
 #include "arch/x86/vmx/vmcs02.h"
+#include "arch/x86/vmx/vmcs_shadow.h"
 #include "arch/x86/vmx/vmx_cpu.h"
 #include "arch/x86/vmx/vmx_insn.h"
 #include "lib/log.h"
@@ -297,6 +298,7 @@ static void load_host(struct vcpu *vcpu, u64 efer_of_l2, u64 pat_of_l2)
 	    lapic_events(vcpu->lapic))
 		vcpu->attention = 1;
 	vcpu_events_check(vcpu);
+	vmcs_shadow_give(vcpu);
 	if (!load_host_pdptes(vcpu))
 		abort_vmx(vcpu, ABORT_PDPTE);
 	else if (!load_msrs(vcpu))

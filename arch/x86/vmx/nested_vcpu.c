@@ -7,6 +7,7 @@
 #include "arch/x86/vmx/vcpu_sync.h"
 #include "arch/x86/vmx/vmcs02.h"
 #include "arch/x86/vmx/vmcs_host.h"
+#include "arch/x86/vmx/vmcs_shadow.h"
 #include "arch/x86/vmx/vmx_cpu.h"
 #include "arch/x86/vmx/vmx_insn.h"
 #include "lib/string.h"
@@ -18,17 +19,20 @@ enum storage_page {
 	STORAGE_RECORD,
 	STORAGE_VMCS02,
 	STORAGE_MSR_BITMAP,
+	STORAGE_SHADOW_VMCS,
+	STORAGE_VMREAD_BITMAP,
+	STORAGE_VMWRITE_BITMAP,
 	STORAGE_END,
 };
 _Static_assert(sizeof(struct nested_vcpu) <= PAGE_4K, "the record fits");
-_Static_assert(STORAGE_END *PAGE_4K <= PAGE_4K << FRAME_16K, "the block");
+_Static_assert(STORAGE_END *PAGE_4K <= PAGE_4K << FRAME_32K, "the block");
 
 enum err nested_vcpu_create(struct vcpu *vcpu)
 {
 	hpa_t block;
 	struct nested_vcpu *n;
 	enum err err =
-	    frame_alloc_zeroed(FRAME_16K, "a vCPU's nested VMX", &block);
+	    frame_alloc_zeroed(FRAME_32K, "a vCPU's nested VMX", &block);
 
 	if (err != OK)
 		return err;
@@ -41,7 +45,11 @@ enum err nested_vcpu_create(struct vcpu *vcpu)
 	memset(phys_ptr(n->msr_bitmap), 0xff, PAGE_4K);
 	nested_free_words_find(phys_ptr(vcpu->msr_bitmap), &n->free_words);
 	vmx_write_revision(n->vmcs);
+	n->shadow_vmcs = hpa_add(block, STORAGE_SHADOW_VMCS * PAGE_4K);
+	n->vmread_bitmap = hpa_add(block, STORAGE_VMREAD_BITMAP * PAGE_4K);
+	n->vmwrite_bitmap = hpa_add(block, STORAGE_VMWRITE_BITMAP * PAGE_4K);
 	vcpu->nested = n;
+	vmcs_shadow_init(vcpu);
 	return OK;
 }
 
@@ -55,7 +63,7 @@ void nested_vcpu_destroy(struct vcpu *vcpu)
 	if (!vcpu->nested)
 		return;
 	shadow_root_release(&vcpu->vm->shadow, &vcpu->nested->root);
-	frame_free(block_of(vcpu->nested), FRAME_16K);
+	frame_free(block_of(vcpu->nested), FRAME_32K);
 	vcpu->nested = NULL;
 }
 
@@ -87,8 +95,10 @@ void nested_vcpu_load(struct vcpu *vcpu)
 
 	if (!n)
 		return;
-	if (n->is_first)
+	if (n->is_first) {
 		CHECK(insn_vmclear(n->vmcs) == VMX_SUCCEED);
+		CHECK(insn_vmclear(n->shadow_vmcs) == VMX_SUCCEED);
+	}
 	n->is_first = false;
 	n->other.launched = 0;
 	n->other.elsewhere = true;
@@ -101,9 +111,10 @@ void nested_vcpu_unload(struct vcpu *vcpu)
 {
 	struct nested_vcpu *n = vcpu->nested;
 
-	if (n)
-		CHECK(insn_vmclear(vcpu->in_l2 ? vcpu->vmcs : n->vmcs) ==
-		      VMX_SUCCEED);
+	if (!n)
+		return;
+	CHECK(insn_vmclear(vcpu->in_l2 ? vcpu->vmcs : n->vmcs) == VMX_SUCCEED);
+	CHECK(insn_vmclear(n->shadow_vmcs) == VMX_SUCCEED);
 }
 
 static void use(struct vcpu *vcpu, hpa_t vmcs)
@@ -162,7 +173,11 @@ void nested_vcpu_settle(struct vcpu *vcpu)
 {
 	struct nested_vcpu *n = vcpu->nested;
 
-	if (!n || !n->cold_is_newer)
+	if (!n)
+		return;
+	if (!vcpu->in_l2)
+		vmcs_shadow_take(vcpu);
+	if (!n->cold_is_newer)
 		return;
 	if (vcpu->in_l2) {
 		vmcs02_save_hot(vcpu);

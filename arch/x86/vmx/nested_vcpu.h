@@ -61,6 +61,8 @@ struct nested_vcpu {
 	struct nested_state of_l2; /* while L2 accesses its shadow VMCS */
 	hpa_t vmcs;
 	hpa_t msr_bitmap;
+	hpa_t shadow_vmcs, vmread_bitmap, vmwrite_bitmap;
+	bool shadowing; /* in vmcs01: vmcs_shadow.h */
 	u16 vpid;
 	bool is_first; /* vmcs02 has never been cleared */
 	/* vmcs02's guest state is newer than that of vmcs12 (nested/fields.h);
