@@ -519,10 +519,13 @@ static enum err ask_below(void *context, u64 physical, enum guest_access access,
 static enum err walk_below(u64 linear, enum guest_access access)
 {
 	const struct guest_below asker = {ask_below, &questions};
+	enum err err;
 
 	question_count = 0;
 	paging.below = &asker;
-	return guest_walk(&mem, &paging, gva(linear), access, &page);
+	err = guest_walk(&mem, &paging, gva(linear), access, &page);
+	paging.below = NULL;
+	return err;
 }
 
 static void move_tables_below(void)
