@@ -204,6 +204,26 @@ static void exit_by_what_is_due(struct vcpu *vcpu,
 		exit_by_interrupt(vcpu, interrupt);
 }
 
+/*
+ * L1's windows wake an L2 that sleeps, which the CPU does not know: 0, or the
+ * exit reason.
+ */
+static u32 window_of_sleeper(const struct vcpu *vcpu)
+{
+	u32 primary = vcpu->nested->state.vmcs12.primary_controls;
+	u64 blocking = vmcs_read(VMCS_GUEST_INTERRUPTIBILITY);
+
+	if (vcpu->activity == VCPU_ACTIVE || !takes_nmis(vcpu))
+		return 0;
+	if ((primary & PRIMARY_NMI_WINDOW) &&
+	    vcpu_events_can_take_nmi(blocking))
+		return EXIT_NMI_WINDOW;
+	if ((primary & PRIMARY_INTERRUPT_WINDOW) && takes_interrupts(vcpu) &&
+	    vcpu_events_can_take_interrupt(blocking))
+		return EXIT_INTERRUPT_WINDOW;
+	return 0;
+}
+
 /* Umbra's windows on top of L1's. */
 static void set_windows(struct vcpu *vcpu, bool nmi, bool interrupt)
 {
@@ -262,6 +282,7 @@ bool nested_events_choose(struct vcpu *vcpu)
 {
 	enum platform_interrupt interrupt;
 	bool busy;
+	u32 window;
 
 	vcpu->leave_at_once = false;
 	if (vcpu->nested->exception.info)
@@ -281,10 +302,18 @@ bool nested_events_choose(struct vcpu *vcpu)
 		}
 		vcpu->leave_at_once = true;
 	}
+	window = busy ? 0 : window_of_sleeper(vcpu);
+	if (window) {
+		const struct nested_exit exit = nested_exit_of(window);
+
+		nested_exit(vcpu, &exit);
+		return false;
+	}
 	return inject_into_l2(vcpu, interrupt);
 }
 
 bool nested_events_none(const struct vcpu *vcpu)
 {
-	return !vcpu->nested->exception.info && !vcpu->nested->state.timer_runs;
+	return !vcpu->nested->exception.info && vcpu->activity == VCPU_ACTIVE &&
+	       !vcpu->nested->state.timer_runs;
 }
