@@ -139,7 +139,7 @@ $(B)/umbra.elf: $(B)/umbra.elf64
 # 64-bit multiboot kernel; NAME.elf32 is the same bytes for loaders that take
 # only 32-bit ELF files (QEMU's -kernel).
 
-GUESTS := $(filter-out l1diff,$(patsubst guests/%.c,%,$(wildcard guests/*.c)))
+GUESTS := $(patsubst guests/%.c,%,$(wildcard guests/*.c))
 GUEST_LIB := $(addprefix guests/lib/,start vectors main apic bench boot \
 	       console result smp time trap) lib/fmt lib/string
 GUEST_LIB_OBJECTS := $(addprefix $(B)/guestobj/,$(addsuffix .o,$(GUEST_LIB)))

@@ -33,6 +33,7 @@
  *
  * THE MACHINE'S SIDE
  *
+ *	before a vCPU's first VMXON	all of the VM's vCPUs begin with:
  *	vCPU, each entry of L1 or L2	shadow_enter: FLUSH_OWED? then INVEPT
  *					for EPT01 and all roots (all-context
  *					does it), before the entry

@@ -236,6 +236,13 @@ static void after(struct vcpu *vcpu, const struct nested_cpu *cpu,
 	}
 }
 
+/* Else VMXON is executed again, until the VM's other vCPUs have come out. */
+static bool tells_shadow(struct vcpu *vcpu)
+{
+	vcpu->tells_shadow = true;
+	return vm_use_shadow(vcpu->vm);
+}
+
 enum exit_action on_vmx_instruction(struct vcpu *vcpu,
 				    const struct vmx_exit *exit)
 {
@@ -249,6 +256,8 @@ enum exit_action on_vmx_instruction(struct vcpu *vcpu,
 
 	if (!vcpu->nested)
 		return on_undefined(vcpu, exit);
+	if (i.reason == EXIT_VMXON && !tells_shadow(vcpu))
+		return ACTION_RESUME;
 	exit_vmx_read_cpu(vcpu, &cpu);
 	rsp = cpu.gpr[REG_RSP];
 	if (has_memory_operand(&i)) {

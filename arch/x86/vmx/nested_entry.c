@@ -211,6 +211,7 @@ static enum exit_action enter_l2(struct vcpu *vcpu,
 	struct vmcs02_of_l1 l1;
 	u64 failed;
 
+	CHECK(vcpu->tells_shadow);
 	read_l1(&l1);
 	if (!vmcs02_is_made_with(vcpu, l1.cr0) ||
 	    n->state.vmcs12.entry_msr_load_count) {

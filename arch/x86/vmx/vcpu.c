@@ -413,11 +413,11 @@ static enum vcpu_stop run_until_stopped(struct vcpu *vcpu, u64 until_tsc)
 		if (unlikely(vcpu->attention) &&
 		    vcpu_events_look(vcpu, until_tsc, &stop) == VCPU_LOOK_STOP)
 			return stop;
-		if (vcpu->nested)
+		if (unlikely(vcpu->tells_shadow))
 			nested_vcpu_before_entry(vcpu);
 		arm_timer(vcpu);
 		outcome = enter(vcpu);
-		if (vcpu->nested)
+		if (unlikely(vcpu->tells_shadow))
 			shadow_leave(&vcpu->vm->shadow, cpu_this()->index);
 		if (unlikely(outcome != VMX_SUCCEED)) {
 			fail_entry(vcpu, outcome);

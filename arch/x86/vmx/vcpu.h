@@ -90,8 +90,9 @@ struct vcpu {
 	struct nested_vcpu *nested; /* nested_vcpu.h; NULL: it sees no VMX */
 	u32 index;
 	u16 vpid;
-	bool initialised; /* the VMCS has its first contents */
-	bool in_l2;       /* vmcs02 is the one in use; nested_vcpu.h */
+	bool initialised;  /* the VMCS has its first contents */
+	bool in_l2;        /* vmcs02 is the one in use; nested_vcpu.h */
+	bool tells_shadow; /* when it is in the guest; see vm_use_shadow() */
 	hpa_t vmcs;
 	hpa_t pml_page;
 	u64 sync_generation; /* of the VM when it last entered; see vm_sync */

@@ -391,6 +391,7 @@ enum vcpu_look vcpu_events_look(struct vcpu *vcpu, u64 until_tsc,
 
 	__atomic_store_n(&vcpu->attention, 0, __ATOMIC_SEQ_CST);
 	vcpu_sync(vcpu);
+	vcpu_sync_shadow(vcpu);
 	if (unlikely(lapic_events(vcpu->lapic)))
 		take_init_and_sipi(vcpu);
 	run_timers(vcpu, now);

@@ -88,6 +88,30 @@ static void wait_for(const struct vcpu *vcpu, u64 generation)
 		insn_pause();
 }
 
+/* Runs, and may have entered the guest without telling the shadow. */
+static bool may_be_inside_untold(const struct vcpu *vcpu)
+{
+	return vcpu_is_running(vcpu) &&
+	       !__atomic_load_n(&vcpu->tells_shadow, __ATOMIC_ACQUIRE);
+}
+
+bool vm_use_shadow(struct vm *vm)
+{
+	bool all_tell = true;
+	bool is_first =
+	    !__atomic_exchange_n(&vm->uses_shadow, 1, __ATOMIC_SEQ_CST);
+
+	/* Who begins to run after this sees it when it looks first. */
+	for (u32 i = 0; i < vm->vcpu_count; i++) {
+		if (!may_be_inside_untold(vm->vcpus[i]))
+			continue;
+		all_tell = false;
+		if (is_first)
+			vcpu_kick(vm->vcpus[i]);
+	}
+	return all_tell;
+}
+
 void vm_sync(struct vm *vm)
 {
 	u64 generation =

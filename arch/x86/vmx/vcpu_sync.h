@@ -35,6 +35,13 @@ static inline void vcpu_sync(struct vcpu *vcpu)
  */
 void vcpu_sync_pml(struct vcpu *vcpu);
 
+/* Keeps up with vm_use_shadow(); before the guest is entered. */
+static inline void vcpu_sync_shadow(struct vcpu *vcpu)
+{
+	if (__atomic_load_n(&vcpu->vm->uses_shadow, __ATOMIC_SEQ_CST))
+		__atomic_store_n(&vcpu->tells_shadow, true, __ATOMIC_RELEASE);
+}
+
 /* Moves what the CPU has logged for this vCPU into the VM's dirty log. */
 void vcpu_sync_drain(struct vcpu *vcpu);
 

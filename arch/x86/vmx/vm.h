@@ -52,6 +52,7 @@ struct vm {
 	bool nested;                    /* the guest sees VMX: */
 	struct nested_capability offer; /* this one */
 	struct shadow shadow;           /* EPT02 of its vCPUs */
+	u32 uses_shadow;                /* atomic, see vm_use_shadow() */
 	struct guest_time time;         /* guest TSC 0 is where the VM began */
 
 	u64 stopped_tsc;  /* of the record it was made of */
@@ -124,6 +125,15 @@ static inline bool vm_has_ended(const struct vm *vm)
 {
 	return __atomic_load_n(&vm->state, __ATOMIC_ACQUIRE) == VM_ENDED;
 }
+
+/*
+ * A vCPU of it is about to enter VMX operation. From its next entry on, each
+ * vCPU tells the shadow when it is in the guest; those of a VM without a
+ * hypervisor in it need not, which is a tenth of an exit. True when all do:
+ * vCPUs that run have been interrupted, and it is asked again until then. From
+ * a handler, or before the VM's vCPUs run.
+ */
+bool vm_use_shadow(struct vm *vm);
 
 /* Guest time of this VM now, in nanoseconds, as the devices count it. */
 u64 vm_now_ns(const struct vm *vm);
