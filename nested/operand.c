@@ -37,6 +37,16 @@ bool nested_operand_is_register(u32 information)
 	return information & INFO_REGISTER;
 }
 
+u64 nested_operand_qualification(enum exit_reason reason, u32 information,
+				 u64 qualification)
+{
+	if ((reason == EXIT_LDTR_TR || reason == EXIT_VMREAD ||
+	     reason == EXIT_VMWRITE) &&
+	    nested_operand_is_register(information))
+		return 0;
+	return qualification;
+}
+
 u32 nested_operand_first(u32 information)
 {
 	return (u32)bits_get(information, INFO_FIRST);

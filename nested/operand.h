@@ -16,6 +16,14 @@
 /* VMREAD and VMWRITE: the operand is a register, not memory. */
 bool nested_operand_is_register(u32 information);
 
+/*
+ * The exit qualification as the manual has it (SDM vol. 3, "Basic VM-Exit
+ * Information"): 0 if an instruction that has one names a register, where Bochs
+ * 2.7 leaves what it decoded before.
+ */
+u64 nested_operand_qualification(enum exit_reason reason, u32 information,
+				 u64 qualification);
+
 /* The two register operands, as indices; the second is VMREAD's encoding. */
 u32 nested_operand_first(u32 information);
 u32 nested_operand_second(u32 information);

@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "nested/instruction.h"
+#include "nested/operand.h"
 #include "tests/unit/host_seams.h"
 #include "tests/unit/nested_state.h"
 #include "tests/unit/support.h"
@@ -638,6 +639,25 @@ static void vmfunc_switches_the_ept_pointer(void **state)
 	assert_int_equal(nested_vmfunc(&cpu, 0, 0), NESTED_VMFUNC_UD);
 }
 
+/* Bochs 2.7 leaves there what it decoded before. */
+static void register_operand_has_no_displacement(void **state)
+{
+	const u32 in_register = BIT(10);
+
+	(void)state;
+	assert_int_equal(
+	    nested_operand_qualification(EXIT_LDTR_TR, in_register, 0xe60), 0);
+	assert_int_equal(
+	    nested_operand_qualification(EXIT_VMREAD, in_register, 0xe60), 0);
+	assert_int_equal(
+	    nested_operand_qualification(EXIT_VMWRITE, in_register, 0xe60), 0);
+	assert_int_equal(nested_operand_qualification(EXIT_VMREAD, 0, 0xe60),
+			 0xe60);
+	assert_int_equal(nested_operand_qualification(EXIT_CONTROL_REGISTER,
+						      in_register, 0xe60),
+			 0xe60);
+}
+
 #define TEST(name) cmocka_unit_test_setup(name, make_cpu)
 
 int main(void)
@@ -652,6 +672,7 @@ int main(void)
 	    TEST(vmptrst_stores_the_pointer),
 	    TEST(fields_go_through_registers),
 	    TEST(fields_go_through_memory),
+	    TEST(register_operand_has_no_displacement),
 	    TEST(operands_have_32_bits_in_32_bit_mode),
 	    TEST(fields_need_a_current_vmcs),
 	    TEST(vmcs_is_written_back_when_it_is_left),

@@ -34,7 +34,8 @@
 
 static void read_exit(struct nested_exit *exit)
 {
-	exit->qualification = vmcs_read(VMCS_EXIT_QUALIFICATION);
+	u64 qualification = vmcs_read(VMCS_EXIT_QUALIFICATION);
+
 	exit->interruption = (u32)vmcs_read(VMCS_EXIT_INTERRUPTION_INFO);
 	exit->error_code = (u32)vmcs_read(VMCS_EXIT_INTERRUPTION_ERROR_CODE);
 	exit->idt_vectoring = (u32)vmcs_read(VMCS_IDT_VECTORING_INFO);
@@ -42,6 +43,9 @@ static void read_exit(struct nested_exit *exit)
 	exit->instruction_length = (u32)vmcs_read(VMCS_EXIT_INSTRUCTION_LENGTH);
 	exit->instruction_information =
 	    (u32)vmcs_read(VMCS_EXIT_INSTRUCTION_INFO);
+	exit->qualification = nested_operand_qualification(
+	    (enum exit_reason)exit->reason, exit->instruction_information,
+	    qualification);
 	exit->linear = gva(vmcs_read(VMCS_GUEST_LINEAR_ADDRESS));
 	exit->physical = ngpa(vmcs_read(VMCS_GUEST_PHYSICAL_ADDRESS));
 }
