@@ -100,12 +100,21 @@ static u64 with_walk_access(const struct diff_case *c, u32 reason,
 	return qualification | EPT12_R | EPT12_W;
 }
 
+/* Where there is no displacement Bochs 2.7 tells a stale one. */
+static bool names_register(u32 reason, u64 information)
+{
+	return (reason == EXIT_LDTR_TR || reason == EXIT_VMREAD ||
+		reason == EXIT_VMWRITE) &&
+	       (information & BIT(10));
+}
+
 static void note_information(struct diff_case *c, const struct l2_exit *exit)
 {
 	u32 reason = (u32)exit->reason;
 
 	diff_note(c, "reason", exit->reason);
-	if (reason != EXIT_EPT_MISCONFIGURATION)
+	if (reason != EXIT_EPT_MISCONFIGURATION &&
+	    !names_register(reason, exit->instruction_info))
 		diff_note(c, "qualification",
 			  with_walk_access(c, reason, exit->qualification));
 	if (exit->reason & EXIT_REASON_ENTRY_FAILED)
