@@ -7,6 +7,7 @@
 #include "core/migration.h"
 #include "migrate/receiver.h"
 #include "migrate/source.h"
+#include "mm/frame_alloc.h"
 
 #define MIGRATION_CHUNK       (16 * KIB)
 #define MIGRATION_STATE_BYTES (400 * KIB) /* of 64 vCPUs */
@@ -41,7 +42,7 @@ struct migration_wishes {
 	enum audit_mode audit;
 	enum source_stuck stuck;
 	enum track_mode track;
-	bool packs;
+	u64 features; /* of the wire, that are offered */
 };
 
 struct migration {
@@ -62,6 +63,8 @@ struct migration {
 	u64 said_ns; /* the last record for the front end */
 	u64 began_ns;
 	u64 fixed_ns;
+	struct sent_page *sent; /* a block of that order, or none */
+	enum frame_order sent_order;
 };
 
 extern struct migration migration;

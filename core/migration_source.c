@@ -12,14 +12,22 @@
 #include "lib/crc32c.h"
 #include "lib/log.h"
 #include "lib/string.h"
+#include "mm/frame_alloc.h"
+#include "mm/phys.h"
 
-#define DOWNTIME_NS 300000000UL
-#define STILL_NS    3600000000000UL
-#define ROUNDS_MAX  30
-#define FIXED_NS    20000000UL /* pausing, state, the peer's answers */
-#define SAY_NS      200000000UL
-#define RELAX_BYTES (32 * MIB) /* in one step */
-#define NS_PER_MS   1000000UL
+#define DOWNTIME_NS        300000000UL
+#define STILL_NS           3600000000000UL
+#define ROUNDS_MAX         30
+#define FIXED_NS           20000000UL /* pausing, state, the peer's answers */
+#define SAY_NS             200000000UL
+#define RELAX_BYTES        (32 * MIB) /* in one step */
+#define NS_PER_MS          1000000UL
+
+/* What was sent, for deltas: of the guest's memory, and of what is free. */
+#define SENT_PART_OF_GUEST 8
+#define SENT_PART_OF_FREE  4
+#define SENT_BYTES_MIN     (2 * MIB) /* also for a small guest */
+#define SENT_BYTES_MAX     (64 * MIB)
 
 static struct migration_wishes all_wishes[GUESTS_MAX];
 
@@ -29,7 +37,7 @@ static const struct migration_wishes defaults = {
     .downtime_ns = DOWNTIME_NS,
     .audit = AUDIT_FULL,
     .stuck = SOURCE_STUCK_FAIL,
-    .packs = true,
+    .features = WIRE_FEATURES_KNOWN,
 };
 
 /* "300ms", "2s" or milliseconds. */
@@ -55,34 +63,50 @@ enum wish {
 	WISH_COUNT,
 };
 
+#define WORDS_MAX 3
+
 static const struct {
 	const char *key;
-	const char *words[2]; /* by value, if it is not a time */
+	const char *words[WORDS_MAX]; /* by value, if it is not a time */
 	const char *said;
 } rules[WISH_COUNT] = {
     [WISH_DOWNTIME] = {"downtime",
-		       {NULL, NULL},
+		       {NULL},
 		       "milliseconds (300ms) or seconds (2s)"},
     [WISH_AUDIT] = {"audit", {"off", "full"}, "off or full"},
     [WISH_STUCK] = {"stuck", {"fail", "switch"}, "fail or switch"},
-    [WISH_COMPRESS] = {"compress", {"off", "on"}, "off or on"},
+    [WISH_COMPRESS] = {"compress", {"off", "lz4", "on"}, "off, lz4 or on"},
 };
+
+static const u64 features_of[WORDS_MAX] = {0, WIRE_FEATURE_LZ4,
+					   WIRE_FEATURES_KNOWN};
+
+/* WORDS_MAX: none of them. */
+static u32 find_word(enum wish wish, const char *value)
+{
+	u32 choice = 0;
+
+	while (choice < WORDS_MAX &&
+	       (!rules[wish].words[choice] ||
+		strcmp(value, rules[wish].words[choice]) != 0))
+		choice++;
+	return choice;
+}
 
 static enum err take_wish(struct migration_wishes *wishes, enum wish wish,
 			  const char *value)
 {
-	u32 choice = 0;
+	u32 choice;
 
 	if (wish == WISH_DOWNTIME)
 		return parse_time(value, &wishes->downtime_ns);
-	while (choice < 2 && strcmp(value, rules[wish].words[choice]) != 0)
-		choice++;
-	if (choice == 2)
+	choice = find_word(wish, value);
+	if (choice == WORDS_MAX)
 		return ERR_BAD_FORMAT;
 	if (wish == WISH_AUDIT)
 		wishes->audit = choice ? AUDIT_FULL : AUDIT_OFF;
 	else if (wish == WISH_COMPRESS)
-		wishes->packs = choice;
+		wishes->features = features_of[choice];
 	else
 		wishes->stuck =
 		    choice ? SOURCE_STUCK_SWITCH : SOURCE_STUCK_FAIL;
@@ -184,6 +208,42 @@ static u64 audit_ns(const struct vm *vm)
 	return tsc_to_ns(ticks * (vm->memory.bytes / PAGE_4K)) * 2;
 }
 
+/*
+ * Deltas are made against it. Without it, and where it is smaller than what
+ * the guest writes, pages are only more bytes.
+ */
+static void allocate_sent(struct migration *m, const struct vm *vm)
+{
+	u64 bytes = vm->memory.bytes / SENT_PART_OF_GUEST;
+	struct frame_stats stats;
+	hpa_t block;
+
+	frame_stats(&stats);
+	if (bytes < SENT_BYTES_MIN)
+		bytes = SENT_BYTES_MIN;
+	if (bytes > SENT_BYTES_MAX)
+		bytes = SENT_BYTES_MAX;
+	m->sent_order = frame_order_for(bytes);
+	if (frame_bytes(m->sent_order) > stats.free_bytes / SENT_PART_OF_FREE ||
+	    frame_alloc_try(m->sent_order, &block) != OK)
+		return;
+	m->sent = phys_ptr(block);
+}
+
+static void free_sent(struct migration *m)
+{
+	if (m->sent)
+		frame_free(phys_of(m->sent), m->sent_order);
+	m->sent = NULL;
+}
+
+static u32 sent_count(const struct migration *m)
+{
+	return m->sent ? (u32)(frame_bytes(m->sent_order) /
+			       sizeof(struct sent_page))
+		       : 0;
+}
+
 static void begin(struct migration *m, struct vm *vm)
 {
 	const struct migration_wishes *wish = &all_wishes[vm->index];
@@ -198,7 +258,7 @@ static void begin(struct migration *m, struct vm *vm)
 	    .rounds_max = ROUNDS_MAX,
 	    .stuck = wish->stuck,
 	    .audit = wish->audit,
-	    .features = wish->packs ? WIRE_FEATURE_LZ4 : 0,
+	    .features = wish->features,
 	    .in = room->in,
 	    .out = room->out,
 	    .words = room->words,
@@ -210,6 +270,10 @@ static void begin(struct migration *m, struct vm *vm)
 	if (!vm->has_started) /* it stands still as it is */
 		config.downtime_ns = STILL_NS;
 	vm_record_shape(vm, &room->shape);
+	if (wish->features & WIRE_FEATURE_DELTA)
+		allocate_sent(m, vm);
+	config.sent = m->sent;
+	config.sent_count = sent_count(m);
 	source_begin(&room->source, &config, migration_now_ns());
 	m->vm = vm;
 	m->link_said = false;
@@ -274,7 +338,8 @@ void migration_send(struct vm *vm, const char *wishes)
 	}
 	if (take_words(&all_wishes[vm->index], wishes) != OK) {
 		log_error("migration: \"%s\": it can be downtime=TIME, "
-			  "audit=off|full, stuck=fail|switch, compress=on|off",
+			  "audit=off|full, stuck=fail|switch, "
+			  "compress=off|lz4|on",
 			  wishes);
 		return;
 	}
@@ -333,12 +398,12 @@ static void say_end(struct migration *m, const char *result)
 	const struct source *source = &m->room->source;
 	const struct source_stats *s = &source->stats;
 
-	console_record("migrated result=%s rounds=%u raw=%lu lz4=%lu zero=%lu "
-		       "bytes=%lu rate=%lu "
+	console_record("migrated result=%s rounds=%u raw=%lu lz4=%lu "
+		       "delta=%lu zero=%lu bytes=%lu rate=%lu "
 		       "dirty=%lu time_us=%lu audit=%s groups=%lu throttle=%u",
 		       result, s->rounds, s->raw_pages, s->lz4_pages,
-		       s->zero_pages, s->sent_bytes, s->bandwidth,
-		       s->dirty_rate,
+		       s->delta_pages, s->zero_pages, s->sent_bytes,
+		       s->bandwidth, s->dirty_rate,
 		       us_between(m->began_ns, migration_now_ns()),
 		       source->config.audit == AUDIT_FULL ? "full" : "off",
 		       source->group_count, source->throttle_percent);
@@ -448,9 +513,16 @@ static void resume(struct migration *m)
 	source_resumed(&m->room->source);
 }
 
+/* The engine takes no step any more. */
+static void end(struct migration *m, const char *result)
+{
+	say_end(m, result);
+	free_sent(m);
+}
+
 static void stays(struct migration *m)
 {
-	say_end(m, "failed");
+	end(m, "failed");
 	stop_tracking(m);
 }
 
@@ -487,7 +559,7 @@ static void moved(struct migration *m)
 		 "and %lu zero pages, %lu bytes, %lu us of standstill",
 		 m->vm->name, s->rounds, s->raw_pages, s->zero_pages,
 		 s->sent_bytes, us_between(s->pause_ns, s->running_ns));
-	say_end(m, "moved");
+	end(m, "moved");
 	destroy(m);
 }
 
@@ -556,7 +628,7 @@ static enum progress step(struct migration *m, struct source *source)
 		moved(m);
 		break;
 	case SOURCE_WANTS_DECISION:
-		say_end(m, "unconfirmed");
+		end(m, "unconfirmed");
 		m->phase = MIGRATION_UNDECIDED;
 		break;
 	case SOURCE_WANTS_NO_MORE:

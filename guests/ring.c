@@ -21,6 +21,7 @@
  *	mark=N   says "RING lap L" every so many laps (default 1)
  *	step=N   how many PAUSEs between two pages (default 0)
  *	cpus=N   how many CPUs take part
+ *	noise=1  fills the rest of each page with what cannot be compressed
  *	damage=L puts one page back to its last value in lap L, which the guest
  *	         must then notice
  *
@@ -130,6 +131,20 @@ static void run(u32 index)
 	}
 }
 
+/* Everything but the bytes that count; xorshift64. */
+static void make_noise(u8 *base, u64 page_count)
+{
+	u64 noise = 0x9e3779b97f4a7c15UL;
+
+	for (u64 i = 1; i < page_count * (PAGE / sizeof(u64)); i++) {
+		noise ^= noise << 13;
+		noise ^= noise >> 7;
+		noise ^= noise << 17;
+		if (i % (PAGE / sizeof(u64)) != 0)
+			memcpy(base + i * sizeof(u64), &noise, sizeof(noise));
+	}
+}
+
 static bool share_memory(void)
 {
 	struct boot_range range = boot_free_range();
@@ -142,6 +157,8 @@ static bool share_memory(void)
 		return false;
 	}
 	memset((void *)range.base, 0, pages * PAGE);
+	if (boot_number("noise", 0))
+		make_noise((u8 *)range.base, pages);
 	for (u32 i = 0; i < ring_count; i++) {
 		u64 first = i * pages / ring_count;
 		u64 end = (i + 1) * pages / ring_count;

@@ -50,6 +50,7 @@ POINTER_USERS = {
     "core/vm_make.c": "VM records",
     "core/loopback.c": "its copy of a guest's memory",
     "core/migration.c": "its buffers",
+    "core/migration_source.c": "its memory of sent pages",
     "core/record_loop.c": "two state records",
     "core/machine.c": "registers",
     "loader/boot_info.c": "the loader's records",

@@ -11,9 +11,9 @@ from umbra import cli, migrate
 from umbra.trouble import Trouble
 
 MOVED = {
-    "result": "moved", "rounds": 3, "raw": 10, "lz4": 4, "zero": 90,
-    "bytes": 50000, "rate": 7000000, "dirty": 12, "time_us": 2500000,
-    "audit": "full", "groups": 16, "throttle": 20,
+    "result": "moved", "rounds": 3, "raw": 10, "lz4": 4, "delta": 2,
+    "zero": 90, "bytes": 50000, "rate": 7000000, "dirty": 12,
+    "time_us": 2500000, "audit": "full", "groups": 16, "throttle": 20,
     "downtime_us": {"total": 1500, "pause": 100, "copy": 400,
                     "state_audit": 600, "answer": 300, "start": 100},
 }
@@ -34,7 +34,8 @@ class Statistics(unittest.TestCase):
     def test_all_figures_are_said(self):
         text = "\n".join(migrate.statistics(MOVED))
         for words in ("3 rounds in 2.5 s", "100 pages (10 with contents, 4 of "
-                      "them compressed, 90 zero)", "50000 bytes", "7000 KB/s",
+                      "them compressed, 2 as what has changed, 90 zero)",
+                      "50000 bytes", "7000 KB/s",
                       "12 pages/s written", "throttled by 20 %",
                       "standstill 1.5 ms: pause 0.1, copy 0.4, state and "
                       "audit 0.6", "16 groups of pages are the same"):

@@ -77,6 +77,22 @@ def figures_are_given_to_machines(machine):
           f"{result['bytes']} bytes for {result['raw']} pages")
 
 
+@machine_test(seconds=8, limit=100)
+def what_has_changed_is_all_that_is_sent_again(machine):
+    # Its pages cannot be compressed, and change in one byte.
+    run = migrate(machine, RING, "--append", "mb=1 noise=1 mark=0 laps=6000",
+                  "--mem", "4M", "--link", "net", "--at", "0.5", "--json",
+                  "--set", "host.ips=20000000", "--set", "downtime=200s")
+    run.ended_with(1)
+    result = json.loads(run.out)["migrations"][0]
+    deltas = result["delta"]
+    check(result["result"] == "moved" and deltas >= 200, f"it says {result}")
+    check(result["bytes"] < 1.02 * 4096 * (result["raw"] - deltas)
+          + 100 * deltas + 20000,
+          f"{result['bytes']} bytes for {result['raw']} pages, of which "
+          f"{deltas} are what has changed")
+
+
 @machine_test(seconds=6, limit=100)
 def guest_that_ends_too_early_is_said(machine):
     run = migrate(machine, RING, "--append", "mb=1 laps=10", "--mem", "4M",

@@ -382,7 +382,8 @@ def statistics(result):
     seconds = max(result["time_us"], 1) / 1e6
     yield (f"migration {result['result']}: {result['rounds']} rounds in "
            f"{seconds:.1f} s, {pages} pages ({result['raw']} with contents, "
-           f"{result['lz4']} of them compressed, {result['zero']} zero), "
+           f"{result['lz4']} of them compressed, {result['delta']} as what "
+           f"has changed, {result['zero']} zero), "
            f"{result['bytes']} bytes, "
            f"{result['rate'] / 1000:.0f} KB/s, {result['dirty']} pages/s "
            f"written, throttled by {result['throttle']} %")
