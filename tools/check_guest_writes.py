@@ -41,6 +41,7 @@ POINTER_USERS = {
     "arch/x86/vmx/mitigate.c": "a vCPU's MSR bitmap",
     "arch/x86/vmx/nested_vcpu.c": "a vCPU's record and pages for L2",
     "arch/x86/vmx/vmcs02.c": "MSR bitmaps",
+    "arch/x86/vmx/vmcs_shadow.c": "the shadow VMCS and its bitmaps",
     "acpi/acpi.c": "the host's tables",
     "acpi/acpi_table.c": "the host's tables",
     "drivers/e1000.c": "registers, rings and buffers",
