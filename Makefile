@@ -51,7 +51,7 @@ devices.pure		:= acpi_pm aml guest_acpi guest_time i8042 ioapic lapic \
 			   rtc uart virtio_console virtio_pci virtqueue
 emulate.pure		:= access alu decode emulate operation string_operation
 migrate.pure		:= audit link link_fault link_memory net pack pages receiver record \
-			   record_machine record_vcpu serial_frame shape source \
+			   record_machine record_nested record_vcpu serial_frame shape source \
 			   stream stream_frame wire
 loader.pure		:= boot_info cmdline elf guest_image guest_load guest_map \
 			   guest_pin guest_place guest_plan image_file linux \

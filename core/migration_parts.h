@@ -60,6 +60,7 @@ struct migration {
 	bool link_said;     /* that it is lost */
 	bool is_tracking;
 	gpa_t relaxed_to;
+	u64 l2_ns;   /* it could not be saved since then; 0: it could */
 	u64 said_ns; /* the last record for the front end */
 	u64 began_ns;
 	u64 fixed_ns;

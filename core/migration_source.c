@@ -20,6 +20,7 @@
 #define ROUNDS_MAX         30
 #define FIXED_NS           20000000UL /* pausing, state, the peer's answers */
 #define SAY_NS             200000000UL
+#define L1_WAIT_NS         2000000000UL
 #define RELAX_BYTES        (32 * MIB) /* in one step */
 #define NS_PER_MS          1000000UL
 
@@ -277,7 +278,7 @@ static void begin(struct migration *m, struct vm *vm)
 	source_begin(&room->source, &config, migration_now_ns());
 	m->vm = vm;
 	m->link_said = false;
-	m->said_ns = 0;
+	m->said_ns = m->l2_ns = 0;
 	m->began_ns = migration_now_ns();
 	m->fixed_ns = config.fixed_ns;
 	m->phase = MIGRATION_SENDING;
@@ -449,6 +450,9 @@ void migration_say_status(void)
 
 /* --- What it asks for ----------------------------------------------------- */
 
+/* Of one step. */
+enum progress { GOES_ON, WAITS };
+
 static void harvest(struct migration *m, const struct source_request *asked)
 {
 	gpa_t next;
@@ -471,7 +475,27 @@ static void end_early(struct migration *m)
 	CHECK(source_cancel(&m->room->source, "it has ended") == OK);
 }
 
-static void pause(struct migration *m)
+/*
+ * It runs on, its writes are marked, and the next step looks again; the source
+ * waits for its pause as long as it takes.
+ */
+static enum progress wait_for_l1(struct migration *m)
+{
+	u64 now_ns = migration_now_ns();
+
+	if (!m->l2_ns)
+		m->l2_ns = now_ns;
+	if (now_ns - m->l2_ns < L1_WAIT_NS) {
+		vm_resume(m->vm);
+		return WAITS;
+	}
+	CHECK(source_cancel(&m->room->source,
+			    "it is a hypervisor whose guests do not come back "
+			    "to it, and cannot be moved while they run") == OK);
+	return GOES_ON;
+}
+
+static enum progress pause(struct migration *m)
 {
 	struct migration_room *room = m->room;
 	u32 bytes;
@@ -479,19 +503,16 @@ static void pause(struct migration *m)
 	vm_pause(m->vm);
 	if (vm_has_ended(m->vm)) {
 		end_early(m);
-		return;
+		return GOES_ON;
 	}
-	if (vm_record_is_possible(m->vm) != OK) {
-		CHECK(source_cancel(&room->source,
-				    "it is a hypervisor just now, and what it "
-				    "has of VMX cannot be moved yet") == OK);
-		return;
-	}
+	if (vm_record_is_possible(m->vm) != OK)
+		return wait_for_l1(m);
 	if (m->vm->state != VM_STARTING)
 		sched_unload(m->vm);
 	bytes = vm_record_save(m->vm, vm_record_moment(m->vm), room->state,
 			       sizeof(room->state));
 	source_paused(&room->source, room->state, bytes);
+	return GOES_ON;
 }
 
 static void stop_tracking(struct migration *m)
@@ -594,8 +615,6 @@ void migration_vm_ended(const struct vm *vm)
 
 /* --- The step ------------------------------------------------------------- */
 
-enum progress { GOES_ON, WAITS };
-
 static enum progress send(struct migration *m, struct source *source,
 			  const struct source_request *asked)
 {
@@ -619,8 +638,7 @@ static enum progress step(struct migration *m, struct source *source)
 		harvest(m, &asked);
 		return GOES_ON;
 	case SOURCE_WANTS_PAUSE:
-		pause(m);
-		return GOES_ON;
+		return pause(m);
 	case SOURCE_WANTS_RESUME:
 		resume(m);
 		return GOES_ON;

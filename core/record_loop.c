@@ -3,7 +3,7 @@
 #include "core/record_loop.h"
 #include "arch/x86/cpu/insn.h"
 #include "arch/x86/cpu/tsc.h"
-#include "arch/x86/vmx/vcpu.h"
+#include "arch/x86/vmx/nested_vcpu.h"
 #include "core/sched.h"
 #include "core/settings.h"
 #include "core/vm_make.h"
@@ -18,6 +18,7 @@
 static struct record_loop {
 	struct vm *vm; /* NULL: nothing to do */
 	u64 rounds_left, rounds_done;
+	u64 in_vmx, in_l2; /* of them; those in L2 were not possible */
 	u64 random;
 	u64 next_tsc;
 	u32 room;
@@ -61,6 +62,10 @@ static void finish(void)
 {
 	log_info("record: %lu rounds, %u bytes each: identical",
 		 loop.rounds_done, loop.bytes);
+	if (loop.in_vmx || loop.in_l2)
+		log_info("record: %lu rounds in VMX operation, %lu put off "
+			 "because an L2 ran",
+			 loop.in_vmx, loop.in_l2);
 	frame_free(loop.block, frame_order_for(2UL * loop.room));
 	loop.vm = NULL;
 }
@@ -112,8 +117,11 @@ static void go_round(void)
 	u32 bytes, again, at;
 	char where[64];
 
-	if (vm_record_is_possible(vm) != OK)
+	if (vm_record_is_possible(vm) != OK) {
+		loop.in_l2++;
 		return; /* another time */
+	}
+	loop.in_vmx += nested_vcpu_in_vmx(vm->vcpus[0]);
 	bytes = vm_record_save(vm, vm_record_moment(vm), first, loop.room);
 	sched_remove(vm);
 	if (!is_made_anew(first, bytes))

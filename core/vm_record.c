@@ -8,10 +8,12 @@
 #include "arch/x86/vmx/nested_vcpu.h"
 #include "arch/x86/vmx/vcpu.h"
 #include "core/vm_make.h"
+#include "lib/check.h"
 #include "lib/fmt.h"
 #include "lib/string.h"
 #include "lib/x86.h"
 #include "migrate/record_machine.h"
+#include "migrate/record_nested.h"
 #include "migrate/record_vcpu.h"
 
 #define ROOM_OF_MACHINE (8 * KIB)
@@ -373,6 +375,7 @@ static void put_vcpu(struct wire_writer *writer, struct vcpu *vcpu)
 
 	if (vcpu->initialised) {
 		vcpu_load(vcpu);
+		nested_vcpu_settle(vcpu);
 		vcpu_state_read(vcpu, &state);
 		vcpu_unload(vcpu);
 	}
@@ -414,13 +417,43 @@ static void get_lapic(struct record_reader *reader, const struct vm *vm,
 		    "such a state");
 }
 
+/* One that was no hypervisor has none of it. */
+static void put_nested(struct wire_writer *writer, const struct vcpu *vcpu)
+{
+	if (nested_vcpu_in_vmx(vcpu))
+		record_put_nested(writer, &vcpu->nested->state);
+}
+
+/* `record` is this vCPU's. What it has told L2's CPU is made anew. */
+static void get_nested(struct record_reader *reader, struct vcpu *vcpu)
+{
+	const struct record_l1 l1 = {
+	    .vcpu = &record,
+	    .offer = &vcpu->vm->offer,
+	    .physical_bits = vcpu->vm->platform.config.phys_bits,
+	};
+
+	if (record_next(reader) != RECORD_NESTED)
+		return;
+	if (!vcpu->nested) {
+		record_refuse(reader,
+			      "vCPU %u: VMX operation, and it has no VMX",
+			      vcpu->index);
+		return;
+	}
+	record_get_nested(reader, &l1, &vcpu->nested->state);
+	/* As VMXON does; none of the VM's vCPUs runs. */
+	if (!reader->is_wrong)
+		CHECK(vm_use_shadow(vcpu->vm));
+}
+
 /* --- The VM --------------------------------------------------------------- */
 
 enum err vm_record_is_possible(const struct vm *vm)
 {
 	for (u32 i = 0; i < vm->vcpu_count; i++)
-		if (nested_vcpu_in_vmx(vm->vcpus[i]))
-			return ERR_UNSUPPORTED;
+		if (vm->vcpus[i]->in_l2)
+			return ERR_BUSY;
 	return OK;
 }
 
@@ -467,6 +500,7 @@ u32 vm_record_save(struct vm *vm, u64 tsc, u8 *room, u32 room_bytes)
 		put_fpu(&writer, vm->vcpus[i], &host);
 		lapic_save(vm->vcpus[i]->lapic, &lapic, now_ns);
 		record_put_lapic(&writer, &lapic);
+		put_nested(&writer, vm->vcpus[i]);
 	}
 	record_put_devices(&writer, &vm->platform.devices);
 	end = record_begin(&writer, RECORD_END, 1);
@@ -535,6 +569,7 @@ static void get_all(struct record_reader *reader, struct vm *vm)
 		record_get_fpu(reader, &host, &fpu);
 		memcpy(vm->vcpus[i]->fpu, fpu.image, sizeof(fpu.image));
 		get_lapic(reader, vm, vm->vcpus[i], now_ns);
+		get_nested(reader, vm->vcpus[i]);
 	}
 	record_get_devices(reader, now_ns, &vm->platform.devices);
 	record_enter(reader, RECORD_END, 1);

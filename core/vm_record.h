@@ -21,8 +21,8 @@ struct vm;
 u32 vm_record_room(u32 vcpu_count);
 
 /*
- * ERR_UNSUPPORTED: a vCPU is in VMX operation, and that state is not in the
- * record yet. The VM is paused.
+ * ERR_BUSY: a vCPU is in its L2, of which the record has nothing yet; when it
+ * is back in L1, it can be saved. The VM is paused.
  */
 MUST_CHECK enum err vm_record_is_possible(const struct vm *vm);
 

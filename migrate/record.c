@@ -18,6 +18,7 @@ static const struct {
     {RECORD_VCPU, "vCPU"},
     {RECORD_FPU, "FPU"},
     {RECORD_LAPIC, "local APIC"},
+    {RECORD_NESTED, "nested VMX"},
     {RECORD_PLATFORM, "platform"},
     {RECORD_UART, "UART"},
     {RECORD_IOAPIC, "I/O APIC"},

@@ -12,6 +12,7 @@ sys.path.insert(0, str(ROOT / "tools"))
 from umbra import cli, migrate as migrations, mux
 
 RING = "build/guests/ring.elf"
+L1RING = "build/guests/l1ring.elf"
 
 
 def migrate(machine, guest, *options):
@@ -31,11 +32,11 @@ def ring(machine, cpus, laps, *options):
     return run
 
 
-def moved(run, times=1):
+def moved(run, times=1, guest="ring"):
     check(run.err.count("umbra: migration moved:") == times,
           f"it was not moved {times} times")
     run.said(r"^umbra: audit full: \d+ groups of pages are the same$")
-    run.said(r"destination: umbra: migration: guest ring is here")
+    run.said(f"destination: umbra: migration: guest {guest} is here")
 
 
 @machine_test(seconds=6, limit=100)
@@ -53,6 +54,17 @@ def ring_moves_over_the_serial_line(machine):
     # The slower the CPU, the faster beside it is the line.
     moved(ring(machine, 1, 6000, "--link", "uart", "--set",
                "host.ips=1000000", "--set", "downtime=2000s"))
+
+
+@machine_test(seconds=10, limit=150)
+def hypervisor_moves_with_its_guest(machine):
+    """It is stopped in L1, and its L2's memory is written until then."""
+    run = migrate(machine, L1RING, "--append", "mb=1 mark=0 laps=3000", "--mem",
+                  "4M", "--link", "net", "--at", "0.5", "--set",
+                  "host.ips=20000000", "--set", "downtime=200s")
+    run.ended_with(1)
+    run.guest_verdict()
+    moved(run, guest="l1ring")
 
 
 @machine_test(seconds=25, limit=200)

@@ -11,13 +11,17 @@
 #include "lib/vmcs.h"
 #include "lib/x86.h"
 #include "migrate/record_machine.h"
+#include "migrate/record_nested.h"
 #include "migrate/record_vcpu.h"
 #include "tests/unit/fake_host.h"
+#include "tests/unit/nested_host.h"
 
 #define WORLD_BYTES (64 * KIB)
 
 static struct record_vcpu vcpus[FAKE_VCPU_COUNT];
 static struct record_fpu fpus[FAKE_VCPU_COUNT];
+static struct nested_state nested[FAKE_VCPU_COUNT];
+static struct nested_capability offer;
 
 static const struct record_host world_host = {
     .cr4 = BITS(22, 0) & ~CR4_LA57,
@@ -86,12 +90,37 @@ static void make_vcpu(u32 index)
 	fpus[index].image[600] = (u8)index;
 }
 
+/* VMXON has been executed there. */
+static void make_hypervisor(u32 index)
+{
+	vcpus[index].cr4 |= CR4_VMXE;
+	vcpus[index].feature_control =
+	    FEATURE_CONTROL_LOCK | FEATURE_CONTROL_VMX_OUTSIDE_SMX;
+	nested[index].vmxon = gpa(0x1000);
+}
+
+static void make_current(struct nested_state *state)
+{
+	memset(&state->vmcs12, 0x5a, sizeof(state->vmcs12));
+	state->vmcs12.revision = NESTED_REVISION;
+	state->vmcs12.launch_state = VMCS12_LAUNCHED;
+	state->vmcs12_changed = true;
+	state->current = gpa(0x2000);
+}
+
+/* vCPU 1 is a hypervisor with a current VMCS, vCPU 2 one without. */
 UNUSED static void make_world(void)
 {
 	if (fake_platform() != OK)
 		abort();
-	for (u32 i = 0; i < FAKE_VCPU_COUNT; i++)
+	offer = full_offer();
+	for (u32 i = 0; i < FAKE_VCPU_COUNT; i++) {
 		make_vcpu(i);
+		nested_state_reset(&nested[i]);
+	}
+	make_hypervisor(1);
+	make_current(&nested[1]);
+	make_hypervisor(2);
 }
 
 UNUSED static u32 save_world(u8 *room)
@@ -109,6 +138,8 @@ UNUSED static u32 save_world(u8 *room)
 		record_put_fpu(&writer, &fpus[i], &world_host);
 		lapic_save(&lapics[i], &state, now_ns);
 		record_put_lapic(&writer, &state);
+		if (nested_in_vmx(&nested[i]))
+			record_put_nested(&writer, &nested[i]);
 	}
 	record_put_devices(&writer, &platform.devices);
 	end = record_begin(&writer, RECORD_END, 1);
@@ -118,8 +149,11 @@ UNUSED static u32 save_world(u8 *room)
 
 static void get_vcpu(struct record_reader *reader, u32 i)
 {
+	const struct record_l1 l1 = {&vcpus[i], &offer,
+				     world_host.physical_bits};
 	struct lapic_state state;
 
+	nested_state_reset(&nested[i]);
 	record_get_vcpu(reader, &world_host, &vcpus[i]);
 	record_must(reader, vcpus[i].index == i, "its number");
 	record_get_fpu(reader, &world_host, &fpus[i]);
@@ -128,6 +162,8 @@ static void get_vcpu(struct record_reader *reader, u32 i)
 		    reader->is_wrong ||
 			lapic_restore(&lapics[i], &state, now_ns) == OK,
 		    "such a state");
+	if (record_next(reader) == RECORD_NESTED)
+		record_get_nested(reader, &l1, &nested[i]);
 }
 
 /* Into a fresh world, at now_ns. Why not, or NULL. */

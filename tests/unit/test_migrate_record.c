@@ -108,6 +108,31 @@ static void vcpu_comes_back_in_every_field(void **state)
 	assert_int_equal(fpus[3].image[600], 3);
 }
 
+static void vmx_operation_comes_back_in_every_field(void **state)
+{
+	struct nested_state before[FAKE_VCPU_COUNT];
+	u32 bytes;
+
+	(void)state;
+	now_ns = 5;
+	make_world();
+	memcpy(before, nested, sizeof(before));
+	bytes = save_world(first);
+	memset(nested, 0x55, sizeof(nested));
+	taken(bytes);
+	for (u32 i = 0; i < FAKE_VCPU_COUNT; i++) {
+		assert_true(gpa_equal(nested[i].vmxon, before[i].vmxon));
+		assert_true(gpa_equal(nested[i].current, before[i].current));
+		assert_int_equal(nested[i].vmcs12_changed,
+				 before[i].vmcs12_changed);
+		assert_memory_equal(&nested[i].vmcs12, &before[i].vmcs12,
+				    sizeof(before[i].vmcs12));
+	}
+	assert_true(nested_has_current(&nested[1]));
+	assert_true(nested_in_vmx(&nested[2]));
+	assert_false(nested_in_vmx(&nested[3]));
+}
+
 /* --- Nothing gets in ------------------------------------------------------ */
 
 static void refused(const char *words)
@@ -172,6 +197,74 @@ static void vcpu_in_a_state_that_cannot_be_is_refused(void **state)
 	refused("no CPU");
 	vcpus[0].table_limit[0] = 0x10000;
 	refused("no CPU");
+}
+
+static void vmx_operation_that_cannot_be_is_refused(void **state)
+{
+	(void)state;
+	now_ns = 7;
+	make_world();
+	nested[1].vmxon = gpa(0x1001);
+	refused("nested VMX: the VMXON pointer cannot be");
+	nested[2].vmxon = gpa(BIT(40));
+	refused("VMXON pointer");
+	nested[1].current = gpa(0x2800);
+	refused("current-VMCS pointer");
+	nested[1].current = gpa(BIT(52));
+	refused("current-VMCS pointer");
+	nested[1].current = nested[1].vmxon;
+	refused("current-VMCS pointer");
+	nested[1].vmcs12.revision ^= 1;
+	refused("revision");
+	nested[1].vmcs12.launch_state = 2;
+	refused("launch state");
+	vcpus[2].cr4 &= ~CR4_VMXE;
+	refused("such a CR4");
+	vcpus[2].cr0 &= ~CR0_NE;
+	refused("such a CR0");
+	vcpus[2].feature_control = 0;
+	refused("IA32_FEATURE_CONTROL");
+	vcpus[2].feature_control &= ~FEATURE_CONTROL_LOCK;
+	refused("IA32_FEATURE_CONTROL");
+	vcpus[1].activity = RECORD_WAIT_FOR_SIPI;
+	refused("start-up IPI");
+}
+
+/* A shadow VMCS may be current, but only where there are any. */
+static void shadow_vmcs_needs_vmcs_shadowing(void **state)
+{
+	u32 *may_be_1 = &offer.words[CONTROLS_SECONDARY].may_be_1;
+
+	(void)state;
+	make_world();
+	nested[1].vmcs12.revision |= (u32)VMCS12_SHADOW;
+	*may_be_1 |= (u32)SECONDARY_VMCS_SHADOWING;
+	taken(save_world(first));
+	*may_be_1 &= ~(u32)SECONDARY_VMCS_SHADOWING;
+	refused("shadow VMCS");
+}
+
+/* The section has neither more nor less than its flags say. */
+static void section_of_vmx_has_its_own_length(void **state)
+{
+	const u32 head = 8, pointers = 16;
+	struct wire_writer writer = {.at = first, .room = WORLD_BYTES};
+	static struct record_reader reader;
+	struct record_l1 l1 = {&vcpus[1], &offer, 40};
+
+	(void)state;
+	make_world();
+	record_put_nested(&writer, &nested[1]);
+	assert_int_equal(writer.filled,
+			 head + pointers + 1 + sizeof(struct vmcs12));
+	for (u32 bytes = 0; bytes < writer.filled; bytes++) {
+		u32 contents = bytes > head ? bytes - head : 0;
+
+		memcpy(first + 4, &contents, sizeof(contents));
+		record_read(&reader, first, bytes);
+		record_get_nested(&reader, &l1, &nested[3]);
+		assert_true(reader.is_wrong && reader.why[0]);
+	}
 }
 
 static void memory_types_that_no_wrmsr_takes_are_refused(void **state)
@@ -323,6 +416,10 @@ int main(void)
 	    cmocka_unit_test(saved_again_it_is_the_same),
 	    cmocka_unit_test(what_has_moved_goes_on_as_if_it_had_not),
 	    cmocka_unit_test(vcpu_comes_back_in_every_field),
+	    cmocka_unit_test(vmx_operation_comes_back_in_every_field),
+	    cmocka_unit_test(vmx_operation_that_cannot_be_is_refused),
+	    cmocka_unit_test(shadow_vmcs_needs_vmcs_shadowing),
+	    cmocka_unit_test(section_of_vmx_has_its_own_length),
 	    cmocka_unit_test(vcpu_in_a_state_that_cannot_be_is_refused),
 	    cmocka_unit_test(memory_types_that_no_wrmsr_takes_are_refused),
 	    cmocka_unit_test(fpu_state_on_which_xrstor_faults_is_refused),

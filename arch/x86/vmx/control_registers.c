@@ -39,12 +39,15 @@ u64 control_registers_our_cr4(const struct vcpu *vcpu)
 
 void control_registers_init(struct vcpu *vcpu)
 {
-	u64 held = nested_vcpu_in_vmx(vcpu) ? CR0_PE | CR0_PG : 0;
+	bool in_vmx = nested_vcpu_in_vmx(vcpu);
+	u64 held = in_vmx ? CR0_PE | CR0_PG : 0;
 	u64 cr0 = control_registers_read_cr0();
 
 	vmcs_write(VMCS_CR0_MASK, control_registers_our_cr0() | held);
 	vmcs_write(VMCS_CR0_SHADOW, cr0);
 	vmcs_write(VMCS_CR4_MASK, control_registers_our_cr4(vcpu));
+	if (vcpu->nested)
+		vcpu->nested->in_vmx = in_vmx;
 }
 
 /* What VMX operation holds at 1 for the guest that runs. */

@@ -98,6 +98,9 @@ void nested_vcpu_load(struct vcpu *vcpu)
 	if (n->is_first) {
 		CHECK(insn_vmclear(n->vmcs) == VMX_SUCCEED);
 		CHECK(insn_vmclear(n->shadow_vmcs) == VMX_SUCCEED);
+		/* It may have come with a current VMCS. */
+		vmcs_shadow_switch(vcpu);
+		vmcs_shadow_give(vcpu);
 	}
 	n->is_first = false;
 	n->other.launched = 0;
@@ -197,10 +200,6 @@ void nested_vcpu_flush(void)
 
 void nested_vcpu_set_masks(struct vcpu *vcpu)
 {
-	bool in_vmx = nested_vcpu_in_vmx(vcpu);
-
-	if (vcpu->nested->in_vmx == in_vmx)
-		return;
-	vcpu->nested->in_vmx = in_vmx;
-	control_registers_init(vcpu);
+	if (vcpu->nested->in_vmx != nested_vcpu_in_vmx(vcpu))
+		control_registers_init(vcpu);
 }
