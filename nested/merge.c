@@ -28,9 +28,6 @@
 	 SECONDARY_VMCS_SHADOWING | SECONDARY_X2APIC_MODE |                    \
 	 SECONDARY_APIC_ACCESSES)
 
-/* A VM entry leaves these bits of CR0 alone. */
-#define CR0_NOT_LOADED    (CR0_ET | CR0_NW | CR0_CD)
-
 #define TSC_FRACTION_BITS 48
 
 /* x2APIC registers by MSR, and the bitmap's words that they are in. */
@@ -222,8 +219,8 @@ static u64 seen(u64 guest, u64 mask, u64 shadow)
 struct nested_cr nested_cr0_enter(const struct vmcs12 *v,
 				  const struct nested_base *base)
 {
-	u64 cr0 =
-	    (v->guest_cr0 & ~CR0_NOT_LOADED) | (base->l1_cr0 & CR0_NOT_LOADED);
+	u64 cr0 = (v->guest_cr0 & ~NESTED_CR0_KEPT) |
+		  (base->l1_cr0 & NESTED_CR0_KEPT);
 
 	/* One VM must not switch off caches for all. */
 	return (struct nested_cr){
@@ -248,6 +245,19 @@ u64 nested_cr_leave(u64 guest12, u64 mask12, u64 ours, struct nested_cr cr)
 
 	return (cr.guest & of_l2) | (guest12 & mask12) |
 	       (cr.shadow & ours & ~mask12);
+}
+
+u64 nested_cr0_kept(u64 shadow, u64 mask12, u64 l1_cr0)
+{
+	return ((shadow & ~mask12) | (l1_cr0 & mask12)) & NESTED_CR0_KEPT;
+}
+
+u64 nested_cr0_leave(const struct vmcs12 *v, u64 ours, struct nested_cr cr,
+		     u64 kept)
+{
+	u64 loaded = nested_cr_leave(v->guest_cr0, v->cr0_mask, ours, cr);
+
+	return (loaded & ~NESTED_CR0_KEPT) | (kept & NESTED_CR0_KEPT);
 }
 
 struct nested_cr nested_cr_write(u64 value, u64 mask12, u64 must_be_1,

@@ -93,6 +93,14 @@ bool nested_merged_is_used(const struct nested_merged *merged,
 
 /* --- CR0 and CR4 ---------------------------------------------------------- */
 
+/*
+ * Bits of CR0 that neither a VM entry nor a VM exit loads, the reserved ones
+ * among them: L2 has them from L1, and L1 gets them as L2 leaves them. SDM
+ * vol. 3, "Loading Guest Control Registers, Debug Registers, and MSRs".
+ */
+#define NESTED_CR0_KEPT \
+	(CR0_ET | CR0_NW | CR0_CD | BITS(15, 6) | BIT(17) | BITS(28, 19))
+
 /* A control register as vmcs02 has it. */
 struct nested_cr {
 	u64 guest;  /* what is in force */
@@ -109,6 +117,14 @@ struct nested_cr nested_cr4_enter(const struct vmcs12 *v,
  * bits of Umbra's as L2 has written them, and L2's own as they are.
  */
 u64 nested_cr_leave(u64 guest12, u64 mask12, u64 ours, struct nested_cr cr);
+
+/*
+ * The same of CR0, and what of it is kept: L2 may change that where L1 does not
+ * mask it.
+ */
+u64 nested_cr0_kept(u64 shadow, u64 mask12, u64 l1_cr0);
+u64 nested_cr0_leave(const struct vmcs12 *v, u64 ours, struct nested_cr cr,
+		     u64 kept);
 
 /* L2 has written `value` to a bit of ours that is not L1's. */
 struct nested_cr nested_cr_write(u64 value, u64 mask12, u64 must_be_1,

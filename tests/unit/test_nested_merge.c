@@ -208,6 +208,43 @@ static void l2_reads_what_its_owner_says(void **state)
 	    CR0_PE | CR0_PG | CR0_NE | CR0_ET);
 }
 
+/* CD and NW are as the CPU would have them: L1's, and L2's once it writes. */
+static void cache_bits_go_with_l2_and_back_to_l1(void **state)
+{
+	const u64 cache = CR0_CD | CR0_NW;
+	struct nested_cr cr;
+	u64 kept;
+
+	(void)state;
+	v.guest_cr0 = CR0_PE | CR0_PG | CR0_NE;
+	base.l1_cr0 |= CR0_CD;
+	cr = nested_cr0_enter(&v, &base);
+	assert_int_equal(cr.guest & cache, 0);
+	assert_int_equal(cr.shadow & cache, CR0_CD);
+	cr = nested_cr_write(cr.shadow | CR0_NW, v.cr0_mask, 0, cr);
+	kept = nested_cr0_kept(cr.shadow, v.cr0_mask, base.l1_cr0);
+	assert_int_equal(kept, cache | CR0_ET);
+	assert_int_equal(nested_cr0_leave(&v, base.cr0_mask, cr, kept),
+			 v.guest_cr0 | cache | CR0_ET);
+}
+
+/* What L1 masks L2 cannot change; what it reads there is L1's shadow. */
+static void cache_bits_that_l1_masks_stay_as_they_were(void **state)
+{
+	struct nested_cr cr;
+	u64 kept;
+
+	(void)state;
+	v.guest_cr0 = CR0_PE | CR0_PG | CR0_NE | CR0_NW | BIT(20);
+	v.cr0_mask = v.cr0_shadow = CR0_CD | CR0_NW | BIT(20);
+	cr = nested_cr0_enter(&v, &base);
+	assert_int_equal(cr.shadow & v.cr0_mask, v.cr0_mask);
+	cr = nested_cr_write(CR0_PE | CR0_PG | CR0_NE, v.cr0_mask, 0, cr);
+	kept = nested_cr0_kept(cr.shadow, v.cr0_mask, base.l1_cr0);
+	assert_int_equal(nested_cr0_leave(&v, base.cr0_mask, cr, kept),
+			 CR0_PE | CR0_PG | CR0_NE | (kept & CR0_ET));
+}
+
 static void l2s_writes_reach_vmcs12_and_l1s_bits_stay(void **state)
 {
 	struct nested_cr cr;
@@ -407,6 +444,8 @@ int main(void)
 	    TEST(scaling_of_l1_is_scaling_of_l2),
 	    TEST(cr3_targets_beyond_the_count_are_not_written),
 	    TEST(l2_reads_what_its_owner_says),
+	    TEST(cache_bits_go_with_l2_and_back_to_l1),
+	    TEST(cache_bits_that_l1_masks_stay_as_they_were),
 	    TEST(l2s_writes_reach_vmcs12_and_l1s_bits_stay),
 	    TEST(free_is_what_both_leave_free),
 	    TEST(x2apic_registers_are_free_if_virtual),

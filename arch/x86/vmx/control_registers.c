@@ -108,13 +108,15 @@ void control_registers_write_cr0(struct vcpu *vcpu, u64 value)
 	/* "Unrestricted guest" exempts PE and PG from the fixed bits. */
 	u64 must = vmx_capability.cr0_fixed0 & ~(CR0_PE | CR0_PG);
 
-	struct nested_cr cr = {.guest = value, .shadow = value | CR0_ET};
+	/* Reserved bits stay 0 whatever is written. */
+	u64 new = (value & CR0_DEFINED) | CR0_ET;
+	struct nested_cr cr = {.guest = new, .shadow = new};
 
 	if (vcpu->in_l2) {
 		cr = (struct nested_cr){vmcs_read(VMCS_GUEST_CR0),
 					vmcs_read(VMCS_CR0_SHADOW)};
-		cr = nested_cr_write(
-		    value | CR0_ET, vcpu->nested->state.vmcs12.cr0_mask, 0, cr);
+		cr = nested_cr_write(new, vcpu->nested->state.vmcs12.cr0_mask,
+				     0, cr);
 	}
 	vmcs_write(VMCS_CR0_SHADOW, cr.shadow);
 	vmcs_write(VMCS_GUEST_CR0,

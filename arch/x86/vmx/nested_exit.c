@@ -22,7 +22,6 @@
 #define LIMIT_4G          0xffffffffu
 #define LIMIT_TSS         0x67
 #define LIMIT_TABLE       0xffff
-#define CR0_NOT_LOADED    (CR0_ET | CR0_NW | CR0_CD)
 #define PAE_CR3           BITS(31, 5)
 
 /* SDM vol. 3, "VMX Aborts". */
@@ -129,11 +128,11 @@ static void load_host_registers(struct vcpu *vcpu, u64 efer, u64 pat)
 {
 	const struct vmcs12 *v = &vcpu->nested->state.vmcs12;
 	bool is_64_bit = v->exit_controls & EXIT_HOST_ADDRESS_SPACE_SIZE;
-	u64 cr0 = control_registers_read_cr0();
+	u64 kept = vcpu->nested->loaded.cr0_kept;
 
 	vmcs_write(VMCS_GUEST_EFER, efer);
-	control_registers_write_cr0(vcpu, (v->host_cr0 & ~CR0_NOT_LOADED) |
-					      (cr0 & CR0_NOT_LOADED));
+	control_registers_write_cr0(vcpu,
+				    (v->host_cr0 & ~NESTED_CR0_KEPT) | kept);
 	control_registers_write_cr4(vcpu, is_64_bit ? v->host_cr4 | CR4_PAE
 						    : v->host_cr4 & ~CR4_PCIDE);
 	vmcs_write(VMCS_GUEST_CR3, v->host_cr3);
@@ -340,6 +339,8 @@ void nested_exit_failed_entry(struct vcpu *vcpu, enum exit_reason reason,
 	u64 efer = vmcs_read(VMCS_GUEST_EFER);
 	u64 pat = vmcs_read(VMCS_GUEST_PAT);
 
+	/* The guest state stays what the last exit has saved. */
+	nested_vcpu_settle(vcpu);
 	v->exit_reason = reason | (u32)EXIT_REASON_ENTRY_FAILED;
 	v->exit_qualification = qualification;
 	n->state.timer_runs = false;
@@ -347,6 +348,7 @@ void nested_exit_failed_entry(struct vcpu *vcpu, enum exit_reason reason,
 	n->loaded.cold = n->loaded.controls = n->loaded.checked = false;
 	if (vcpu->in_l2)
 		nested_vcpu_use_vmcs01(vcpu);
+	n->loaded.cr0_kept = control_registers_read_cr0() & NESTED_CR0_KEPT;
 	load_host(vcpu, efer, pat);
 }
 

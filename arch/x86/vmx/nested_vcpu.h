@@ -42,7 +42,7 @@ struct nested_loaded {
 	bool cold;        /* so is the guest state that is in no hurry */
 	bool checked;     /* an entry has been OK; only hot fields changed */
 	u64 l1_efer;      /* when it was */
-	u64 l1_cr0;       /* the bits of it that L2's CR0 depends on */
+	u64 cr0_kept;     /* NESTED_CR0_KEPT, as L2 has it, or had it */
 	u64 tsc_offset;   /* of L1 */
 	u64 ept_pointer;
 	u16 vpid12;

@@ -11,8 +11,6 @@
 #include "nested/fields.h"
 #include "pml/pml.h"
 
-#define CR0_FROM_L1 (CR0_ET | CR0_NW | CR0_CD)
-
 void vmcs02_init(struct vcpu *vcpu)
 {
 	const struct nested_vcpu *n = vcpu->nested;
@@ -116,7 +114,7 @@ bool vmcs02_is_made_with(const struct vcpu *vcpu, u64 l1_cr0)
 {
 	const struct nested_loaded *loaded = &vcpu->nested->loaded;
 
-	return loaded->l1_cr0 == (l1_cr0 & CR0_FROM_L1) &&
+	return loaded->cr0_kept == (l1_cr0 & NESTED_CR0_KEPT) &&
 	       loaded->tsc_offset == vcpu_tsc_offset(vcpu);
 }
 
@@ -134,7 +132,7 @@ static void load_controls(struct vcpu *vcpu, u64 l1_cr0)
 		write_merged(vcpu, &merged);
 		n->loaded.registers = false;
 		n->loaded.controls = true;
-		n->loaded.l1_cr0 = l1_cr0 & CR0_FROM_L1;
+		n->loaded.cr0_kept = l1_cr0 & NESTED_CR0_KEPT;
 		n->loaded.tsc_offset = vcpu_tsc_offset(vcpu);
 	}
 	/* L1 may change its bitmap without a word. */
@@ -289,7 +287,8 @@ void vmcs02_load(struct vcpu *vcpu, const struct vmcs02_of_l1 *l1,
 
 void vmcs02_save_hot(struct vcpu *vcpu)
 {
-	struct vmcs12 *v = &vcpu->nested->state.vmcs12;
+	struct nested_vcpu *n = vcpu->nested;
+	struct vmcs12 *v = &n->state.vmcs12;
 	const u32 long_mode = (u32)ENTRY_IA32E_MODE_GUEST;
 
 	v->guest_rip = vmcs_read(VMCS_GUEST_RIP);
@@ -300,6 +299,8 @@ void vmcs02_save_hot(struct vcpu *vcpu)
 	v->guest_rights[SEG12_SS] = (u32)vmcs_read(VMCS_GUEST_SS_ACCESS_RIGHTS);
 	v->entry_controls = (v->entry_controls & ~long_mode) |
 			    ((u32)vmcs_read(VMCS_ENTRY_CONTROLS) & long_mode);
+	n->loaded.cr0_kept = nested_cr0_kept(vmcs_read(VMCS_CR0_SHADOW),
+					     v->cr0_mask, n->loaded.cr0_kept);
 }
 
 static void save_control_registers(const struct vcpu *vcpu)
@@ -310,8 +311,8 @@ static void save_control_registers(const struct vcpu *vcpu)
 	struct nested_cr cr4 = {vmcs_read(VMCS_GUEST_CR4),
 				vmcs_read(VMCS_CR4_SHADOW)};
 
-	v->guest_cr0 = nested_cr_leave(v->guest_cr0, v->cr0_mask,
-				       control_registers_our_cr0(), cr0);
+	v->guest_cr0 = nested_cr0_leave(v, control_registers_our_cr0(), cr0,
+					vcpu->nested->loaded.cr0_kept);
 	v->guest_cr4 = nested_cr_leave(v->guest_cr4, v->cr4_mask,
 				       control_registers_our_cr4(vcpu), cr4);
 }
