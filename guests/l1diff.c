@@ -121,6 +121,7 @@ static void begin(struct diff_case *c, u64 seed)
 	    boot_number("show", 0) == seed || boot_has_word("verbose");
 	c->controls = (struct l2_controls){0};
 	diff_random_begin(&c->random, seed);
+	write_cr0(read_cr0() & ~(CR0_CD | CR0_NW));
 	write_cr2(0);
 	wrmsr(MSR_LSTAR, 0);
 	wrmsr(MSR_KERNEL_GS_BASE, 0);

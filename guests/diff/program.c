@@ -154,8 +154,8 @@ static void emit_msr(struct code *code, struct diff_random *r)
 /* A control register with one bit turned over. */
 static void emit_control_register(struct code *code, struct diff_random *r)
 {
-	static const u32 cr0_bits[] = {CR0_WP, CR0_AM, CR0_TS, CR0_MP,
-				       CR0_EM, CR0_NE, CR0_PG};
+	static const u32 cr0_bits[] = {CR0_WP, CR0_AM, CR0_TS, CR0_MP, CR0_EM,
+				       CR0_NE, CR0_PG, CR0_CD, CR0_NW};
 	static const u32 cr4_bits[] = {CR4_TSD, CR4_DE,  CR4_PSE, CR4_PGE,
 				       CR4_PCE, CR4_PAE, CR4_VMXE};
 	bool is_cr4 = diff_chance(r, 50);

@@ -197,6 +197,8 @@ static void note_registers(struct diff_case *c)
 	__asm__ volatile("mov %%dr0, %0" : "=r"(dr0));
 	diff_note(c, "dr0", dr0);
 	diff_note(c, "cr2", read_cr2());
+	/* CD and NW come to L1 as L2 leaves them. */
+	diff_note(c, "l1_cr0", read_cr0());
 	diff_note(c, "lstar", rdmsr(MSR_LSTAR));
 	diff_note(c, "kernel_gs_base", rdmsr(MSR_KERNEL_GS_BASE));
 }

@@ -124,7 +124,8 @@ static void write_bitmaps(struct diff_case *c)
 static void write_masks(struct diff_case *c)
 {
 	struct diff_random *r = &c->random;
-	u64 cr0_bits = CR0_WP | CR0_AM | CR0_TS | CR0_MP | CR0_EM | CR0_NE;
+	u64 cr0_bits = CR0_WP | CR0_AM | CR0_TS | CR0_MP | CR0_EM | CR0_NE |
+		       CR0_CD | CR0_NW;
 	u64 cr4_bits = CR4_TSD | CR4_DE | CR4_PSE | CR4_PGE | CR4_VMXE;
 
 	if (diff_chance(r, 60))
