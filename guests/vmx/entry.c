@@ -664,6 +664,28 @@ static void msr_load_area(void)
 		bad_msr(bad_msrs[i].name, &bad_msrs[i].entry, i % 3);
 }
 
+/* --- What a failed entry leaves ------------------------------------------ */
+
+static void load_null_es(void)
+{
+	__asm__ volatile("mov %w0, %%es" ::"r"(0));
+	l2_call(L2_CALL_USER, 0);
+}
+
+/* The guest state is as the exit before has saved it. */
+static void refused_entry_keeps_guest_state(void)
+{
+	suite_case("refused_entry_keeps_guest_state");
+	suite_make_l2(&(struct l2_controls){0}, load_null_es);
+	suite_run(EXIT_VMCALL);
+	l2_skip(&suite_l2);
+	l2_set(VMCS_GUEST_RFLAGS, BIT(3));
+	suite_run((u32)(EXIT_ENTRY_GUEST_STATE | EXIT_REASON_ENTRY_FAILED));
+	suite_expect(vmread(VMCS_GUEST_ES_SELECTOR), 0, "ES");
+	l2_reset(VMCS_GUEST_RFLAGS, BIT(3));
+	suite_finish();
+}
+
 /* Where an injection is accepted that should not be. */
 static void ignore(struct trap_frame *frame)
 {
@@ -693,4 +715,5 @@ void suite_entry(void)
 	reserved_controls();
 	too_many_cr3_targets();
 	msr_load_area();
+	refused_entry_keeps_guest_state();
 }

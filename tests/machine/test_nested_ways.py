@@ -19,6 +19,12 @@ def ring_of_l2(machine, *words, options=()):
     run.ended_with(1)
 
 
+@machine_test(seconds=9)
+def ring_of_l2_has_one_edge_whatever_l1_does_at_once(machine):
+    ring_of_l2(machine, "mb=2", "pml", "protect", "timer", "areas", "inject",
+               "halt", "interrupt", "switch", "fields")
+
+
 @machine_test(seconds=8)
 def ring_of_l2_has_one_edge_under_umbra(machine):
     for words in (("ept=0", "timer", "inject"), ("pml",),
