@@ -50,7 +50,7 @@ def moves_under_load(machine, times, chunks):
           "a checksum is wrong")
 
 
-@machine_test(seconds=180, limit=1500)
+@machine_test(seconds=180, limit=1500, long=True)
 def linux_under_load_moves_there_and_back(machine):
     moves_under_load(machine, 2, 240)
 
