@@ -92,8 +92,8 @@ def figures_are_given_to_machines(machine):
 @machine_test(seconds=8, limit=100)
 def what_has_changed_is_all_that_is_sent_again(machine):
     # Its pages cannot be compressed, and change in one byte.
-    run = migrate(machine, RING, "--append", "mb=1 noise=1 mark=0 laps=6000",
-                  "--mem", "4M", "--link", "net", "--at", "0.5", "--json",
+    run = migrate(machine, RING, "--append", "mb=1 noise=1 mark=0 laps=30000",
+                  "--mem", "4M", "--link", "net", "--at", "0.3", "--json",
                   "--set", "host.ips=20000000", "--set", "downtime=200s")
     run.ended_with(1)
     result = json.loads(run.out)["migrations"][0]

@@ -27,7 +27,6 @@
  * fails nobody_called		VCPUS=2 EVENTS=1 READY_CALLS_NOBODY
  * fails silent_call		VCPUS=2 EVENTS=1 CALL_WITHOUT_INTERRUPT
  * fails running_not_told	VCPUS=2 EVENTS=2 RUNNING_IS_NOT_INTERRUPTED
- * fails called_twice		VCPUS=3 EVENTS=2 CALLED_STAYS_IDLE
  * fails rest_left_alone	VCPUS=2 EVENTS=3 PICK_LEAVES_THE_REST
  * fails released_silently	VCPUS=3 EVENTS=2 RELEASE_CALLS_NOBODY
  * fails released_to_the_busy	VCPUS=3 EVENTS=2 RELEASE_CALLS_THE_BUSY
@@ -93,9 +92,7 @@ byte calls;
 /* `self` calls `c`; NONE is somebody who is no CPU. */
 inline call_cpu(target, caller)
 {
-#ifndef CALLED_STAYS_IDLE
 	idle[target] = false;
-#endif
 	poked[target] = true;
 	calls++;
 	assert(calls <= CALLS_MAX);

@@ -34,7 +34,6 @@ class End:
     kind: str
     side: int  # 0 or 1
     port: int = 0
-    path: str = ""  # of a Unix socket
     device: str = ""  # more words for QEMU's device
 
     def bochs(self):
@@ -55,10 +54,8 @@ class End:
                                f"localaddr=127.0.0.1:{here}",
                     "-device", f"{self.device or 'e1000'},netdev=link,"
                                f"mac={_MACS[self.side]}"]
-        if self.kind == "uart":
-            where = f"host=127.0.0.1,port={self.port}"
-        else:
-            where = f"path={self.path}"
+        # No Unix socket: its name has room for 107 characters.
+        where = f"host=127.0.0.1,port={self.port}"
         role = ("server=on,wait=off", "server=off")[self.side]
         words = ["-chardev", f"socket,id=link,{where},{role}"]
         if self.kind == "uart":
@@ -114,15 +111,11 @@ class Joint:
         self._hub = None
         self._is_hubbed = kind == "net" and engine.NAME == "bochs"
         self._directory = directory
-        port, path = 0, ""
-        if kind == "uart":
-            port = _free_port(socket.SOCK_STREAM, 1)
-        elif kind == "net":
+        if kind == "net":
             port = _free_port(socket.SOCK_DGRAM, _HUB_PORTS)
         else:
-            path = os.path.join(directory, "link")
-        self.ends = [End(kind, side, port, path, device)
-                     for side in (0, 1)]
+            port = _free_port(socket.SOCK_STREAM, 1)
+        self.ends = [End(kind, side, port, device) for side in (0, 1)]
 
     def __enter__(self):
         if self._is_hubbed:
@@ -144,8 +137,6 @@ class Joint:
     def wait(self):
         """Until the first machine is there for the second to connect to."""
         end = self.ends[0]
-        if self._kind == "uart":
+        if self._kind != "net":
             _wait(lambda: _is_open(end.port, "tcp", _TCP_LISTENS),
                   "the first machine")
-        elif self._kind == "virtio":
-            _wait(lambda: os.path.exists(end.path), "the first machine")
