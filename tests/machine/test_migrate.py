@@ -25,7 +25,7 @@ def ring(machine, cpus, laps, *options):
     stands still is in the time of an emulator that waits."""
     run = migrate(machine, RING, "--append",
                   f"mb=1 mark=0 laps={laps} cpus={cpus}", "--mem", "4M",
-                  "--cpus", cpus, "--at", "0.5", "--set",
+                  "--cpus", cpus, "--at", "0.3", "--set",
                   "host.ips=20000000", "--set", "downtime=200s", *options)
     run.ended_with(1)
     run.guest_verdict()
@@ -60,7 +60,7 @@ def ring_moves_over_the_serial_line(machine):
 def hypervisor_moves_with_its_guest(machine):
     """It is stopped in L1, and its L2's memory is written until then."""
     run = migrate(machine, L1RING, "--append", "mb=1 mark=0 laps=3000", "--mem",
-                  "4M", "--link", "net", "--at", "0.5", "--set",
+                  "4M", "--link", "net", "--at", "0.3", "--set",
                   "host.ips=20000000", "--set", "downtime=200s")
     run.ended_with(1)
     run.guest_verdict()
@@ -75,8 +75,8 @@ def ring_goes_there_and_back_again(machine):
 
 @machine_test(seconds=6, limit=100)
 def figures_are_given_to_machines(machine):
-    run = migrate(machine, RING, "--append", "mb=1 mark=0 laps=6000", "--mem",
-                  "4M", "--link", "net", "--at", "0.5", "--json", "--set",
+    run = migrate(machine, RING, "--append", "mb=1 mark=0 laps=30000", "--mem",
+                  "4M", "--link", "net", "--at", "0.3", "--json", "--set",
                   "host.ips=20000000", "--set", "downtime=30s", "--set",
                   "audit=off")
     run.ended_with(1)
@@ -150,7 +150,7 @@ def cancelled_guest_goes_on_and_moves_later(machine):
         status = cli.main([
             "migrate", RING, "--engine", "bochs", "--append",
             "mb=1 mark=0 laps=12000 cpus=2", "--cpus", "2", "--mem", "4M",
-            "--link", "net", "--at", "0.5", "--set", "host.ips=20000000",
+            "--link", "net", "--at", "0.3", "--set", "host.ips=20000000",
             "--set", "downtime=200s", "--timeout",
             str(machine.seconds_left())])
     finally:
