@@ -41,25 +41,25 @@ def moved(run, times=1, guest="ring"):
 
 @machine_test(seconds=6, limit=100)
 def ring_moves_over_the_network(machine):
-    moved(ring(machine, 1, 6000, "--link", "net"))
+    moved(ring(machine, 1, 20000, "--link", "net"))
 
 
 @machine_test(seconds=8, limit=100)
 def ring_on_two_cpus_moves_over_the_network(machine):
-    moved(ring(machine, 2, 6000, "--link", "net"))
+    moved(ring(machine, 2, 20000, "--link", "net"))
 
 
 @machine_test(seconds=15, limit=200)
 def ring_moves_over_the_serial_line(machine):
     # The slower the CPU, the faster beside it is the line.
-    moved(ring(machine, 1, 6000, "--link", "uart", "--set",
+    moved(ring(machine, 1, 20000, "--link", "uart", "--set",
                "host.ips=1000000", "--set", "downtime=2000s"))
 
 
 @machine_test(seconds=10, limit=150)
 def hypervisor_moves_with_its_guest(machine):
     """It is stopped in L1, and its L2's memory is written until then."""
-    run = migrate(machine, L1RING, "--append", "mb=1 mark=0 laps=3000", "--mem",
+    run = migrate(machine, L1RING, "--append", "mb=1 mark=0 laps=8000", "--mem",
                   "4M", "--link", "net", "--at", "0.3", "--set",
                   "host.ips=20000000", "--set", "downtime=200s")
     run.ended_with(1)
