@@ -9,7 +9,7 @@
 #	make iso	build/umbra.iso alone
 #	make check	format, layers, headers, purity, static analysis
 #	make test	everything that needs no special hardware
-#	make demo	two minutes that show what Umbra does
+#	make demo	a hypervisor and its guest move to a second machine
 #	make fuzz	the fuzzers, long
 #	make setup	installs what the above need (Debian)
 

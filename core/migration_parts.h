@@ -62,6 +62,8 @@ struct migration {
 	gpa_t relaxed_to;
 	u64 l2_ns;   /* it could not be saved since then; 0: it could */
 	u64 said_ns; /* the last record for the front end */
+	u32 rounds_said;
+	struct vm_writes writes; /* when it began */
 	u64 began_ns;
 	u64 fixed_ns;
 	struct sent_page *sent; /* a block of that order, or none */

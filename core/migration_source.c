@@ -279,6 +279,8 @@ static void begin(struct migration *m, struct vm *vm)
 	m->vm = vm;
 	m->link_said = false;
 	m->said_ns = m->l2_ns = 0;
+	m->rounds_said = 0;
+	vm_count_writes(vm, &m->writes);
 	m->began_ns = migration_now_ns();
 	m->fixed_ns = config.fixed_ns;
 	m->phase = MIGRATION_SENDING;
@@ -392,6 +394,26 @@ static void say_progress(struct migration *m)
 static u64 us_between(u64 from_ns, u64 to_ns)
 {
 	return to_ns > from_ns ? (to_ns - from_ns) / 1000 : 0;
+}
+
+/* Each round once, when the peer has it; and how its writes were found. */
+static void say_round(struct migration *m)
+{
+	const struct source_stats *stats = &m->room->source.stats;
+	const struct source_round *last = &stats->last_round;
+	struct vm_writes now = {0};
+
+	if (stats->rounds == m->rounds_said)
+		return;
+	m->rounds_said = stats->rounds;
+	vm_count_writes(m->vm, &now);
+	console_record("round number=%u raw=%lu zero=%lu bytes=%lu us=%lu "
+		       "left=%lu logged=%lu faults=%lu l2_faults=%lu",
+		       stats->rounds - 1, last->raw, last->zero, last->bytes,
+		       last->ns / 1000, dirty_log_count(&m->vm->memory.log),
+		       now.logged - m->writes.logged,
+		       now.faults - m->writes.faults,
+		       now.l2_faults - m->writes.l2_faults);
 }
 
 static void say_end(struct migration *m, const char *result)
@@ -677,6 +699,7 @@ void migration_step_source(struct migration *m)
 	for (u32 i = 0; i < MIGRATION_STEPS; i++) {
 		bool has_come = feed(m, source);
 
+		say_round(m);
 		if (step(m, source) == WAITS && !has_come)
 			break;
 		if (m->phase != MIGRATION_SENDING)

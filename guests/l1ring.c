@@ -2,33 +2,40 @@
 /*
  * The one-edge guest as an L2: on each CPU a hypervisor runs an L2 that
  * increments one byte per page, round and round (guests/ring.c has the
- *picture), and looks after every lap whether all of it is as it should be.
+ * picture), and looks after every lap whether all of it is as it should be.
  *
- *	mb=N     how much memory (default 4)
- *	laps=N   when to end (default 10); 0: never
- *	mark=N   says "L1RING lap L" every so many laps (default 1)
- *	step=N   how many PAUSEs between two pages (default 0)
- *	cpus=N   how many CPUs have an L2
- *	damage=L puts one page back to its last value in lap L, which must then
- *be noticed
+ *	mb=N      how much memory (default 4)
+ *	laps=N    when to end (default 10); 0: never
+ *	mark=N    says "L1RING lap L" every so many laps (default 1)
+ *	talk      says it in words, of L1 and of L2
+ *	step=N    how many PAUSEs between two pages (default 0)
+ *	cpus=N    how many CPUs have an L2
+ *	damage=L  puts one page back to its last value in lap L, which must then
+ *		  be noticed
  *
  * What L1 does to its L2 meanwhile, any of:
- *	ept=0      runs it on its own page tables; with EPT, which is the
- *default, L2's addresses are others than L1's, and in another order ad clears
- *EPT's dirty bits after each lap; each must be set again pml        the same,
- *and has the CPU log: each page once in each lap alias      L2 uses two
- *addresses of each page in turn protect    takes W from every eighth page and
- *gives it back at the violation timer      interrupts L2 by the preemption
- *timer areas      loads and stores MSRs that L2 counts in inject     injects an
- *interrupt in each lap halt       L2 halts at the end of each lap until L1
- *wakes it interrupt  has interrupts of its own while L2 runs fields     reads
- *all fields of the VMCS after each lap, twice switch     two L2s on each CPU,
- *in turn, one of them sometimes VMCLEARed vmfunc     L2 changes its EPT by
- *VMFUNC in each lap With `alias` or `vmfunc` neither `ad`, `pml` nor `protect`
- *say anything.
+ *
+ *	ept=0	  runs it on its own page tables; with EPT, the default,
+ *		  L2's addresses are others than L1's, in another order
+ *	ad	  clears EPT's dirty bits after each lap; all must come back
+ *	pml	  the same, and has the CPU log: each page once in each lap
+ *	alias	  L2 uses two addresses of each page in turn
+ *	protect	  takes W from every eighth page until the violation
+ *	timer	  interrupts L2 by the preemption timer
+ *	areas	  loads and stores MSRs that L2 counts in
+ *	inject	  injects an interrupt in each lap
+ *	halt	  L2 halts at the end of each lap until L1 wakes it
+ *	interrupt has interrupts of its own while L2 runs
+ *	fields	  reads all fields of the VMCS after each lap, twice
+ *	switch	  two L2s on each CPU, in turn, one of them sometimes VMCLEARed
+ *	vmfunc	  L2 changes its EPT by VMFUNC in each lap
+ *
+ * With `alias` or `vmfunc` neither `ad`, `pml` nor `protect` say anything.
  *
  * The first line tells observers where to look:
+ *
  *	L1RING base=0x.. pages=N rings=N
+ *
  * Ring r has pages r*N/rings up to (r+1)*N/rings.
  */
 #include "guests/lib/ept12.h"
@@ -81,7 +88,7 @@ static u64 rings_per_cpu = 1;
 static u64 lap_count, mark_every, pauses, damaged_lap;
 static bool with_ept, with_ad, with_pml, with_alias, with_protect, with_timer,
     with_areas, with_inject, with_halt, with_interrupt, with_fields,
-    with_switch, with_vmfunc;
+    with_switch, with_vmfunc, with_talk;
 static u32 failed; /* any CPU has found something wrong */
 static volatile u64 timer_exits, interrupts_seen;
 
@@ -324,8 +331,15 @@ static void inject_one(struct ring *ring)
 
 static void tell(const struct ring *ring)
 {
-	if (ring == rings && mark_every && ring->laps % mark_every == 0)
+	if (ring != rings || !mark_every || ring->laps % mark_every)
+		return;
+	if (!with_talk) {
 		print("L1RING lap %lu\n", ring->laps);
+		return;
+	}
+	print("L2: lap %lu: every page was as I left it\n", ring->laps);
+	print("L1: lap %lu: %lu pages, each as it must be\n", ring->laps,
+	      ring->page_count);
 }
 
 static void look_at_everything(struct ring *ring)
@@ -594,6 +608,7 @@ static void read_words(void)
 	with_interrupt = boot_has_word("interrupt");
 	with_fields = boot_has_word("fields");
 	with_switch = boot_has_word("switch");
+	with_talk = boot_has_word("talk");
 	if (with_alias || with_vmfunc)
 		with_ad = with_pml = with_protect = false;
 	rings_per_cpu = with_switch ? 2 : 1;

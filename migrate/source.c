@@ -19,6 +19,7 @@
 #define THROTTLE_MOST   90
 #define PAGE_WIRE_BYTES (PAGE_4K + 4) /* with its share of heads */
 #define MEASURE_BYTES   (256 * KIB)   /* less says little about a link */
+#define MEASURE_PAGES   16
 #define US_PER_SECOND   1000000UL
 
 void source_begin(struct source *source, const struct source_config *config,
@@ -138,7 +139,7 @@ static void put_contents(struct source *source, struct pages_writer *pages,
 {
 	struct packed_page packed = {.kind = PAGE_RAW, .bytes = at};
 
-	source->round_raw++;
+	source->now.raw++;
 	if (source->packer.features)
 		packed = packer_pack(&source->packer, page, at);
 	if (packed.kind == PAGE_RAW) {
@@ -167,13 +168,22 @@ static void say_pages(struct source *source)
 		if (page_is_zero(at)) {
 			pages_put_zero(&pages, page);
 			packer_saw_zero(&source->packer, page);
-			source->round_zero++;
+			source->now.zero++;
 		} else {
 			put_contents(source, &pages, page, at);
 		}
 	}
 	pages_end(&pages);
 	wire_seal(&source->outbox, WIRE_PAGES, &writer);
+}
+
+static void end_round(struct source *source)
+{
+	struct source_round *last = &source->stats.last_round;
+
+	*last = source->now;
+	last->ns = source->now_ns - source->now.ns;
+	source->stats.rounds++;
 }
 
 static void say_round(struct source *source)
@@ -183,12 +193,11 @@ static void say_round(struct source *source)
 
 	wire_put_u32(&writer, source->round);
 	wire_put_u32(&writer, is_last);
-	wire_put_u64(&writer, source->round_raw);
-	wire_put_u64(&writer, source->round_zero);
+	wire_put_u64(&writer, source->now.raw);
+	wire_put_u64(&writer, source->now.zero);
 	wire_seal(&source->outbox, WIRE_ROUND, &writer);
-	source->stats.raw_pages += source->round_raw;
-	source->stats.zero_pages += source->round_zero;
-	source->stats.rounds++;
+	source->stats.raw_pages += source->now.raw;
+	source->stats.zero_pages += source->now.zero;
 	if (is_last)
 		source->stats.copied_ns = source->now_ns;
 	source->phase = is_last ? SOURCE_STATE : SOURCE_SEEN;
@@ -198,8 +207,7 @@ static void begin_round(struct source *source)
 {
 	source->harvest_at = gpa(0);
 	source->batch.count = source->batch_at = 0;
-	source->round_raw = source->round_zero = source->round_bytes = 0;
-	source->round_ns = source->now_ns;
+	source->now = (struct source_round){.ns = source->now_ns};
 }
 
 static void say_state(struct source *source)
@@ -257,6 +265,7 @@ static void say_seal(struct source *source)
 	wire_put_u64(&writer, source->group_count);
 	wire_seal(&source->outbox, WIRE_SEAL, &writer);
 	source->stats.sealed_ns = source->now_ns;
+	end_round(source);
 	source->phase = SOURCE_READY;
 }
 
@@ -283,27 +292,42 @@ static u64 per_second(u64 count, u64 us)
 	return count * US_PER_SECOND / us;
 }
 
+/*
+ * How long the pages that are left would take. What the last round was of,
+ * they are of, too: a page that is sent as what has changed takes a fraction
+ * of a whole one's time. The first round is of other pages, and one of few
+ * pages says little: then all of them count as whole.
+ */
+static u64 ns_for_pages(const struct source *source, u64 pages)
+{
+	const struct source_round *last = &source->stats.last_round;
+
+	if (source->round > 0 && last->raw >= MEASURE_PAGES)
+		return pages * (last->ns / last->raw);
+	return per_second(pages * PAGE_WIRE_BYTES, source->stats.bandwidth) *
+	       1000;
+}
+
 /* A round is over when the peer has seen it, so buffers are no bandwidth. */
 static void measure(struct source *source)
 {
 	struct source_stats *stats = &source->stats;
-	u64 us = (source->now_ns - source->round_ns) / 1000;
-	u64 bandwidth;
+	u64 us, bandwidth;
 
+	end_round(source);
+	us = stats->last_round.ns / 1000;
 	us = us ? us : 1;
-	bandwidth = per_second(source->round_bytes, us);
+	bandwidth = per_second(source->now.bytes, us);
 	if (!stats->bandwidth)
 		stats->bandwidth = bandwidth;
-	else if (source->round_bytes >= MEASURE_BYTES)
+	else if (source->now.bytes >= MEASURE_BYTES)
 		stats->bandwidth = (stats->bandwidth + 3 * bandwidth) / 4;
 	if (!stats->bandwidth)
 		stats->bandwidth = 1;
 	stats->pages_left = dirty_log_count(&source->config.mem->log);
 	stats->dirty_rate = per_second(stats->pages_left, us);
 	stats->estimated_downtime_ns =
-	    source->config.fixed_ns +
-	    per_second(stats->pages_left * PAGE_WIRE_BYTES, stats->bandwidth) *
-		1000;
+	    source->config.fixed_ns + ns_for_pages(source, stats->pages_left);
 }
 
 /* Not even half as many as after the round before: slower, then. */
@@ -506,7 +530,7 @@ void source_sent(struct source *source, u32 bytes)
 	CHECK(bytes <= outbox->filled - outbox->sent);
 	outbox->sent += bytes;
 	source->stats.sent_bytes += bytes;
-	source->round_bytes += bytes;
+	source->now.bytes += bytes;
 	source->has_moved |= bytes > 0;
 }
 

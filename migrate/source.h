@@ -86,8 +86,17 @@ enum source_phase {
 	SOURCE_PHASES,
 };
 
+/*
+ * One that the peer has: pages with contents and without, and what it took. The
+ * last one: with the state and the audit.
+ */
+struct source_round {
+	u64 raw, zero, bytes, ns;
+};
+
 struct source_stats {
 	u32 rounds;
+	struct source_round last_round;
 	u64 raw_pages, zero_pages;  /* raw: with contents, in any form */
 	u64 lz4_pages, delta_pages; /* of the raw ones */
 	u64 sent_bytes;
@@ -109,7 +118,7 @@ struct source {
 	u32 batch_at; /* the word whose pages come next */
 	gpa_t harvest_at;
 	u32 round;
-	u64 round_raw, round_zero, round_bytes, round_ns;
+	struct source_round now; /* so far; ns: when it began */
 	const u8 *state;
 	u32 state_bytes, state_sent, state_crc;
 	u64 next_group, group_count;

@@ -192,9 +192,11 @@ static void fix_leaf(struct shadow *shadow, struct shadow_table *t, u32 index)
 {
 	ept_write(&t->hardware[index],
 		  (ept_entry_t){t->hardware[index].raw | EPT_W});
-	if (shadow->tracking)
-		dirty_log_mark(&shadow->config.memory->log,
-			       ept12_address(t->copy[index]));
+	if (!shadow->tracking)
+		return;
+	dirty_log_mark(&shadow->config.memory->log,
+		       ept12_address(t->copy[index]));
+	shadow->counts.marked++;
 }
 
 /* Tracking has ended: all leaves of the table get back what they may have. */

@@ -116,6 +116,7 @@ struct shadow_config {
 struct shadow_counts {
 	u64 faults;     /* shadow_fault calls */
 	u64 fast_fixes; /* of them: only dirty tracking stood in the way */
+	u64 marked;     /* an L2 writes: pages, by L1's address */
 	u64 filled;     /* leaves made, neighbours included */
 	u64 tables_made;
 	u64 evicted;

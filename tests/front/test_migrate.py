@@ -2,12 +2,15 @@
 """umbra migrate: what is said about a migration, and when it begins."""
 
 import pathlib
+import re
 import sys
 import unittest
+from xml.etree import ElementTree
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "tools"))
 # pylint: disable=wrong-import-position,protected-access
-from umbra import cli, migrate
+import demo
+from umbra import cli, history, migrate, mux, report, views
 from umbra.trouble import Trouble
 
 MOVED = {
@@ -53,15 +56,126 @@ class Statistics(unittest.TestCase):
 
 class Bar(unittest.TestCase):
     def test_bar_fills_as_pages_go(self):
-        self.assertIn("[............", migrate.Bar._text(
-            {"left": 100, "total": 100}))
-        half = migrate.Bar._text({"left": 50, "total": 100, "round": 2})
+        self.assertIn("[............", views.bar({"left": 100, "total": 100}))
+        half = views.bar({"left": 50, "total": 100, "round": 2})
         self.assertIn("[############............] round 2, 50 of 100", half)
-        self.assertIn("[########################]", migrate.Bar._text(
+        self.assertIn("[########################]", views.bar(
             {"left": 0, "total": 100}))
 
     def test_no_pages_are_no_trouble(self):
-        migrate.Bar._text({"left": 0, "total": 0})
+        views.bar({"left": 0, "total": 0})
+
+
+class Sides:
+    """What a view knows of a machine."""
+
+    def __init__(self, number, name):
+        self.number, self.name = number, name
+
+
+class Columns(unittest.TestCase):
+    def setUp(self):
+        self.sides = [Sides(0, "source"), Sides(1, "destination")]
+        self.written = []
+        kept = views.Columns._write
+        self.addCleanup(setattr, views.Columns, "_write", kept)
+        views.Columns._write = self.written.append
+        self.view = views.Columns(None, self.sides, width=83)
+        self.written.clear()
+
+    def test_each_side_has_its_column(self):
+        self.view.umbra(self.sides[0], b"left")
+        self.view.umbra(self.sides[1], b"right")
+        self.assertEqual([line.rstrip() for line in self.written],
+                         ["left" + 36 * " " + " |",
+                          40 * " " + " | right"])
+
+    def test_what_is_too_long_goes_on_below(self):
+        self.view.umbra(self.sides[1], b"word " * 20)
+        self.assertEqual(len(self.written), 3)
+        self.assertTrue(all(len(line) <= 83 for line in self.written))
+
+    def test_a_line_cut_by_the_move_ends_where_the_guest_goes_on(self):
+        self.view.guest(self.sides[0], mux.Text(1, b"half a "))
+        self.view.follow(self.sides[1])
+        self.view.guest(self.sides[1], mux.Text(1, b"line\n"))
+        self.assertEqual(self.written, [40 * " " + " | half a line"
+                                        + 29 * " "])
+
+
+def history_of_one_move(result="moved"):
+    told = history.History("ring & co")
+    told.guest_is_at(0)
+    told.printed(0, b"L2: lap 1\nL1: <lap> 1\nplain\nL2: la")
+    told.move_begins(0)
+    for number, found in ((0, 5), (1, 9)):
+        told.round_is_over({"number": number, "raw": 10, "zero": 90,
+                            "bytes": 5000, "us": 1000, "left": 7,
+                            "logged": found, "faults": 0,
+                            "l2_faults": 2 * found})
+    told.guest_has_arrived(1)
+    told.printed(1, b"p 2\n")
+    told.move_ends({**MOVED, "result": result})
+    told.downtime_is(MOVED["downtime_us"])
+    told.close()
+    return told
+
+
+class Report(unittest.TestCase):
+    def test_a_line_cut_by_the_move_is_one_line(self):
+        told = history_of_one_move()
+        self.assertEqual([line.text for line in told.consoles[1]],
+                         ["L2: lap 2"])
+
+    def test_it_is_one_well_formed_page_of_its_own(self):
+        page = report.page(history_of_one_move(), 1)
+        for svg in re.findall(r"<svg.*?</svg>", page):
+            ElementTree.fromstring(svg)
+        self.assertEqual(page.count("<svg"), 3)
+        self.assertNotIn("http", page)
+        self.assertIn("ring &amp; co", page)
+        self.assertIn("&lt;lap&gt;", page)
+
+    def test_it_shows_who_spoke_where_and_what_each_round_found(self):
+        page = report.page(history_of_one_move(), 1)
+        for words in ("source: L1", "source: L2", "source: console",
+                      "destination: L2", "every audit agreed",
+                      "10 + 90 zero"):
+            self.assertIn(words, page)
+        # The second round's own finds: 9 - 5, and twice that.
+        self.assertRegex(page, r"<td>4</td><td>0</td><td>8</td></tr>")
+
+    def test_a_failure_is_no_success(self):
+        self.assertIn("not as it should be",
+                      report.page(history_of_one_move("failed"), 1))
+        self.assertIn("not as it should be",
+                      report.page(history_of_one_move(), 3))
+
+    def test_nothing_happened(self):
+        told = history.History()
+        told.close()
+        self.assertIn("0 of 0", report.page(told, 125))
+
+    def test_a_move_that_a_person_began_is_there_too(self):
+        told = history.History()
+        told.round_is_over({"number": 0})
+        told.close()
+        self.assertEqual(len(told.moves), 1)
+        report.page(told, 1)
+
+
+class Demo(unittest.TestCase):
+    GOOD = {**MOVED, "each_round": [{"l2_faults": 3}]}
+
+    def test_all_is_well(self):
+        self.assertEqual(demo.doubts(1, self.GOOD), [])
+
+    def test_each_thing_that_is_wrong_is_said(self):
+        for status, result in ((1, None), (3, self.GOOD), (124, self.GOOD),
+                               (1, {**self.GOOD, "audit": "off"}),
+                               (1, {**self.GOOD, "result": "failed"}),
+                               (1, {**self.GOOD, "each_round": []})):
+            self.assertEqual(len(demo.doubts(status, result)), 1)
 
 
 class Options(unittest.TestCase):

@@ -67,6 +67,17 @@ def hypervisor_moves_with_its_guest(machine):
     moved(run, guest="l1ring")
 
 
+@machine_test(seconds=30, limit=250)
+def demo_shows_a_hypervisor_that_moves_with_its_guest(machine):
+    page = machine.folder / "demo.html"
+    run = machine.umbra("demo", "--report", page)
+    run.ended_with(0)
+    run.printed("not one page was lost")
+    drawn = page.read_text(encoding="utf-8")
+    check("source: L2" in drawn and "destination: L2" in drawn,
+          "the report does not show L2 on both machines")
+
+
 @machine_test(seconds=25, limit=200)
 def ring_goes_there_and_back_again(machine):
     run = ring(machine, 2, 30000, "--link", "net", "--times", "3")

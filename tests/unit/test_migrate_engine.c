@@ -294,6 +294,51 @@ static void fast_writer_is_throttled_and_then_called_off(void **state)
 	world_end();
 }
 
+static u64 least_estimate;
+static u32 least_rounds;
+
+static void note_estimate(struct world *w)
+{
+	const struct source_stats *stats = &w->source.stats;
+
+	if (w->source.round > 1 && stats->rounds != least_rounds &&
+	    stats->pages_left) {
+		u64 per_page = stats->estimated_downtime_ns / stats->pages_left;
+
+		least_rounds = stats->rounds;
+		least_estimate =
+		    per_page < least_estimate ? per_page : least_estimate;
+	}
+}
+
+/* What goes as what has changed is not waited for as if it were whole pages. */
+static void estimate_knows_what_pages_cost_on_the_wire(void **state)
+{
+	u64 whole, packed;
+
+	(void)state;
+	for (u32 i = 0; i < 2; i++) {
+		whole = i ? least_estimate : 0;
+		least_estimate = ~0UL;
+		least_rounds = 0;
+		world_begin(17);
+		world.features = i ? WIRE_FEATURES_KNOWN : 0;
+		world.writes_per_step = 60;
+		world.on_step = note_estimate;
+		world_prepare(0);
+		world.source.config.downtime_ns = 1;
+		world.source.config.fixed_ns = 0;
+		world.source.config.rounds_max = 6;
+		world_run();
+		assert_moved();
+		world_end();
+	}
+	packed = least_estimate;
+	print_message("%lu ns for a whole page, %lu for what has changed\n",
+		      whole, packed);
+	assert_true(packed < whole / 2);
+}
+
 static u32 most_throttled;
 
 static void note_throttle(struct world *w)
@@ -365,7 +410,7 @@ static void packed_pages_are_fewer_bytes_and_the_same(void **state)
 static void forget_what_was_sent(struct world *w)
 {
 	for (u32 i = 0; i < ARRAY_COUNT(w->sent); i++)
-		w->sent[i].contents[7] ^= 1;
+		w->sent[i].contents[7] += 1;
 }
 
 static void audit_finds_a_wrong_delta(void **state)
@@ -398,6 +443,7 @@ int main(void)
 	    cmocka_unit_test(silent_peer_is_given_up),
 	    cmocka_unit_test(fast_writer_is_throttled_and_then_called_off),
 	    cmocka_unit_test(throttling_rises_with_the_rounds),
+	    cmocka_unit_test(estimate_knows_what_pages_cost_on_the_wire),
 	    cmocka_unit_test(a_page_costs_a_few_bytes_beside_its_contents),
 	    cmocka_unit_test(packed_pages_are_fewer_bytes_and_the_same),
 	    cmocka_unit_test(audit_finds_a_wrong_delta),

@@ -120,6 +120,10 @@ def _add_migrate(commands):
                          "guest prints MARK, or after a time (2)")
     migrate.add_argument("--times", type=_times, default=1, metavar="N",
                          help="then back again, and so on (1)")
+    migrate.add_argument("--columns", action="store_true",
+                         help="both machines' consoles side by side")
+    migrate.add_argument("--report", metavar="FILE",
+                         help="leave a page that shows what happened (HTML)")
     migrate.add_argument("--json", action="store_true",
                          help="the figures on standard output, and the guest's "
                          "console on standard error")
@@ -165,7 +169,7 @@ def _parser():
                      help="the file to write")
     _add_guest_options(iso)
     iso.set_defaults(call=_iso, file=None)
-    for name, text in (("demo", "what Umbra does, in two minutes"),
+    for name, text in (("demo", "a hypervisor moves with its guest"),
                        ("test", "everything that needs no special hardware"),
                        ("bench", "the figures")):
         command = commands.add_parser(name, help=text, add_help=False)

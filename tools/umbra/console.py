@@ -40,6 +40,11 @@ class Lines:
         if len(self._open) >= _LINE_BYTES:
             self.flush()
 
+    def take_open(self):
+        """What has no end yet, to be handed on by somebody else."""
+        data, self._open = self._open, b""
+        return data
+
     def flush(self, older_than=0.0):
         if self._open and time.monotonic() - self._since >= older_than:
             line, self._open = self._open, b""

@@ -15,14 +15,14 @@ import socket
 import sys
 import time
 
-from . import console, engines, joint, mux, run as runs
+from . import console, engines, joint, mux, report, run as runs, views
+from .history import History
 from .children import Child, work_directory
 from .trouble import FAILED, TIMED_OUT, TimedOut, Trouble, within
 
 _TICK_SECONDS = 0.1
 _DRAIN_SECONDS = 1
 _READ_BYTES = 65536
-_BAR_CELLS = 24
 _PAGE = 4096
 _SIDES = ("source", "destination")
 #: Bochs: the time of a machine that waits runs far ahead of the world's.
@@ -62,8 +62,10 @@ class Side:
         self.guest = None  # its number here
         self.is_ready = False
         self._lines = console.Lines(self._say)
+        self._view = None
 
-    def start(self, directory, selector, receive):
+    def start(self, directory, selector, receive, view):
+        self._view = view
         self.directory = os.path.join(directory, self.name)
         os.mkdir(self.directory)
         self._selector, self._receive = selector, receive
@@ -156,44 +158,13 @@ class Side:
     def _say(self, line):
         line = line.removeprefix(b"umbra> ")
         if line:
-            console.write(sys.stderr, f"{self.name}: ".encode() + line + b"\n")
-
-
-class Bar:
-    """How far it is, on standard error; on a terminal in one line."""
-
-    def __init__(self):
-        self._is_terminal = sys.stderr.isatty()
-        self._round = None
-
-    def show(self, words):
-        text = self._text(words)
-        if self._is_terminal:
-            console.write(sys.stderr, f"\r\x1b[K{text}".encode())
-        elif words.get("round") != self._round:
-            console.write(sys.stderr, f"migration: {text}\n".encode())
-        self._round = words.get("round")
-
-    def clear(self):
-        if self._is_terminal and self._round is not None:
-            console.write(sys.stderr, b"\r\x1b[K")
-        self._round = None
-
-    @staticmethod
-    def _text(words):
-        left, total = words.get("left", 0), max(words.get("total", 1), 1)
-        done = _BAR_CELLS * (total - left) // total
-        return (f"[{'#' * done}{'.' * (_BAR_CELLS - done)}] "
-                f"round {words.get('round', 0)}, {left} of {total} pages "
-                f"left, {words.get('rate', 0) / 1000:.0f} KB/s, "
-                f"{words.get('dirty', 0)} pages/s written, standstill "
-                f"about {words.get('downtime_us', 0) / 1000:.0f} ms")
+            self._view.umbra(self, line)
 
 
 class Migration:
-    def __init__(self, sides, outputs, keyboard, options):
+    def __init__(self, sides, view, keyboard, options, title=""):
         self._sides = sides
-        self._outputs = outputs
+        self._view = view
         self._keyboard = keyboard
         self._at = options.at
         self._times = options.times
@@ -201,7 +172,7 @@ class Migration:
                         if pair.partition("=")[0] in _WISHES]
         self._is_held = "start=no" in options.set
         self._selector = selectors.PollSelector()
-        self._bar = Bar()
+        self.history = History(title)
         self._active = sides[0]
         self._tail = ""  # of the guest's output, for the mark
         self._due = None
@@ -213,18 +184,21 @@ class Migration:
     def run(self, wire, directory, timeout):
         try:
             with within(timeout):
-                self._sides[0].start(directory, self._selector, self._on_data)
+                self._sides[0].start(directory, self._selector,
+                                     self._on_data, self._view)
                 wire.wait()
-                self._sides[1].start(directory, self._selector, self._on_data)
+                self._sides[1].start(directory, self._selector,
+                                     self._on_data, self._view)
                 return self._attend()
         except TimedOut:
-            self._outputs.note(f"no end after {timeout:g} s (--timeout)")
+            self._view.note(f"no end after {timeout:g} s (--timeout)")
             return TIMED_OUT
         finally:
-            self._bar.clear()
             for side in self._sides:
                 side.close()
                 side.flush()
+            self._view.close()
+            self.history.close()
             self._selector.close()
 
     # --- The loop ---------------------------------------------------------
@@ -244,7 +218,7 @@ class Migration:
         while self._step(_DRAIN_SECONDS):
             pass
         if self._active.verdict is None:
-            self._outputs.note(f"{self._active.why_ended()}; --log FILE shows "
+            self._view.note(f"{self._active.why_ended()}; --log FILE shows "
                                "more")
             return FAILED
         return self._status()
@@ -253,7 +227,7 @@ class Migration:
         if self.failed:
             return FAILED
         if len(self.results) < self._times:
-            self._outputs.note("the guest ended before it was migrated; "
+            self._view.note("the guest ended before it was migrated; "
                                "choose an earlier --at")
             return FAILED
         return self._active.verdict
@@ -263,7 +237,7 @@ class Migration:
         ready = self._selector.select(seconds)
         for key, events in ready:
             key.data(events)
-        self._outputs.tick()
+        self._view.tick()
         return bool(ready)
 
     # --- When -------------------------------------------------------------
@@ -291,6 +265,7 @@ class Migration:
             return
         self._due = None
         self._under_way = True
+        self.history.move_begins(self._active.number)
         self._active.send(mux.MONITOR, " ".join(
             ["migrate", str(self._active.guest), *self._wishes]).encode()
             + b"\n")
@@ -302,10 +277,10 @@ class Migration:
             if isinstance(event, mux.Record):
                 self._on_record(side, event.text)
             elif event.channel == mux.MONITOR:
-                self._bar.clear()
                 side.say(event.data)
             elif event.channel != mux.BOOT:
-                self._outputs.text(event)
+                self._view.guest(side, event)
+                self.history.printed(side.number, event.data)
                 if side is self._active:
                     self._look_for_mark(event.data)
 
@@ -316,37 +291,44 @@ class Migration:
             side.verdict = int(rest)
         elif kind == "guest":
             side.guest = int(rest.split()[0])
+            self.history.guest_is_at(side.number)
             if side is self._active:
                 self._arm()
         elif kind == "waiting":
             side.is_ready = True
         elif kind == "migration":
-            self._bar.show(words)
+            self._view.progress(words)
+        elif kind == "round":
+            self.history.round_is_over(words)
         elif kind == "arrived":
             self._follow(side)
         elif kind == "migrated":
-            self._bar.clear()
             self.results.append(words)
+            self.history.move_ends(words)
             if words["result"] == "moved":
                 self._follow(self._sides[1 - side.number])
         elif kind == "downtime_us" and self.results:
             self._end_one(words)
         else:
-            self._outputs.note(f"unknown record from Umbra: {text!r}")
+            self._view.note(f"unknown record from Umbra: {text!r}")
 
     def _follow(self, side):
         """The guest is there now, whichever of the two says so first."""
+        self.history.guest_has_arrived(side.number)
+        self._view.follow(side)
         self._active = side
         self._sides[1 - side.number].is_ready = True
 
     def _end_one(self, downtime):
         result = self.results[-1]
         result["downtime_us"] = downtime
+        self.history.downtime_is(downtime)
+        result["each_round"] = self.history.moves[-1].rounds
         self._under_way = False
         if result["result"] != "moved":
             self.failed = True
         for line in statistics(result):
-            self._outputs.note(line)
+            self._view.note(line)
         self._arm()
 
     # --- The keyboard -----------------------------------------------------
@@ -454,9 +436,14 @@ def migrate(guests, options, root):
         sides, wire, directory, outputs = _joined(guests, options, root, stack,
                                                   outputs_of)
         keyboard = stack.enter_context(console.Keyboard())
-        migration = Migration(sides, outputs, keyboard, options)
+        view = (views.Columns(outputs, sides) if options.columns
+                else views.Plain(outputs))
+        migration = Migration(sides, view, keyboard, options,
+                              os.path.basename(guests[0].path))
         status = migration.run(wire, directory, options.timeout)
         results = migration.results
+    if options.report:
+        report.write(options.report, migration.history, status)
     if options.json:
         print(json.dumps({"status": status, "migrations": results}))
     return status

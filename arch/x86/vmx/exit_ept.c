@@ -55,9 +55,12 @@ static void undo_nmi_unblocking(const struct vmx_exit *exit)
 static ALWAYS_INLINE bool is_tracked_write(struct vcpu *vcpu,
 					   const struct vmx_exit *exit)
 {
-	return (exit->qualification & EPT_WRITE) &&
-	       track_write_fault(&vcpu->vm->track, exit->physical) ==
-		   TRACK_FAULT_FIXED;
+	if (!(exit->qualification & EPT_WRITE) ||
+	    track_write_fault(&vcpu->vm->track, exit->physical) !=
+		TRACK_FAULT_FIXED)
+		return false;
+	vcpu->tracked_faults++;
+	return true;
 }
 
 static NOINLINE enum exit_action on_other_violation(struct vcpu *vcpu,

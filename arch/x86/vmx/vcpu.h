@@ -139,6 +139,8 @@ struct vcpu {
 	struct vmx_exit exit;
 	u64 exits_by_reason[EXIT_REASONS_MAX];
 	u64 redelivered_count; /* events whose delivery was cut short */
+	u64 logged_count;      /* entries that its PML page had, when drained */
+	u64 tracked_faults; /* writes that EPT01 kept off for the dirty log */
 
 	/* The scheduler's (core/sched.c). */
 	struct vcpu_schedule {

@@ -25,7 +25,8 @@ void vcpu_sync_drain(struct vcpu *vcpu)
 	index = (u16)vmcs_read(VMCS_PML_INDEX);
 	if (index == PML_INDEX_EMPTY)
 		return;
-	pml_drain(phys_ptr(vcpu->pml_page), index, &vcpu->vm->memory.log);
+	vcpu->logged_count +=
+	    pml_drain(phys_ptr(vcpu->pml_page), index, &vcpu->vm->memory.log);
 	vmcs_write(VMCS_PML_INDEX, PML_INDEX_EMPTY);
 }
 
@@ -150,6 +151,22 @@ gpa_t vm_harvest(struct vm *vm, gpa_t from, gpa_t to, struct dirty_batch *batch)
 	if (flush == FLUSH_OWED || shadow == FLUSH_OWED)
 		vm_sync(vm);
 	return stopped;
+}
+
+void vm_count_writes(const struct vm *vm, struct vm_writes *writes)
+{
+	*writes = (struct vm_writes){0};
+	for (u32 i = 0; i < vm->vcpu_count; i++) {
+		const struct vcpu *vcpu = vm->vcpus[i];
+
+		writes->logged +=
+		    __atomic_load_n(&vcpu->logged_count, __ATOMIC_RELAXED);
+		writes->faults +=
+		    __atomic_load_n(&vcpu->tracked_faults, __ATOMIC_RELAXED);
+	}
+	if (vm->nested)
+		writes->l2_faults = __atomic_load_n(&vm->shadow.counts.marked,
+						    __ATOMIC_RELAXED);
 }
 
 void vm_pause(struct vm *vm)

@@ -116,6 +116,16 @@ void vm_track_stop(struct vm *vm);
 gpa_t vm_harvest(struct vm *vm, gpa_t from, gpa_t to,
 		 struct dirty_batch *batch);
 
+/* How writes were found, so far: a page as often as it was found. */
+struct vm_writes {
+	u64 logged;    /* by the CPU, in PML pages */
+	u64 faults;    /* by write protection in EPT01 */
+	u64 l2_faults; /* by write protection in EPT02 */
+};
+
+/* Any CPU; of vCPUs that run, about. */
+void vm_count_writes(const struct vm *vm, struct vm_writes *writes);
+
 static inline bool vm_is_paused(const struct vm *vm)
 {
 	return __atomic_load_n(&vm->paused, __ATOMIC_ACQUIRE);

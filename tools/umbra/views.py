@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: MIT
+"""What a person sees of two machines and a guest that moves: line by line, or
+side by side.
+
+A view is told: what Umbra says at a side, what the guest prints there, how far
+a migration is, and what the front end has to say.
+"""
+
+import os
+import sys
+import textwrap
+
+from . import console, mux
+
+_BAR_CELLS = 24
+_COLUMNS_MIN = 80
+_COLUMNS_ELSEWHERE = 120  # where there is no terminal
+_GAP = " | "
+
+
+def bar(words):
+    left, total = words.get("left", 0), max(words.get("total", 1), 1)
+    done = _BAR_CELLS * (total - left) // total
+    return (f"[{'#' * done}{'.' * (_BAR_CELLS - done)}] "
+            f"round {words.get('round', 0)}, {left} of {total} pages "
+            f"left, {words.get('rate', 0) / 1000:.0f} KB/s, "
+            f"{words.get('dirty', 0)} pages/s written, standstill "
+            f"about {words.get('downtime_us', 0) / 1000:.0f} ms")
+
+
+class _Bar:
+    """On a terminal one line that changes; elsewhere a line each round."""
+
+    def __init__(self):
+        self._is_terminal = sys.stderr.isatty()
+        self._round = None
+
+    def show(self, words):
+        if self._is_terminal:
+            console.write(sys.stderr, f"\r\x1b[K{bar(words)}".encode())
+        elif words.get("round") != self._round:
+            console.write(sys.stderr, f"migration: {bar(words)}\n".encode())
+        self._round = words.get("round")
+
+    def clear(self):
+        if self._is_terminal and self._round is not None:
+            console.write(sys.stderr, b"\r\x1b[K")
+        self._round = None
+
+
+class Plain:
+    """The guest on standard output, everything else on standard error."""
+
+    def __init__(self, outputs):
+        self._outputs = outputs
+        self._bar = _Bar()
+
+    def umbra(self, side, line):
+        self._bar.clear()
+        console.write(sys.stderr, f"{side.name}: ".encode() + line + b"\n")
+
+    def guest(self, _side, event):
+        self._outputs.text(event)
+
+    def follow(self, side):
+        """The guest is there now: its console goes on."""
+
+    def progress(self, words):
+        self._bar.show(words)
+
+    def note(self, text):
+        self._bar.clear()
+        self._outputs.note(text)
+
+    def tick(self):
+        self._outputs.tick()
+
+    def close(self):
+        self._bar.clear()
+
+
+class Columns:
+    """The source on the left, the destination on the right: consoles of both
+    guests and both Umbras, line by line, on standard error."""
+
+    def __init__(self, outputs, sides, width=None):
+        self._outputs = outputs
+        self._bar = _Bar()
+        self._width = (max(width or _width(), _COLUMNS_MIN) - len(_GAP)) // 2
+        self._lines = [
+            console.Lines(lambda line, side=side: self._put(side, line))
+            for side in sides]
+        self._write(_GAP.join(side.name.upper().ljust(self._width)
+                              for side in sides))
+        self._write(_GAP.join("-" * self._width for _ in sides))
+
+    def umbra(self, side, line):
+        self._put(side, line)
+
+    def guest(self, side, event):
+        if event.channel != mux.BOOT:
+            self._lines[side.number].feed(event.data)
+
+    def follow(self, side):
+        """A line that it was in the middle of ends there."""
+        here, there = self._lines[side.number], self._lines[1 - side.number]
+        here.feed(there.take_open())
+
+    def progress(self, words):
+        self._bar.show(words)
+
+    def note(self, text):
+        self._bar.clear()
+        self._outputs.note(text)
+
+    def tick(self):
+        self._outputs.tick()
+
+    def close(self):
+        self._bar.clear()
+        for lines in self._lines:
+            lines.flush()
+
+    def _put(self, side, line):
+        self._bar.clear()
+        text = line.decode("utf-8", "replace")
+        for piece in textwrap.wrap(text, self._width) or [""]:
+            cells = ["", ""]
+            cells[side.number] = piece
+            self._write(_GAP.join(cell.ljust(self._width) for cell in cells))
+
+    @staticmethod
+    def _write(text):
+        console.write(sys.stderr, text.rstrip().encode() + b"\n")
+
+
+def _width():
+    try:
+        return os.get_terminal_size(sys.stderr.fileno()).columns
+    except OSError:
+        return _COLUMNS_ELSEWHERE
