@@ -7,6 +7,10 @@
  */
 #include "lib/string.h"
 
+#undef memcpy
+#undef memset
+#undef memcmp
+
 void *memcpy(void *restrict to, const void *restrict from, size_t bytes)
 {
 	void *end = to;

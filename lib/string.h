@@ -18,4 +18,13 @@ size_t strnlen(const char *text, size_t limit);
 int strcmp(const char *a, const char *b);
 int strncmp(const char *a, const char *b, size_t limit);
 
+/*
+ * -ffreestanding makes plain calls of these. Asked for by its own name, the
+ * compiler writes a copy of a few bytes as a few instructions, and calls the
+ * function only where it does not know how many they are.
+ */
+#define memcpy(to, from, bytes)  __builtin_memcpy(to, from, bytes)
+#define memset(to, value, bytes) __builtin_memset(to, value, bytes)
+#define memcmp(a, b, bytes)      __builtin_memcmp(a, b, bytes)
+
 #endif

@@ -55,12 +55,9 @@ static void undo_nmi_unblocking(const struct vmx_exit *exit)
 static ALWAYS_INLINE bool is_tracked_write(struct vcpu *vcpu,
 					   const struct vmx_exit *exit)
 {
-	if (!(exit->qualification & EPT_WRITE) ||
-	    track_write_fault(&vcpu->vm->track, exit->physical) !=
-		TRACK_FAULT_FIXED)
-		return false;
-	vcpu->tracked_faults++;
-	return true;
+	return (exit->qualification & EPT_WRITE) &&
+	       track_write_fault(&vcpu->vm->track, exit->physical) ==
+		   TRACK_FAULT_FIXED;
 }
 
 static NOINLINE enum exit_action on_other_violation(struct vcpu *vcpu,
@@ -71,6 +68,7 @@ static NOINLINE enum exit_action on_other_violation(struct vcpu *vcpu,
 	undo_nmi_unblocking(exit);
 	if (is_tracked_write(vcpu, exit) || is_watched_write(vcpu->vm, exit))
 		return ACTION_RESUME;
+	vcpu->untracked_violations++;
 	lost = lost_reason(exit);
 	if (lost) {
 		vcpu_fail(vcpu, "%s at %#lx, where it has no %s", lost,

@@ -140,7 +140,8 @@ struct vcpu {
 	u64 exits_by_reason[EXIT_REASONS_MAX];
 	u64 redelivered_count; /* events whose delivery was cut short */
 	u64 logged_count;      /* entries that its PML page had, when drained */
-	u64 tracked_faults; /* writes that EPT01 kept off for the dirty log */
+	/* Of EPT01, that were no writes kept off for the dirty log. */
+	u64 untracked_violations;
 
 	/* The scheduler's (core/sched.c). */
 	struct vcpu_schedule {

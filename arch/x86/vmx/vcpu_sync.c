@@ -153,20 +153,27 @@ gpa_t vm_harvest(struct vm *vm, gpa_t from, gpa_t to, struct dirty_batch *batch)
 	return stopped;
 }
 
+static u64 load(const u64 *count)
+{
+	return __atomic_load_n(count, __ATOMIC_RELAXED);
+}
+
+/* The short way of a write fault counts nothing but its exit. */
 void vm_count_writes(const struct vm *vm, struct vm_writes *writes)
 {
 	*writes = (struct vm_writes){0};
 	for (u32 i = 0; i < vm->vcpu_count; i++) {
 		const struct vcpu *vcpu = vm->vcpus[i];
 
-		writes->logged +=
-		    __atomic_load_n(&vcpu->logged_count, __ATOMIC_RELAXED);
+		writes->logged += load(&vcpu->logged_count);
 		writes->faults +=
-		    __atomic_load_n(&vcpu->tracked_faults, __ATOMIC_RELAXED);
+		    load(&vcpu->exits_by_reason[EXIT_EPT_VIOLATION]) -
+		    load(&vcpu->untracked_violations);
 	}
-	if (vm->nested)
-		writes->l2_faults = __atomic_load_n(&vm->shadow.counts.marked,
-						    __ATOMIC_RELAXED);
+	if (!vm->nested)
+		return;
+	writes->l2_faults = load(&vm->shadow.counts.marked);
+	writes->faults -= load(&vm->shadow.counts.faults);
 }
 
 void vm_pause(struct vm *vm)
