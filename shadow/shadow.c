@@ -41,7 +41,7 @@ enum err shadow_create(struct shadow *shadow,
 	shadow->config = *config;
 	shadow->ept12 = (struct ept12){config->memory, config->offered};
 	for (u32 cpu = 0; cpu < SHADOW_CPUS; cpu++)
-		shadow->inside[cpu] = ~0ULL;
+		shadow->inside[cpu] = SHADOW_OUTSIDE;
 	/* A CPU that has flushed up to 0 has not flushed. */
 	shadow->generation = 1;
 	if (!config->memory->watched) {
@@ -120,6 +120,25 @@ u64 shadow_root_pointer(const struct shadow *shadow,
 			   format->uncacheable_tables ? EPT_UC : EPT_WB);
 	pointer = bits_set(pointer, EPTP_WALK_LENGTH, EPT_TOP - 1);
 	return ad && format->accessed_dirty ? pointer | EPTP_AD : pointer;
+}
+
+/* --- Entering the guest --------------------------------------------------- */
+
+u64 shadow_enter(struct shadow *shadow, u32 cpu, enum flush *flush)
+{
+	u64 generation;
+
+	do {
+		generation =
+		    __atomic_load_n(&shadow->generation, __ATOMIC_SEQ_CST);
+		/* Said before it is looked at again: see shadow_leave. */
+		__atomic_exchange_n(&shadow->inside[cpu], generation,
+				    __ATOMIC_SEQ_CST);
+	} while (generation !=
+		 __atomic_load_n(&shadow->generation, __ATOMIC_SEQ_CST));
+	*flush = shadow->flushed[cpu] == generation ? FLUSH_NONE : FLUSH_OWED;
+	shadow->flushed[cpu] = generation;
+	return generation;
 }
 
 /* --- One fault ----------------------------------------------------------- */

@@ -34,10 +34,14 @@
  * THE MACHINE'S SIDE
  *
  *	before a vCPU's first VMXON	all of the VM's vCPUs begin with:
- *	vCPU, each entry of L1 or L2	shadow_enter: FLUSH_OWED? then INVEPT
- *					for EPT01 and all roots (all-context
- *					does it), before the entry
- *	vCPU, each exit			shadow_leave
+ *	vCPU, each entry of L1 or L2	shadow_enter, unless it has not left
+ *					and shadow_has_entered: FLUSH_OWED?
+ *					then INVEPT for EPT01 and all roots
+ *					(all-context does it), before the entry
+ *	vCPU, when it runs no more,
+ *	  and an exit that comes to
+ *	  any of the calls below	shadow_leave: a CPU that has not left
+ *					is waited for, and nothing is proven
  *	L1: VMLAUNCH, EPTP switch	shadow_root_hold / _release
  *	L2 on EPT02: EPT violation	shadow_fault
  *	L1, or L2 on EPT01: a write
@@ -87,7 +91,8 @@
 #include "lib/spinlock.h"
 #include "shadow/ept12.h"
 
-#define SHADOW_CPUS 64 /* as many as Umbra runs on */
+#define SHADOW_CPUS    64      /* as many as Umbra runs on */
+#define SHADOW_OUTSIDE (~0ULL) /* no generation: not in the guest */
 
 struct shadow_table;
 
@@ -143,7 +148,7 @@ struct shadow {
 	u64 watch_hits; /* of guest_mem's: seen so far */
 	u64 generation;
 	u64 flushed[SHADOW_CPUS]; /* each written by its CPU only */
-	u64 inside[SHADOW_CPUS];  /* in the guest, flushed up to; or ~0 */
+	u64 inside[SHADOW_CPUS];  /* flushed up to; or SHADOW_OUTSIDE */
 	struct shadow_counts counts;
 	hpa_t lists, heads; /* frames of the arrays */
 	enum frame_order lists_order, heads_order;
@@ -164,30 +169,29 @@ void shadow_destroy(struct shadow *shadow);
 
 /* --- Entering and leaving the guest, on this CPU -------------------------- */
 
-static inline enum flush shadow_enter(struct shadow *shadow, u32 cpu)
-{
-	enum flush flush = FLUSH_NONE;
-	u64 generation;
+/*
+ * Says that this CPU enters the guest, and up to which generation it has
+ * flushed, which is what it returns; `*flush` is done before the entry. A CPU
+ * that does not take it back with shadow_leave may enter again as often as it
+ * likes while shadow_has_entered says so: others then take it to be in the
+ * guest all the time, and wait for it.
+ */
+u64 shadow_enter(struct shadow *shadow, u32 cpu, enum flush *flush);
 
-	do {
-		generation =
-		    __atomic_load_n(&shadow->generation, __ATOMIC_SEQ_CST);
-		/* Said before it is looked at again: see shadow_leave. */
-		__atomic_exchange_n(&shadow->inside[cpu], generation,
-				    __ATOMIC_SEQ_CST);
-	} while (generation !=
-		 __atomic_load_n(&shadow->generation, __ATOMIC_SEQ_CST));
-	if (shadow->flushed[cpu] != generation) {
-		shadow->flushed[cpu] = generation;
-		flush = FLUSH_OWED;
-	}
-	return flush;
+/*
+ * Is this still true of what shadow_enter returned? If another CPU counts on
+ * just after this has been asked, it finds what has been said long ago.
+ */
+static inline bool shadow_has_entered(const u64 *generation, u64 entered)
+{
+	return __atomic_load_n(generation, __ATOMIC_SEQ_CST) == entered;
 }
 
 /* What the TLB of this CPU holds is not used until it enters again. */
 static inline void shadow_leave(struct shadow *shadow, u32 cpu)
 {
-	__atomic_store_n(&shadow->inside[cpu], ~0ULL, __ATOMIC_RELEASE);
+	__atomic_store_n(&shadow->inside[cpu], SHADOW_OUTSIDE,
+			 __ATOMIC_RELEASE);
 }
 
 /* --- Roots --------------------------------------------------------------- */

@@ -156,7 +156,7 @@ void shadow_table_detach(struct shadow *shadow, struct shadow_table *t)
 
 u64 shadow_flushed_up_to(const struct shadow *shadow)
 {
-	u64 oldest = ~0ULL;
+	u64 oldest = SHADOW_OUTSIDE;
 
 	for (u32 cpu = 0; cpu < shadow->config.cpu_count; cpu++) {
 		u64 inside =

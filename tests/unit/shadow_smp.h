@@ -40,6 +40,7 @@ struct smp_cpu {
 	struct w_translation tlb[SMP_PAGES * SMP_WAYS];
 	u64 asked, answered; /* to come out of the guest */
 	u32 in_guest;
+	u64 entered; /* as shadow_enter() has said */
 	u64 value;
 };
 
@@ -76,13 +77,27 @@ static u64 smp_address(u32 way)
 
 static void smp_enter(struct smp_cpu *cpu)
 {
-	if (shadow_enter(&cpu->smp->w.shadow, cpu->number) == FLUSH_OWED)
+	const u64 *generation = &cpu->smp->w.shadow.generation;
+	enum flush flush;
+
+	if (shadow_has_entered(generation, cpu->entered))
+		return;
+	cpu->entered = shadow_enter(&cpu->smp->w.shadow, cpu->number, &flush);
+	if (flush == FLUSH_OWED)
 		memset(cpu->tlb, 0, sizeof(cpu->tlb));
 }
 
 static void smp_leave(struct smp_cpu *cpu)
 {
 	shadow_leave(&cpu->smp->w.shadow, cpu->number);
+	cpu->entered = SHADOW_OUTSIDE;
+}
+
+/* An exit that does not come to the shadow: now and then it is not told. */
+static void smp_leave_for_others(struct smp_cpu *cpu)
+{
+	if (random_below(&cpu->random, 2))
+		smp_leave(cpu);
 }
 
 /* By what the CPU has cached, or by EPT02. */
@@ -130,7 +145,7 @@ static enum shadow_outcome smp_write(struct smp_cpu *cpu, u32 way)
 			    ++cpu->value, __ATOMIC_SEQ_CST);
 			return SHADOW_RESUME;
 		}
-		smp_leave(cpu);
+		smp_leave_for_others(cpu);
 		result = shadow_fault(&cpu->smp->w.shadow, &cpu->root, &access,
 				      NULL);
 		smp_enter(cpu);
@@ -153,7 +168,7 @@ static void smp_edit(struct smp_cpu *cpu)
 	enum shadow_outcome outcome;
 
 	l1_store(&smp->w, at, page | rights | W_WB);
-	smp_leave(cpu);
+	smp_leave_for_others(cpu);
 	shadow_invalidate(&smp->w.shadow);
 	smp_enter(cpu);
 	outcome = smp_write(cpu, way);
@@ -167,7 +182,7 @@ static void smp_answer(struct smp_cpu *cpu)
 
 	if (cpu->answered == asked)
 		return;
-	smp_leave(cpu);
+	smp_leave_for_others(cpu);
 	smp_enter(cpu);
 	__atomic_store_n(&cpu->answered, asked, __ATOMIC_SEQ_CST);
 }
@@ -331,6 +346,7 @@ UNUSED static void smp_begin(struct smp *smp, u64 seed, enum smp_fault fault)
 		cpu->smp = smp;
 		cpu->number = i;
 		cpu->in_guest = 1;
+		cpu->entered = SHADOW_OUTSIDE;
 		cpu->random = random_from(seed * 8 + i);
 		W_REQUIRE(shadow_root_hold(&smp->w.shadow, smp->w.pointer,
 					   &cpu->root) == OK);

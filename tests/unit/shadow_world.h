@@ -297,7 +297,10 @@ static void w_flush(struct world *w)
 /* L2 is entered. */
 static void w_enter(struct world *w)
 {
-	if (shadow_enter(&w->shadow, 0) == FLUSH_OWED)
+	enum flush flush;
+
+	shadow_enter(&w->shadow, 0, &flush);
+	if (flush == FLUSH_OWED)
 		w_flush(w);
 }
 

@@ -463,6 +463,14 @@ static void forgotten_pages_are_not_reached(void **state)
 
 /* --- Several CPUs, and limits --------------------------------------------- */
 
+static enum flush enter_on_cpu_1(void)
+{
+	enum flush flush;
+
+	shadow_enter(&w.shadow, 1, &flush);
+	return flush;
+}
+
 static void begin_on_two_cpus(u32 table_limit)
 {
 	const struct shadow_config config = {
@@ -483,7 +491,7 @@ static void table_is_not_proven_before_all_have_flushed(void **state)
 	(void)state;
 	begin_on_two_cpus(0);
 	map_pages(0, 2);
-	shadow_enter(&w.shadow, 1);
+	(void)enter_on_cpu_1();
 	assert_outcome(0, L2_WRITE, SHADOW_RESUME);
 	slot = entry_at(0, EPT_4K);
 	/* Through its TLB: no exit tells. */
@@ -510,7 +518,7 @@ static void harvest_waits_for_flushes_owed_before(void **state)
 	start_tracking();
 	harvest_all();
 	assert_outcome(0, L2_WRITE, SHADOW_RESUME);
-	shadow_enter(&w.shadow, 1);
+	(void)enter_on_cpu_1();
 	l1_store(&w, entry_at(0, EPT_4K), 0);
 	l1_invept(&w);
 	/* L2 comes by: the table is compared, the leaf is gone. */
@@ -521,7 +529,7 @@ static void harvest_waits_for_flushes_owed_before(void **state)
 	shadow_leave(&w.shadow, 1);
 	/* Out of the guest it has nothing to flush before it enters. */
 	assert_int_equal(shadow_rearm(&w.shadow, &batch), FLUSH_NONE);
-	assert_int_equal(shadow_enter(&w.shadow, 1), FLUSH_OWED);
+	assert_int_equal(enter_on_cpu_1(), FLUSH_OWED);
 	shadow_leave(&w.shadow, 1);
 	end();
 }
@@ -541,13 +549,13 @@ static void tables_are_reused_after_all_have_flushed(void **state)
 	for (u64 i = 0; i < 64; i++)
 		l1_map(&w, i * PAGE_2M, EPT_4K, 0x5000 | LEAF(EPT_RWX));
 	assert_int_equal(touch_anew(0), SHADOW_RESUME);
-	shadow_enter(&w.shadow, 1);
+	(void)enter_on_cpu_1();
 	for (u64 i = 1; i < 64 && outcome == SHADOW_RESUME; i++)
 		outcome = touch_anew(i);
 	assert_int_equal(outcome, SHADOW_BUSY);
 	/* The other CPU was kicked, and has come back. */
 	shadow_leave(&w.shadow, 1);
-	assert_int_equal(shadow_enter(&w.shadow, 1), FLUSH_OWED);
+	assert_int_equal(enter_on_cpu_1(), FLUSH_OWED);
 	assert_int_equal(touch_anew(60), SHADOW_RESUME);
 	shadow_leave(&w.shadow, 1);
 	for (u64 i = 0; i < 64; i++)

@@ -115,24 +115,26 @@ static ALWAYS_INLINE enum exit_action handle(struct vcpu *vcpu, u64 basic)
 {
 	const struct exit_entry *entry = &entries[basic];
 	struct vmx_exit *exit = &vcpu->exit;
+	exit_handler *handler;
 
 	if (unlikely(basic >= EXIT_REASON_COUNT))
 		return fail_unknown(vcpu);
+	handler = entry->handler;
 	if (entry->reads == READS_NOTHING)
-		return entry->handler(vcpu, exit);
+		return handler(vcpu, exit);
 	exit->qualification = vmcs_read(VMCS_EXIT_QUALIFICATION);
 	if (likely(entry->reads == READS_PHYSICAL))
 		exit->physical = gpa(vmcs_read(VMCS_GUEST_PHYSICAL_ADDRESS));
 	else if (entry->reads == READS_QUALIFICATION)
-		return entry->handler(vcpu, exit);
+		return handler(vcpu, exit);
 	else if (entry->reads == READS_INTERRUPTION)
 		read_interruption(exit);
 	else if (unlikely(entry->reads == READS_UNKNOWN))
 		return fail_unknown(vcpu);
 	exit->idt_vectoring = (u32)vmcs_read(VMCS_IDT_VECTORING_INFO);
 	if (unlikely(exit->idt_vectoring & EVENT_VALID))
-		return redeliver_and_handle(vcpu, entry->handler);
-	return entry->handler(vcpu, exit);
+		return redeliver_and_handle(vcpu, handler);
+	return handler(vcpu, exit);
 }
 
 enum exit_action exit_handle_ours(struct vcpu *vcpu)

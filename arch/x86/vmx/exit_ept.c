@@ -2,6 +2,7 @@
 /* Accesses that EPT does not allow: dirty logging, devices, and mistakes. */
 #include "arch/x86/vmx/exit.h"
 #include "arch/x86/vmx/exit_emulate.h"
+#include "arch/x86/vmx/nested_vcpu.h"
 #include "arch/x86/vmx/vcpu_events.h"
 #include "arch/x86/vmx/vmx_insn.h"
 
@@ -66,6 +67,7 @@ static NOINLINE enum exit_action on_other_violation(struct vcpu *vcpu,
 	const char *lost;
 
 	undo_nmi_unblocking(exit);
+	nested_vcpu_leave_guest(vcpu);
 	if (is_tracked_write(vcpu, exit) || is_watched_write(vcpu->vm, exit))
 		return ACTION_RESUME;
 	vcpu->untracked_violations++;

@@ -239,7 +239,7 @@ static void after(struct vcpu *vcpu, const struct nested_cpu *cpu,
 /* Else VMXON is executed again, until the VM's other vCPUs have come out. */
 static bool tells_shadow(struct vcpu *vcpu)
 {
-	vcpu->tells_shadow = true;
+	nested_vcpu_tell_shadow(vcpu);
 	return vm_use_shadow(vcpu->vm);
 }
 
@@ -256,6 +256,7 @@ enum exit_action on_vmx_instruction(struct vcpu *vcpu,
 
 	if (!vcpu->nested)
 		return on_undefined(vcpu, exit);
+	nested_vcpu_leave_guest(vcpu);
 	if (i.reason == EXIT_VMXON && !tells_shadow(vcpu))
 		return ACTION_RESUME;
 	exit_vmx_read_cpu(vcpu, &cpu);

@@ -463,6 +463,7 @@ enum exit_action nested_exit_handle(struct vcpu *vcpu, u32 reason)
 	};
 
 	vcpu->nested->state.entry_pending = false;
+	nested_vcpu_leave_guest(vcpu);
 	read_exit(&exit);
 	if (reason == EXIT_EPT_VIOLATION || reason == EXIT_EPT_MISCONFIGURATION)
 		return nested_l2_has_ept(vcpu) ? on_shadow_fault(vcpu, &exit)

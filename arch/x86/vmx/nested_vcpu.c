@@ -193,9 +193,20 @@ void nested_vcpu_settle(struct vcpu *vcpu)
 	n->cold_is_newer = false;
 }
 
-void nested_vcpu_flush(void)
+void nested_vcpu_tell_shadow(struct vcpu *vcpu)
 {
-	vmx_flush_all_ept();
+	vcpu->shadow_generation = &vcpu->vm->shadow.generation;
+	__atomic_store_n(&vcpu->tells_shadow, true, __ATOMIC_RELEASE);
+}
+
+void nested_vcpu_enter_guest(struct vcpu *vcpu)
+{
+	enum flush flush;
+
+	vcpu->shadow_entered =
+	    shadow_enter(&vcpu->vm->shadow, cpu_this()->index, &flush);
+	if (flush == FLUSH_OWED)
+		vmx_flush_all_ept();
 }
 
 void nested_vcpu_set_masks(struct vcpu *vcpu)

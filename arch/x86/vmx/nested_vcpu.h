@@ -111,15 +111,19 @@ void nested_vcpu_mark_pages(struct vcpu *vcpu);
  */
 void nested_vcpu_set_masks(struct vcpu *vcpu);
 
-/* On the way into the guest: translations that have been taken away. */
-void nested_vcpu_flush(void);
+/*
+ * The VM's shadow is told before the guest is entered. It is told that it has
+ * been left when the vCPU stops, and before anything is asked of it.
+ */
+void nested_vcpu_tell_shadow(struct vcpu *vcpu);
+void nested_vcpu_enter_guest(struct vcpu *vcpu);
 
-static inline void nested_vcpu_before_entry(struct vcpu *vcpu)
+static inline void nested_vcpu_leave_guest(struct vcpu *vcpu)
 {
-	struct shadow *shadow = &vcpu->vm->shadow;
-
-	if (unlikely(shadow_enter(shadow, cpu_this()->index) == FLUSH_OWED))
-		nested_vcpu_flush();
+	if (vcpu->shadow_entered == SHADOW_OUTSIDE)
+		return;
+	shadow_leave(&vcpu->vm->shadow, cpu_this()->index);
+	vcpu->shadow_entered = SHADOW_OUTSIDE;
 }
 
 static inline bool nested_vcpu_in_vmx(const struct vcpu *vcpu)

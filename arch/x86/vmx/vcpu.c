@@ -64,6 +64,9 @@ static const u32 live_msr_numbers[LIVE_MSR_COUNT] = {
     [LIVE_TSC_AUX] = MSR_TSC_AUX,
 };
 
+/* What a vCPU that does not tell has entered always. */
+static const u64 shadow_of_nobody = SHADOW_OUTSIDE;
+
 u16 vcpu_allocate_vpid(void)
 {
 	static u32 last;
@@ -102,6 +105,8 @@ enum err vcpu_create(struct vm *vm, u32 index, struct vcpu **result)
 	vcpu->storage = block;
 	vcpu->vm = vm;
 	vcpu->index = index;
+	vcpu->shadow_entered = SHADOW_OUTSIDE;
+	vcpu->shadow_generation = &shadow_of_nobody;
 	vcpu->vpid = vcpu_allocate_vpid();
 	vcpu->msr_bitmap = hpa_add(block, PAGE_4K * STORAGE_MSR_BITMAP);
 	vcpu->vmcs = hpa_add(block, STORAGE_VMCS * PAGE_4K);
@@ -403,6 +408,14 @@ static inline void skip_instruction(struct vcpu *vcpu)
 	instruction_done(vcpu);
 }
 
+/* The last thing before an entry that may owe a flush. */
+static inline void tell_shadow(struct vcpu *vcpu)
+{
+	if (unlikely(!shadow_has_entered(vcpu->shadow_generation,
+					 vcpu->shadow_entered)))
+		nested_vcpu_enter_guest(vcpu);
+}
+
 static enum vcpu_stop run_until_stopped(struct vcpu *vcpu, u64 until_tsc)
 {
 	enum vcpu_stop stop;
@@ -410,25 +423,24 @@ static enum vcpu_stop run_until_stopped(struct vcpu *vcpu, u64 until_tsc)
 	enum exit_action action;
 
 	for (;;) {
-		if (unlikely(vcpu->attention) &&
-		    vcpu_events_look(vcpu, until_tsc, &stop) == VCPU_LOOK_STOP)
-			return stop;
-		if (unlikely(vcpu->tells_shadow))
-			nested_vcpu_before_entry(vcpu);
+		tell_shadow(vcpu);
+		if (unlikely(vcpu->attention)) {
+			if (vcpu_events_look(vcpu, until_tsc, &stop) ==
+			    VCPU_LOOK_STOP)
+				return stop;
+			tell_shadow(vcpu);
+		}
 		arm_timer(vcpu);
 		outcome = enter(vcpu);
-		if (unlikely(vcpu->tells_shadow))
-			shadow_leave(&vcpu->vm->shadow, cpu_this()->index);
 		if (unlikely(outcome != VMX_SUCCEED)) {
 			fail_entry(vcpu, outcome);
 			return VCPU_STOP_ENDED;
 		}
 		action = exit_handle(vcpu);
-		if (action < ACTION_SKIP)
-			continue;
-		if (unlikely(action > ACTION_SKIP))
+		if (likely(action == ACTION_SKIP))
+			skip_instruction(vcpu);
+		else if (unlikely(action == ACTION_STOP))
 			return VCPU_STOP_ENDED;
-		skip_instruction(vcpu);
 	}
 }
 
@@ -439,6 +451,7 @@ enum vcpu_stop vcpu_run(struct vcpu *vcpu, u64 until_tsc)
 	/* Much may have happened since it ran last. */
 	vcpu->attention = 1;
 	stop = run_until_stopped(vcpu, until_tsc);
+	nested_vcpu_leave_guest(vcpu);
 	/* Whoever does not run has nothing in its PML page: see vm_sync. */
 	vcpu_sync_drain(vcpu);
 	return stop;

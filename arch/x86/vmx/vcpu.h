@@ -93,6 +93,10 @@ struct vcpu {
 	bool initialised;  /* the VMCS has its first contents */
 	bool in_l2;        /* vmcs02 is the one in use; nested_vcpu.h */
 	bool tells_shadow; /* when it is in the guest; see vm_use_shadow() */
+	/* What shadow_enter() said, and by what it is out of date: for whoever
+	 * does not tell, never. */
+	u64 shadow_entered;
+	const u64 *shadow_generation;
 	hpa_t vmcs;
 	hpa_t pml_page;
 	u64 sync_generation; /* of the VM when it last entered; see vm_sync */
@@ -104,7 +108,7 @@ struct vcpu {
 	 * Somebody wants this vCPU to look before it enters the guest: set by
 	 * any CPU, cleared by who runs it, who then looks at everything.
 	 */
-	u32 attention;
+	bool attention;
 
 	u64 deadline_tsc; /* the coming stay in the guest ends here at last */
 	i64 stay_ticks;   /* the shortest stay */

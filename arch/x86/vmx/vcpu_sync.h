@@ -12,6 +12,7 @@
 
 #include "arch/x86/cpu/cpu.h"
 #include "arch/x86/vmx/exit.h"
+#include "arch/x86/vmx/nested_vcpu.h"
 #include "arch/x86/vmx/vm.h"
 
 /* Does what vcpu_sync() finds to be due. */
@@ -39,7 +40,7 @@ void vcpu_sync_pml(struct vcpu *vcpu);
 static inline void vcpu_sync_shadow(struct vcpu *vcpu)
 {
 	if (__atomic_load_n(&vcpu->vm->uses_shadow, __ATOMIC_SEQ_CST))
-		__atomic_store_n(&vcpu->tells_shadow, true, __ATOMIC_RELEASE);
+		nested_vcpu_tell_shadow(vcpu);
 }
 
 /* Moves what the CPU has logged for this vCPU into the VM's dirty log. */
