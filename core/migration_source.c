@@ -531,6 +531,7 @@ static enum progress pause(struct migration *m)
 		return wait_for_l1(m);
 	if (m->vm->state != VM_STARTING)
 		sched_unload(m->vm);
+	console_record("paused");
 	bytes = vm_record_save(m->vm, vm_record_moment(m->vm), room->state,
 			       sizeof(room->state));
 	source_paused(&room->source, room->state, bytes);

@@ -113,6 +113,7 @@ def history_of_one_move(result="moved"):
                             "bytes": 5000, "us": 1000, "left": 7,
                             "logged": found, "faults": 0,
                             "l2_faults": 2 * found})
+    told.guest_stands_still()
     told.guest_has_arrived(1)
     told.printed(1, b"p 2\n")
     told.move_ends({**MOVED, "result": result})
@@ -139,6 +140,7 @@ class Report(unittest.TestCase):
     def test_it_shows_who_spoke_where_and_what_each_round_found(self):
         page = report.page(history_of_one_move(), 1)
         for words in ("source: L1", "source: L2", "source: console",
+                      "stands still", "saw 0 ms",
                       "destination: L2", "every audit agreed",
                       "10 + 90 zero"):
             self.assertIn(words, page)

@@ -21,14 +21,22 @@ class Line:
 
 @dataclasses.dataclass
 class Move:
-    """One migration: figures as Umbra's records have them."""
+    """One migration: figures as Umbra's records have them. A moment that has
+    not come is 0."""
     source: int
     began: float
+    paused: float = 0.0
     rounds: list = dataclasses.field(default_factory=list)
     ended: float = 0.0
     arrived: float = 0.0
     result: dict = None
     downtime: dict = None
+
+    def standstill(self):
+        """Seconds, of this computer's clock; None if it never stood still, or
+        for good."""
+        return (self.arrived - self.paused if self.paused and self.arrived
+                else None)
 
 
 class History:
@@ -64,6 +72,9 @@ class History:
 
     def round_is_over(self, words):
         self._move().rounds.append({**words, "at": self.now()})
+
+    def guest_stands_still(self):
+        self._move().paused = self.now()
 
     def guest_has_arrived(self, side):
         """Both machines may say so, in either order. A line that the guest was

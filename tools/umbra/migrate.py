@@ -300,6 +300,8 @@ class Migration:
             self._view.progress(words)
         elif kind == "round":
             self.history.round_is_over(words)
+        elif kind == "paused":
+            self.history.guest_stands_still()
         elif kind == "arrived":
             self._follow(side)
         elif kind == "migrated":
@@ -324,6 +326,7 @@ class Migration:
         result["downtime_us"] = downtime
         self.history.downtime_is(downtime)
         result["each_round"] = self.history.moves[-1].rounds
+        result["standstill_here"] = self.history.moves[-1].standstill()
         self._under_way = False
         if result["result"] != "moved":
             self.failed = True

@@ -102,7 +102,7 @@ def _move(number, move):
         parts += ["<h3>Pages per round</h3>", _bars(move.rounds),
                   _rounds(move.rounds)]
     if move.downtime:
-        parts += ["<h3>Standstill</h3>", _standstill(move.downtime)]
+        parts += ["<h3>Standstill</h3>", _standstill(move)]
     return "\n".join(parts)
 
 
@@ -178,7 +178,11 @@ def _bars(rounds):
     return _svg(len(rounds) * _LANE + 6, parts)
 
 
-def _standstill(downtime):
+def _standstill(move):
+    downtime = move.downtime
+    here = move.standstill()
+    seen = (f" The computer that ran both machines saw {here * 1000:.0f} ms."
+            if here is not None else "")
     total = max(downtime.get("total", 0), 1)
     x, parts = 0.0, []
     for name in _PARTS:
@@ -193,7 +197,7 @@ def _standstill(downtime):
                          f"{downtime.get(name, 0) / 1000:.1f} ms")]
     return _svg(58, parts + legend) + (
         f"<p class=note>{total / 1000:.1f} ms in all, of the source's "
-        "clock.</p>")
+        f"clock, which under Bochs runs ahead while it waits.{seen}</p>")
 
 
 def _lanes(history):
@@ -211,15 +215,16 @@ def _bands(history, at, bottom):
     for move in history.moves:
         begin = move.began
         for index, one in enumerate(move.rounds):
-            is_last = index == len(move.rounds) - 1
-            color = (_COLORS["still"] if is_last and move.arrived
-                     else _COLORS["round"] if index % 2 == 0 else "#dbe7f4")
-            end = (max(move.arrived, one["at"]) if is_last and move.arrived
-                   else one["at"])
-            what = ("stands still" if is_last and move.arrived
-                    else f"round {one.get('number', index)}")
-            yield _rect(at(begin), 0, at(end) - at(begin), bottom, color, what)
-            begin = one["at"]
+            end = one["at"]
+            if move.paused and end > move.paused:
+                end = move.paused
+            color = _COLORS["round"] if index % 2 == 0 else "#dbe7f4"
+            yield _rect(at(begin), 0, at(end) - at(begin), bottom, color,
+                        f"round {one.get('number', index)}")
+            begin = end
+        if move.standstill() is not None:
+            yield _rect(at(move.paused), 0, at(move.arrived) - at(move.paused),
+                        bottom, _COLORS["still"], "stands still")
 
 
 def _timeline(history):
