@@ -20,7 +20,7 @@ PASSED = 1  # what the guest's RESULT PASS makes of the exit status
 #: L1 has an L2 that adds one to a byte of each of its pages, round and round;
 #: both say after how many laps that each page has what it must have.
 GUEST = ["build/guests/l1ring.elf", "--append",
-         "mb=2 step=20 mark=400 laps=4000 talk", "--mem", "16M"]
+         "mb=2 step=20 mark=200 laps=4000 talk", "--mem", "16M"]
 HOW = ["--link", "net", "--at", "L1: lap 400", "--set", "downtime=1s", "--set",
        "stuck=switch"]
 
@@ -98,8 +98,9 @@ def verdict(status, result):
     still = result["standstill_here"] or 0
     return (f"VERDICT: L1 and its L2 moved in {result['rounds']} rounds and "
             f"{result['bytes']} bytes, and stood still for {still:.1f} s of "
-            "this computer's clock.\nBoth memories were the same, page by page, and every "
-            "byte of the ring was right until its end: not one page was lost.")
+            "this computer's clock.\nBoth memories were the same, page by "
+            "page, and every byte of the ring was right until its end: not one "
+            "page was lost.")
 
 
 def main(arguments):
