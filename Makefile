@@ -58,14 +58,14 @@ loader.pure		:= boot_info cmdline elf guest_image guest_load guest_map \
 			   multiboot1_info multiboot2_info multiboot_guest \
 			   multiboot_header options region_map
 acpi.pure		:= acpi acpi_table fadt madt mcfg s5
-arch/x86/vmx.pure	:= controls event guest_cpu guest_cpuid mitigation msr_bitmap \
+arch/x86/vmx.pure	:= apicv controls event guest_cpu guest_cpuid mitigation msr_bitmap \
 			   msr_value refusal
 
 arch/x86/cpu.hard	:= apic cpu descriptors paging smp traps tsc
 arch/x86/vmx.hard	:= capability control_registers exit exit_cpuid \
 			   exit_cr exit_emulate exit_ept exit_event exit_io \
 			   exit_misc exit_msr exit_vmx mitigate nested_entry \
-			   nested_events nested_exit nested_memory nested_vcpu vcpu \
+			   nested_events nested_exit nested_memory nested_vcpu vcpu vcpu_apic \
 			   vcpu_events vcpu_state vcpu_sync vm vmcs02 vmcs_host vmcs_shadow \
 			   vmx_cpu
 drivers.hard		:= e1000 interrupts net_link pci rtc serial uart_link \

@@ -128,15 +128,8 @@ static enum err merge(void)
 
 	if (bench.vm->track.mode != TRACK_OFF)
 		return ERR_STATE;
-	while (gpa_raw(at) < end_of_log()) {
-		enum flush flush;
-
-		at = track_relax(&bench.vm->track, at, chunk_at(gpa_raw(at)),
-				 &flush);
-		if (flush == FLUSH_OWED)
-			vm_sync(bench.vm);
-		ept_free_retired(&bench.vm->ept);
-	}
+	while (gpa_raw(at) < end_of_log())
+		at = vm_relax(bench.vm, at, CHUNK_BYTES);
 	bench.pages = bench.vm->memory.bytes / PAGE_4K;
 	return OK;
 }

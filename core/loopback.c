@@ -234,17 +234,8 @@ static void finish(struct loopback *l)
 /* Large pages come back in place, a piece at a time, while the guest runs. */
 static void relax(struct loopback *l)
 {
-	struct track *track = &l->vm->track;
-	u64 end = gpa_raw(dirty_log_end(track->log));
-	u64 left = end - gpa_raw(l->at);
-	enum flush flush;
-
-	l->at = track_relax(track, l->at,
-			    left < RELAX_BYTES ? left : RELAX_BYTES, &flush);
-	if (flush == FLUSH_OWED)
-		vm_sync(l->vm);
-	ept_free_retired(track->ept);
-	if (gpa_raw(l->at) < end)
+	l->at = vm_relax(l->vm, l->at, RELAX_BYTES);
+	if (gpa_raw(l->at) < gpa_raw(dirty_log_end(l->vm->track.log)))
 		return;
 	guest_mem_destroy(&l->copy);
 	l->phase = PHASE_NONE;

@@ -139,6 +139,11 @@ static enum mitigation_mode mitigations(void)
 						      : MITIGATION_AUTO;
 }
 
+static enum apicv_choice apicv(void)
+{
+	return options.apicv == VIRTUAL_APIC_OFF ? APICV_OFF : APICV_AUTO;
+}
+
 static void set_up_migration(void)
 {
 	enum err err = migration_init(links_open(&options.link),
@@ -164,7 +169,7 @@ void boot_main(u32 magic, u32 info)
 	memory_guard_null();
 	set_up_interrupts();
 	sched_init();
-	guests_init_vmx(mitigations());
+	guests_init_vmx(mitigations(), apicv());
 	start_other_cpus();
 	set_up_console_interrupt();
 	if (options.linktest.way != LINKTEST_NONE)

@@ -573,18 +573,8 @@ static void stays(struct migration *m)
 /* Large pages come back in place, a piece at a time, while the guest runs. */
 void migration_relax(struct migration *m)
 {
-	struct track *track = &m->vm->track;
-	u64 end = gpa_raw(dirty_log_end(track->log));
-	u64 left = end - gpa_raw(m->relaxed_to);
-	enum flush flush;
-
-	m->relaxed_to =
-	    track_relax(track, m->relaxed_to,
-			left < RELAX_BYTES ? left : RELAX_BYTES, &flush);
-	if (flush == FLUSH_OWED)
-		vm_sync(m->vm);
-	ept_free_retired(track->ept);
-	if (gpa_raw(m->relaxed_to) >= end)
+	m->relaxed_to = vm_relax(m->vm, m->relaxed_to, RELAX_BYTES);
+	if (gpa_raw(m->relaxed_to) >= gpa_raw(dirty_log_end(m->vm->track.log)))
 		migration_over();
 }
 

@@ -68,10 +68,17 @@ static void on_timer(u32 vector)
 	(void)vector;
 }
 
+/* It was meant for a vCPU that had left the guest, which looks by itself. */
+static void on_notify(u32 vector)
+{
+	(void)vector;
+}
+
 void sched_init(void)
 {
 	interrupt_set_handler(VECTOR_KICK, on_kick);
 	interrupt_set_handler(VECTOR_TIMER, on_timer);
+	interrupt_set_handler(VECTOR_NOTIFY, on_notify);
 }
 
 /* The CPU goes round its loop, and its vCPU looks whether it should stop. */
@@ -211,6 +218,32 @@ void vcpu_kick(struct vcpu *vcpu)
 		break;
 	}
 	spin_unlock(&lock);
+}
+
+/*
+ * A CPU that is in the guest takes the vector there. One that is in Umbra, with
+ * interrupts off, takes it at its next entry; if it does not enter this vCPU
+ * again, the vCPU looks before it runs or sleeps. One whose guest is L2, where
+ * nothing is posted, exits by it and looks (arch/x86/vmx/vcpu_apic.h).
+ */
+void vcpu_notify(struct vcpu *vcpu)
+{
+	bool told = false;
+
+	if (vmx_capability.apicv.posted) {
+		spin_lock(&lock);
+		told = vcpu->schedule.state == SCHEDULE_RUNNING &&
+		       vcpu->schedule.cpu != cpu_this()->index;
+		/* If it is about to sleep, it must not: put_back(). */
+		if (told) {
+			vcpu_call_attention(vcpu);
+			apic_send_ipi(cpus[vcpu->schedule.cpu].apic_id,
+				      VECTOR_NOTIFY);
+		}
+		spin_unlock(&lock);
+	}
+	if (!told)
+		vcpu_kick(vcpu);
 }
 
 bool vcpu_is_running(const struct vcpu *vcpu)

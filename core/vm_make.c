@@ -45,6 +45,14 @@ static void host_vcpu_kick(void *context, u32 vcpu)
 		vcpu_kick(vm->vcpus[vcpu]);
 }
 
+static void host_vcpu_notify(void *context, u32 vcpu)
+{
+	struct vm *vm = context;
+
+	if (vcpu < vm->vcpu_count)
+		vcpu_notify(vm->vcpus[vcpu]);
+}
+
 static void host_end(void *context, enum platform_end how, u32 value)
 {
 	struct vm *vm = context;
@@ -80,6 +88,7 @@ static enum err host_memory_write(void *context, gpa_t to, const void *from,
 static const struct platform_host platform_host = {
     .console_write = host_console_write,
     .vcpu_kick = host_vcpu_kick,
+    .vcpu_notify = host_vcpu_notify,
     .end = host_end,
     .memory_read = host_memory_read,
     .memory_write = host_memory_write,
@@ -207,6 +216,35 @@ static enum err make_shadow(struct vm *vm, u32 vcpu_count)
 	return vm->nested ? shadow_create(&vm->shadow, &config) : OK;
 }
 
+/*
+ * Where an xAPIC's registers are, the CPU looks at the address only: the page
+ * is never read or written. It is the VM's own all the same, for what the
+ * manual leaves open (SDM vol. 3, "Guest-Physical Accesses to the APIC-Access
+ * Page").
+ */
+static enum err map_apic_page(struct vm *vm)
+{
+	const struct ept_attributes attributes = {
+	    .rights = EPT_R | EPT_W,
+	    .type = EPT_WB,
+	    .ignore_pat = true,
+	};
+	enum err err = OK;
+
+	if (!vmx_capability.apicv.accesses || vm->uses_shadow ||
+	    vm->apic_page_mapped)
+		return OK;
+	if (!hpa_raw(vm->apic_page))
+		err = frame_alloc_zeroed(FRAME_4K, "an APIC-access page",
+					 &vm->apic_page);
+	if (err == OK)
+		err = ept_map(&vm->ept, gpa(LAPIC_BASE_DEFAULT), vm->apic_page,
+			      PAGE_4K, &attributes);
+	if (err == OK)
+		vm->apic_page_mapped = 1;
+	return err;
+}
+
 /* Without VMX nothing runs that would need the tables. */
 static enum err map_memory(struct vm *vm, u32 vcpu_count)
 {
@@ -217,6 +255,8 @@ static enum err map_memory(struct vm *vm, u32 vcpu_count)
 	err = ept_create(&vm->ept, &vmx_capability.ept);
 	if (err == OK)
 		err = ept_map_guest(&vm->ept, &vm->memory);
+	if (err == OK)
+		err = map_apic_page(vm);
 	if (err == OK)
 		track_init(&vm->track, &vm->ept, &vm->memory.log);
 	if (err == OK)
@@ -379,6 +419,10 @@ void vm_empty(struct vm *vm)
 	vm->shadow.tables = NULL;
 	if (hpa_raw(vm->ept.root))
 		ept_destroy(&vm->ept);
+	if (hpa_raw(vm->apic_page))
+		frame_free(vm->apic_page, FRAME_4K);
+	vm->apic_page = hpa(0);
+	vm->apic_page_mapped = 0;
 	if (vm->memory.name)
 		guest_mem_destroy(&vm->memory);
 	vm->ept.root = hpa(0);
@@ -530,6 +574,8 @@ enum err vm_reset(struct vm *vm, const struct guest_plan *plan,
 	destroy_vcpus(vm);
 	vm->end = VM_END_NONE;
 	vm->said_dead = false;
+	if (err == OK)
+		err = map_apic_page(vm);
 	if (err == OK)
 		err = power_on(vm, plan->cpus);
 	return err;

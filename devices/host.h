@@ -42,6 +42,12 @@ struct platform_host {
 	 */
 	void (*vcpu_kick)(void *context, u32 vcpu);
 	/*
+	 * The same, where only an edge-triggered vector is new, in its
+	 * posted-interrupt descriptor: a CPU that processes posted interrupts
+	 * need not leave the guest.
+	 */
+	void (*vcpu_notify)(void *context, u32 vcpu);
+	/*
 	 * The guest has ended itself. Its vCPUs should not run on; accesses
 	 * that still come are harmless.
 	 */

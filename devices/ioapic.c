@@ -160,15 +160,3 @@ enum ioapic_message ioapic_next(struct ioapic_state *ioapic, u64 *entry)
 	}
 	return IOAPIC_NO_MESSAGE;
 }
-
-void ioapic_level_vectors(const struct ioapic_state *ioapic, u64 vectors[4])
-{
-	memset(vectors, 0, 4 * sizeof(vectors[0]));
-	for (u32 pin = 0; pin < IOAPIC_PIN_COUNT; pin++) {
-		u64 entry = ioapic->entries[pin];
-
-		if (entry & IOAPIC_LEVEL)
-			vectors[(entry & 0xff) / 64] |=
-			    BIT((entry & 0xff) % 64);
-	}
-}

@@ -57,7 +57,4 @@ enum ioapic_message { IOAPIC_NO_MESSAGE, IOAPIC_MESSAGE };
 
 enum ioapic_message ioapic_next(struct ioapic_state *ioapic, u64 *entry);
 
-/* Vectors of level-triggered entries, for the EOI-exit bitmap. */
-void ioapic_level_vectors(const struct ioapic_state *ioapic, u64 vectors[4]);
-
 #endif

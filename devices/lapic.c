@@ -100,9 +100,12 @@ static void set_identity(struct lapic *lapic)
 static void drop_posted(struct lapic *lapic)
 {
 	__atomic_store_n(&lapic->posted.control, 0, __ATOMIC_SEQ_CST);
-	for (u32 i = 0; i < 4; i++)
+	__atomic_store_n(&lapic->level.waiting, 0, __ATOMIC_SEQ_CST);
+	for (u32 i = 0; i < 4; i++) {
 		__atomic_store_n(&lapic->posted.vectors[i], 0,
 				 __ATOMIC_SEQ_CST);
+		__atomic_store_n(&lapic->level.vectors[i], 0, __ATOMIC_SEQ_CST);
+	}
 }
 
 static void reset_registers(struct lapic *lapic)
@@ -120,6 +123,7 @@ static void reset_registers(struct lapic *lapic)
 	lapic->irr_words = 0;
 	lapic->isr_words = 0;
 	lapic->isr_top = 0;
+	lapic_note_change(lapic);
 	lapic_timer_reset(lapic);
 }
 
@@ -191,12 +195,14 @@ static void set_svr(struct lapic *lapic, u32 value)
 	for (u32 i = 0; i < ARRAY_COUNT(lvt_offsets); i++)
 		lapic_set(lapic, lvt_offsets[i],
 			  lapic_get(lapic, lvt_offsets[i]) | (u32)LVT_MASKED);
+	lapic_timer_mask(lapic);
 }
 
 static u32 read_register(struct lapic *lapic, u32 offset, u64 now_ns)
 {
 	switch (offset) {
 	case LAPIC_PPR:
+		lapic_look_afresh(lapic);
 		return lapic_priority(lapic);
 	case LAPIC_TIMER_CURRENT:
 		return lapic_timer_current(lapic, now_ns);
@@ -294,6 +300,18 @@ struct lapic_outcome lapic_mmio_write(struct lapic *lapic, u32 offset,
 	return offset == LAPIC_ICR ? send_xapic(lapic) : outcome;
 }
 
+/* What the CPU has stored is the guest's value; ID does not take one. */
+struct lapic_outcome lapic_written(struct lapic *lapic, u32 offset, u64 now_ns)
+{
+	u32 value = lapic_get(lapic, offset & 0xffc);
+
+	if (offset == LAPIC_SELF_IPI && lapic_is_x2apic(lapic))
+		return send_self(lapic, (u8)value);
+	if (offset == LAPIC_ID)
+		set_identity(lapic);
+	return lapic_mmio_write(lapic, offset, value, now_ns);
+}
+
 /* --- By MSR --------------------------------------------------------------- */
 
 #define ICR_X2APIC_HIGH (LAPIC_ICR + 4)
@@ -360,6 +378,7 @@ static struct lapic_outcome write_base(struct lapic *lapic, u64 value)
 	if ((value & ~kept) || !may_become(before, value))
 		return fault;
 	__atomic_store_n(&lapic->base, value, __ATOMIC_RELAXED);
+	lapic_note_change(lapic);
 	if ((before & APIC_BASE_ENABLE) && !(value & APIC_BASE_ENABLE))
 		reset_registers(lapic);
 	if (!(before & APIC_BASE_X2APIC) && (value & APIC_BASE_X2APIC)) {

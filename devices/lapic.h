@@ -3,13 +3,19 @@
  * A virtual CPU's local APIC, xAPIC and x2APIC (SDM Vol. 3, "Advanced
  * Programmable Interrupt Controller (APIC)").
  *
- * The registers live in a page laid out as the manual lays them out, so that
- * a CPU with APIC virtualization can use it as its virtual-APIC page. What
- * arrives from elsewhere goes into a posted-interrupt descriptor of the
- * manual's format, whether or not hardware looks at it:
+ * The registers live in a page laid out as the manual lays them out: a CPU
+ * with APIC virtualization has it as its virtual-APIC page. What arrives from
+ * elsewhere goes into a posted-interrupt descriptor of the manual's format,
+ * whether or not hardware looks at it; what is level-triggered goes beside it,
+ * because hardware would not know that its EOI has to be told:
  *
- *	any CPU:   lapic_post() --atomic--> posted, posted_level, events
+ *	any CPU:   lapic_post() --atomic--> posted, level, events
  *	own vCPU:  lapic_sync()  posted --> IRR --lapic_accept()--> ISR
+ *
+ * With virtual-interrupt delivery (LAPIC_BY_CPU) it is the CPU that
+ * moves vectors from IRR to ISR and ends them, in the page, while the guest
+ * runs. It goes by a copy of the highest of each, lapic_interrupt_status(),
+ * which whoever changes the page by software has to renew.
  *
  * Hence one rule of concurrency: the functions below "From anywhere" may be
  * called on any CPU at any time; all others only by who runs this vCPU (or
@@ -90,6 +96,12 @@ struct lapic_posted {
 
 #define LAPIC_POSTED_ON BIT(0)
 
+/* Level-triggered vectors that have been posted; `waiting` is set last. */
+struct lapic_level {
+	u64 vectors[4];
+	u64 waiting;
+};
+
 /* What does not change while the VM lives. */
 struct lapic_config {
 	u64 timer_hz;  /* the timer's clock before division: CPUID 15H.ECX */
@@ -103,14 +115,19 @@ struct lapic {
 
 	/* Written by anyone, atomically. */
 	struct lapic_posted posted;
-	u64 posted_level[4]; /* of the posted vectors: level-triggered */
-	u32 events;          /* pending NMI, INIT, SIPI with its vector */
-	u32 errors;          /* gathered for ESR until it is written */
+	struct lapic_level level;
+	u32 events; /* pending NMI, INIT, SIPI with its vector */
+	u32 errors; /* gathered for ESR until it is written */
 
 	/* Written by the own vCPU only. */
-	u8 irr_words;     /* bit n: register n of IRR may hold a vector */
-	u8 isr_words;     /* the same for ISR */
-	u32 isr_top;      /* highest vector in service, or 0: none */
+	u8 irr_words; /* bit n: register n of IRR may hold a vector */
+	u8 isr_words; /* the same for ISR */
+	bool by_cpu;  /* the CPU changes IRR and ISR, too */
+	bool changed; /* IRR, ISR, TMR or mode, by software */
+	u32 isr_top;  /* highest vector in service, or 0: none */
+	/* The timer's registers as it goes by them: in the page the guest may
+	 * have written others, of which lapic_written() has not been told. */
+	u32 timer_lvt, timer_initial, timer_divide;
 	u64 base;         /* IA32_APIC_BASE */
 	u64 timer_start;  /* tick of the timer clock when counting began */
 	u64 timer_due_ns; /* when the armed timer fires, or CLOCK_NEVER */
@@ -179,12 +196,18 @@ void lapic_set_tsc_offset(struct lapic *lapic, u64 offset, u64 now_ns);
 /* Moves what was posted into IRR and TMR. Cheap when nothing was. */
 void lapic_sync(struct lapic *lapic);
 
-/* False: nothing is posted and IRR is empty. */
+/* Has anything come that is not in IRR yet? */
+static inline bool lapic_has_posted(const struct lapic *lapic)
+{
+	return (__atomic_load_n(&lapic->posted.control, __ATOMIC_RELAXED) &
+		LAPIC_POSTED_ON) ||
+	       __atomic_load_n(&lapic->level.waiting, __ATOMIC_RELAXED);
+}
+
+/* False: nothing is posted, IRR is empty, and the CPU knows what is in it. */
 static inline bool lapic_may_have_vector(const struct lapic *lapic)
 {
-	return lapic->irr_words ||
-	       (__atomic_load_n(&lapic->posted.control, __ATOMIC_RELAXED) &
-		LAPIC_POSTED_ON);
+	return lapic->irr_words || lapic->changed || lapic_has_posted(lapic);
 }
 
 /* Highest vector above the processor priority, after a sync, or none. */
@@ -199,12 +222,36 @@ void lapic_accept(struct lapic *lapic, u8 vector);
  */
 u32 lapic_tpr_threshold(struct lapic *lapic);
 
-/* Virtual-interrupt delivery changed IRR or ISR itself: look afresh. */
-void lapic_page_changed(struct lapic *lapic);
+/* --- With a CPU that virtualizes APICs ------------------------------------ */
+
+enum lapic_deliverer { LAPIC_BY_SOFTWARE, LAPIC_BY_CPU };
+
+/* From now on this is who delivers what is in IRR; at first it is software. */
+void lapic_delivered_by(struct lapic *lapic, enum lapic_deliverer deliverer);
+
+/* Does the CPU have to be told what follows? */
+static inline bool lapic_is_news(const struct lapic *lapic)
+{
+	return lapic->changed || lapic_has_posted(lapic);
+}
+
+/*
+ * Takes what was posted, and says what the CPU goes by: the guest interrupt
+ * status, SVI in bits 15:8 and RVI in 7:0, and the vectors whose EOI has to
+ * exit, which are those that came level-triggered.
+ */
+u16 lapic_interrupt_status(struct lapic *lapic, u64 eoi_exits[4]);
 
 /* The guest ended `vector` by a virtual EOI that the hardware completed. */
 MUST_CHECK struct lapic_outcome lapic_on_virtual_eoi(struct lapic *lapic,
 						     u8 vector);
+
+/*
+ * An APIC-write VM exit: the guest has written the register at `offset`, by
+ * MMIO or (SELF IPI) by MSR, and its value stands in the page.
+ */
+MUST_CHECK struct lapic_outcome lapic_written(struct lapic *lapic, u32 offset,
+					      u64 now_ns);
 
 /* When LINT0 gives way to the PIC's INTR: the "virtual wire". */
 bool lapic_accepts_extint(const struct lapic *lapic);
@@ -214,7 +261,15 @@ void lapic_tick(struct lapic *lapic, u64 now_ns);
 
 /* --- From anywhere -------------------------------------------------------- */
 
-enum lapic_kick { LAPIC_KICK_NOT_NEEDED, LAPIC_KICK_NEEDED };
+/*
+ * NOTIFY: an edge-triggered vector, for which it is enough that a CPU with
+ * posted interrupts looks at the descriptor.
+ */
+enum lapic_kick {
+	LAPIC_KICK_NOT_NEEDED,
+	LAPIC_KICK_NOTIFY,
+	LAPIC_KICK_NEEDED,
+};
 
 /*
  * An interrupt message has reached this APIC. Vectors 0-15 are recorded as

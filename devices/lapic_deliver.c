@@ -43,27 +43,32 @@ static bool takes_vectors(const struct lapic *lapic)
 	       (lapic_get(lapic, LAPIC_SVR) & SVR_ENABLE);
 }
 
+static enum lapic_kick post_level(struct lapic *lapic, u32 word, u64 bit)
+{
+	__atomic_fetch_or(&lapic->level.vectors[word], bit, __ATOMIC_RELEASE);
+	return __atomic_exchange_n(&lapic->level.waiting, 1, __ATOMIC_SEQ_CST)
+		   ? LAPIC_KICK_NOT_NEEDED
+		   : LAPIC_KICK_NEEDED;
+}
+
 static enum lapic_kick post_vector(struct lapic *lapic, u8 vector,
 				   enum lapic_trigger trigger)
 {
 	u64 bit = BIT(vector % 64);
-	u64 *level = &lapic->posted_level[vector / 64];
 
 	if (!takes_vectors(lapic))
 		return LAPIC_KICK_NOT_NEEDED;
 	if (vector < LAPIC_FIRST_VECTOR)
 		return lapic_error(lapic, ESR_RECEIVE_ILLEGAL);
 	if (trigger == LAPIC_LEVEL_TRIGGERED)
-		__atomic_fetch_or(level, bit, __ATOMIC_RELAXED);
-	else if (__atomic_load_n(level, __ATOMIC_RELAXED) & bit)
-		__atomic_fetch_and(level, ~bit, __ATOMIC_RELAXED);
+		return post_level(lapic, vector / 64, bit);
 	__atomic_fetch_or(&lapic->posted.vectors[vector / 64], bit,
 			  __ATOMIC_RELEASE);
 	return __atomic_fetch_or(&lapic->posted.control, LAPIC_POSTED_ON,
 				 __ATOMIC_SEQ_CST) &
 		       LAPIC_POSTED_ON
 		   ? LAPIC_KICK_NOT_NEEDED
-		   : LAPIC_KICK_NEEDED;
+		   : LAPIC_KICK_NOTIFY;
 }
 
 /* INIT discards a SIPI that waits; of two SIPIs the first one counts. */
@@ -215,47 +220,59 @@ bool lapic_take_sipi(struct lapic *lapic, u8 *vector)
 	return true;
 }
 
-/* 32 vectors of the descriptor into their IRR and TMR registers. */
-static void merge(struct lapic *lapic, u32 index, u32 bits, u32 level)
+/* 32 vectors that were posted into their IRR and TMR registers. */
+static void merge(struct lapic *lapic, u32 index, u32 bits,
+		  enum lapic_trigger trigger)
 {
 	u32 irr = LAPIC_IRR + index * 16;
 	u32 tmr = LAPIC_TMR + index * 16;
+	u32 others = lapic_get(lapic, tmr) & ~bits;
 
 	if (!bits)
 		return;
 	lapic_set(lapic, irr, lapic_get(lapic, irr) | bits);
 	lapic->irr_words |= (u8)(1U << index);
-	lapic_set(lapic, tmr, (lapic_get(lapic, tmr) & ~bits) | (level & bits));
+	lapic_set(lapic, tmr,
+		  trigger == LAPIC_LEVEL_TRIGGERED ? others | bits : others);
 }
 
+static void take_vectors(struct lapic *lapic, u64 vectors[4],
+			 enum lapic_trigger trigger)
+{
+	for (u32 i = 0; i < 4; i++) {
+		u64 bits;
+
+		if (!__atomic_load_n(&vectors[i], __ATOMIC_RELAXED))
+			continue;
+		bits = __atomic_exchange_n(&vectors[i], 0, __ATOMIC_ACQUIRE);
+		merge(lapic, i * 2, low32(bits), trigger);
+		merge(lapic, i * 2 + 1, high32(bits), trigger);
+	}
+}
+
+/* What is level-triggered comes last: its EOI must not be missed. */
 static void sync_posted(struct lapic *lapic)
 {
 	__atomic_fetch_and(&lapic->posted.control, ~LAPIC_POSTED_ON,
 			   __ATOMIC_SEQ_CST);
-	for (u32 i = 0; i < 4; i++) {
-		u64 bits, level;
-
-		if (!__atomic_load_n(&lapic->posted.vectors[i],
-				     __ATOMIC_RELAXED))
-			continue;
-		bits = __atomic_exchange_n(&lapic->posted.vectors[i], 0,
-					   __ATOMIC_ACQUIRE);
-		level =
-		    __atomic_load_n(&lapic->posted_level[i], __ATOMIC_RELAXED);
-		merge(lapic, i * 2, low32(bits), low32(level));
-		merge(lapic, i * 2 + 1, high32(bits), high32(level));
+	take_vectors(lapic, lapic->posted.vectors, LAPIC_EDGE_TRIGGERED);
+	if (__atomic_load_n(&lapic->level.waiting, __ATOMIC_RELAXED)) {
+		__atomic_store_n(&lapic->level.waiting, 0, __ATOMIC_SEQ_CST);
+		take_vectors(lapic, lapic->level.vectors,
+			     LAPIC_LEVEL_TRIGGERED);
 	}
+	lapic_note_change(lapic);
 }
 
 void lapic_sync(struct lapic *lapic)
 {
-	if (__atomic_load_n(&lapic->posted.control, __ATOMIC_RELAXED) &
-	    LAPIC_POSTED_ON)
+	if (lapic_has_posted(lapic))
 		sync_posted(lapic);
 }
 
 static int highest_request(struct lapic *lapic)
 {
+	lapic_look_afresh(lapic);
 	return highest(lapic, LAPIC_IRR, &lapic->irr_words);
 }
 
@@ -291,6 +308,7 @@ void lapic_accept(struct lapic *lapic, u8 vector)
 	lapic->isr_words |= (u8)(1U << vector / 32);
 	if (vector > lapic->isr_top)
 		lapic->isr_top = vector;
+	lapic_note_change(lapic);
 }
 
 static void find_isr_top(struct lapic *lapic)
@@ -300,11 +318,33 @@ static void find_isr_top(struct lapic *lapic)
 	lapic->isr_top = vector == LAPIC_NO_VECTOR ? 0 : (u32)vector;
 }
 
-void lapic_page_changed(struct lapic *lapic)
+void lapic_look_at_all(struct lapic *lapic)
 {
 	lapic->irr_words = 0xff;
 	lapic->isr_words = 0xff;
 	find_isr_top(lapic);
+}
+
+void lapic_delivered_by(struct lapic *lapic, enum lapic_deliverer deliverer)
+{
+	lapic_look_afresh(lapic);
+	lapic->by_cpu = deliverer == LAPIC_BY_CPU;
+	lapic_note_change(lapic);
+}
+
+u16 lapic_interrupt_status(struct lapic *lapic, u64 eoi_exits[4])
+{
+	int request;
+
+	lapic_sync(lapic);
+	request = highest_request(lapic);
+	lapic->changed = false;
+	for (u32 i = 0; i < 4; i++)
+		eoi_exits[i] = lapic_get(lapic, LAPIC_TMR + i * 32) |
+			       (u64)lapic_get(lapic, LAPIC_TMR + i * 32 + 16)
+				   << 32;
+	return (u16)(lapic->isr_top << 8 |
+		     (request == LAPIC_NO_VECTOR ? 0 : (u32)request));
 }
 
 /* Level-triggered vectors are ended at the I/O APICs too, unless software
@@ -322,11 +362,15 @@ static struct lapic_outcome end_of(const struct lapic *lapic, u8 vector)
 
 struct lapic_outcome lapic_eoi(struct lapic *lapic)
 {
-	u8 vector = (u8)lapic->isr_top;
-	u32 isr = lapic_bit_register(LAPIC_ISR, vector);
+	u8 vector;
+	u32 isr;
 
+	lapic_look_afresh(lapic);
+	vector = (u8)lapic->isr_top;
+	isr = lapic_bit_register(LAPIC_ISR, vector);
 	if (!vector)
 		return (struct lapic_outcome){.effect = LAPIC_EFFECT_NONE};
+	lapic_note_change(lapic);
 	lapic_set(lapic, isr, lapic_get(lapic, isr) & ~(1U << vector % 32));
 	find_isr_top(lapic);
 	return end_of(lapic, vector);
@@ -334,7 +378,7 @@ struct lapic_outcome lapic_eoi(struct lapic *lapic)
 
 struct lapic_outcome lapic_on_virtual_eoi(struct lapic *lapic, u8 vector)
 {
-	lapic_page_changed(lapic);
+	lapic_look_at_all(lapic);
 	return end_of(lapic, vector);
 }
 

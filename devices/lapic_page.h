@@ -76,6 +76,22 @@ u32 lapic_priority(const struct lapic *lapic);
 /* Records an error for ESR and raises the error interrupt. */
 enum lapic_kick lapic_error(struct lapic *lapic, u32 bit);
 
+/* What follows from IRR and ISR, when anything may be in them. */
+void lapic_look_at_all(struct lapic *lapic);
+
+/* The CPU may have changed them. */
+static inline void lapic_look_afresh(struct lapic *lapic)
+{
+	if (unlikely(lapic->by_cpu))
+		lapic_look_at_all(lapic);
+}
+
+/* Software has changed what the CPU delivers by, if it does. */
+static inline void lapic_note_change(struct lapic *lapic)
+{
+	lapic->changed = lapic->by_cpu;
+}
+
 /* Ends the highest vector in service. */
 struct lapic_outcome lapic_eoi(struct lapic *lapic);
 
@@ -86,6 +102,8 @@ enum lapic_timer { LAPIC_TIMER_STANDS, LAPIC_TIMER_RUNS };
 void lapic_timer_restored(struct lapic *lapic, enum lapic_timer timer,
 			  u64 now_ns);
 void lapic_timer_set_lvt(struct lapic *lapic, u32 value, u64 now_ns);
+/* The APIC was disabled by software, which masks it. */
+void lapic_timer_mask(struct lapic *lapic);
 void lapic_timer_set_initial(struct lapic *lapic, u32 value, u64 now_ns);
 void lapic_timer_set_divide(struct lapic *lapic, u32 value, u64 now_ns);
 u32 lapic_timer_current(const struct lapic *lapic, u64 now_ns);

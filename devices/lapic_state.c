@@ -137,7 +137,8 @@ enum err lapic_restore(struct lapic *lapic, const struct lapic_state *state,
 	lapic->timer_start = state->timer_start;
 	lapic->tsc_deadline = state->tsc_deadline;
 	lapic->tsc_offset = state->tsc_offset;
-	lapic_page_changed(lapic);
+	lapic_look_at_all(lapic);
+	lapic_note_change(lapic);
 	lapic_timer_restored(
 	    lapic, state->timer_armed ? LAPIC_TIMER_RUNS : LAPIC_TIMER_STANDS,
 	    now_ns);

@@ -11,14 +11,14 @@
 
 static enum lapic_timer_mode mode_of(const struct lapic *lapic)
 {
-	return (enum lapic_timer_mode)bits_get(
-	    lapic_get(lapic, LAPIC_LVT_TIMER), LVT_TIMER_MODE);
+	return (enum lapic_timer_mode)bits_get(lapic->timer_lvt,
+					       LVT_TIMER_MODE);
 }
 
 /* Bits 3, 1, 0 of the divide configuration: 111 is 1, else 2 << them. */
 static u64 divisor_of(const struct lapic *lapic)
 {
-	u32 value = lapic_get(lapic, LAPIC_TIMER_DIVIDE);
+	u32 value = lapic->timer_divide;
 	u32 field = (value & 3) | (value >> 1 & 4);
 
 	return field == 7 ? 1 : 2ULL << field;
@@ -27,7 +27,7 @@ static u64 divisor_of(const struct lapic *lapic)
 /* Ticks of the timer clock from one start to its zero. */
 static u64 span_of(const struct lapic *lapic)
 {
-	return lapic_get(lapic, LAPIC_TIMER_INITIAL) * divisor_of(lapic);
+	return lapic->timer_initial * divisor_of(lapic);
 }
 
 /*
@@ -71,23 +71,50 @@ static void arm_deadline(struct lapic *lapic, u64 now_ns)
 	    lapic->tsc_deadline ? deadline_ns(lapic, now_ns) : CLOCK_NEVER;
 }
 
+static void set_lvt(struct lapic *lapic, u32 value)
+{
+	lapic->timer_lvt = value;
+	lapic_set(lapic, LAPIC_LVT_TIMER, value);
+}
+
+static void set_initial(struct lapic *lapic, u32 value)
+{
+	lapic->timer_initial = value;
+	lapic_set(lapic, LAPIC_TIMER_INITIAL, value);
+}
+
+static void set_divide(struct lapic *lapic, u32 value)
+{
+	lapic->timer_divide = value;
+	lapic_set(lapic, LAPIC_TIMER_DIVIDE, value);
+}
+
 static void disarm(struct lapic *lapic)
 {
 	lapic->tsc_deadline = 0;
 	lapic->timer_due_ns = CLOCK_NEVER;
-	lapic_set(lapic, LAPIC_TIMER_INITIAL, 0);
+	set_initial(lapic, 0);
 }
 
 void lapic_timer_reset(struct lapic *lapic)
 {
 	lapic->timer_start = 0;
-	lapic_set(lapic, LAPIC_TIMER_DIVIDE, 0);
+	set_lvt(lapic, (u32)LVT_MASKED);
+	set_divide(lapic, 0);
 	disarm(lapic);
+}
+
+void lapic_timer_mask(struct lapic *lapic)
+{
+	set_lvt(lapic, lapic->timer_lvt | (u32)LVT_MASKED);
 }
 
 void lapic_timer_restored(struct lapic *lapic, enum lapic_timer timer,
 			  u64 now_ns)
 {
+	lapic->timer_lvt = lapic_get(lapic, LAPIC_LVT_TIMER);
+	lapic->timer_initial = lapic_get(lapic, LAPIC_TIMER_INITIAL);
+	lapic->timer_divide = lapic_get(lapic, LAPIC_TIMER_DIVIDE);
 	lapic->timer_due_ns = CLOCK_NEVER;
 	if (timer == LAPIC_TIMER_STANDS)
 		return;
@@ -107,7 +134,7 @@ void lapic_timer_set_lvt(struct lapic *lapic, u32 value, u64 now_ns)
 	enum lapic_timer_mode before = mode_of(lapic);
 
 	lapic_tick(lapic, now_ns);
-	lapic_set(lapic, LAPIC_LVT_TIMER, value);
+	set_lvt(lapic, value);
 	if ((before == TIMER_TSC_DEADLINE) !=
 	    (mode_of(lapic) == TIMER_TSC_DEADLINE))
 		disarm(lapic);
@@ -116,8 +143,10 @@ void lapic_timer_set_lvt(struct lapic *lapic, u32 value, u64 now_ns)
 void lapic_timer_set_initial(struct lapic *lapic, u32 value, u64 now_ns)
 {
 	if (mode_of(lapic) == TIMER_TSC_DEADLINE)
+		value = lapic->timer_initial;
+	set_initial(lapic, value);
+	if (mode_of(lapic) == TIMER_TSC_DEADLINE)
 		return;
-	lapic_set(lapic, LAPIC_TIMER_INITIAL, value);
 	lapic->timer_start = clock_ticks(now_ns, lapic->config.timer_hz);
 	arm_count(lapic);
 }
@@ -129,7 +158,7 @@ void lapic_timer_set_divide(struct lapic *lapic, u32 value, u64 now_ns)
 
 	lapic_tick(lapic, now_ns);
 	done = elapsed(lapic, now_ns) / divisor_of(lapic);
-	lapic_set(lapic, LAPIC_TIMER_DIVIDE, value);
+	set_divide(lapic, value);
 	if (lapic->timer_due_ns == CLOCK_NEVER ||
 	    mode_of(lapic) == TIMER_TSC_DEADLINE)
 		return;
@@ -140,7 +169,7 @@ void lapic_timer_set_divide(struct lapic *lapic, u32 value, u64 now_ns)
 
 u32 lapic_timer_current(const struct lapic *lapic, u64 now_ns)
 {
-	u64 initial = lapic_get(lapic, LAPIC_TIMER_INITIAL);
+	u64 initial = lapic->timer_initial;
 	u64 done = elapsed(lapic, now_ns) / divisor_of(lapic);
 
 	if (lapic->timer_due_ns == CLOCK_NEVER || !initial ||
@@ -188,7 +217,7 @@ static void rearm(struct lapic *lapic, u64 now_ns)
 
 void lapic_tick(struct lapic *lapic, u64 now_ns)
 {
-	u32 lvt = lapic_get(lapic, LAPIC_LVT_TIMER);
+	u32 lvt = lapic->timer_lvt;
 
 	if (likely(now_ns < lapic->timer_due_ns) ||
 	    lapic->timer_due_ns == CLOCK_NEVER)

@@ -179,11 +179,12 @@ MUST_CHECK enum platform_msr platform_msr_write(struct platform *platform,
 						u64 now_ns);
 
 /*
- * For virtual-interrupt delivery: an EOI-induced VM exit for `vector`, and the
- * vectors whose EOI has to exit (those of level-triggered I/O APIC entries).
+ * What a CPU that virtualizes APICs leaves to us: an EOI-induced VM exit for
+ * `vector`, and an APIC-write VM exit for the register at `offset`.
  */
 void platform_virtual_eoi(struct platform *platform, u32 vcpu, u8 vector);
-void platform_eoi_exit_bitmap(struct platform *platform, u64 vectors[4]);
+void platform_apic_written(struct platform *platform, u32 vcpu, u32 offset,
+			   u64 now_ns);
 
 /* --- Interrupts on the way into the guest ---------------------------------
  *
@@ -203,15 +204,24 @@ enum platform_interrupt {
 enum platform_interrupt platform_interrupt_pending(struct platform *platform,
 						   u32 vcpu);
 
+/* Is it one of the PIC? */
+bool platform_extint_pending(const struct platform *platform, u32 vcpu);
+
 /*
- * False: platform_interrupt_pending() would find none now, whatever the task
- * priority; what comes later is announced by a kick. Cheap.
+ * False: platform_interrupt_pending() would find none now (the first: none from
+ * the PIC), whatever the task priority; what comes later is announced by a
+ * kick. Cheap.
  */
+static inline bool platform_extint_possible(const struct platform *platform)
+{
+	return __atomic_load_n(&platform->pic_interrupt, __ATOMIC_RELAXED);
+}
+
 static inline bool platform_interrupt_possible(const struct platform *platform,
 					       u32 vcpu)
 {
 	return lapic_may_have_vector(platform->lapics[vcpu]) ||
-	       __atomic_load_n(&platform->pic_interrupt, __ATOMIC_RELAXED);
+	       platform_extint_possible(platform);
 }
 u8 platform_interrupt_take(struct platform *platform, u32 vcpu,
 			   enum platform_interrupt from);

@@ -21,13 +21,25 @@ static void kick(struct platform *platform, u32 vcpu)
 	platform->config.host->vcpu_kick(platform->config.host_context, vcpu);
 }
 
+static void notify(struct platform *platform, u32 vcpu)
+{
+	platform->config.host->vcpu_notify(platform->config.host_context, vcpu);
+}
+
 static void deliver_to(struct platform *platform, u32 vcpu,
 		       enum lapic_delivery_mode mode, u8 vector,
 		       enum lapic_trigger trigger)
 {
-	if (lapic_post(platform->lapics[vcpu], mode, vector, trigger) ==
-	    LAPIC_KICK_NEEDED)
+	switch (lapic_post(platform->lapics[vcpu], mode, vector, trigger)) {
+	case LAPIC_KICK_NEEDED:
 		kick(platform, vcpu);
+		break;
+	case LAPIC_KICK_NOTIFY:
+		notify(platform, vcpu);
+		break;
+	case LAPIC_KICK_NOT_NEEDED:
+		break;
+	}
 }
 
 /* Interrupt messages as they travel between APICs. */
@@ -188,13 +200,13 @@ static void send_entries(struct platform *platform)
 
 /*
  * INTR reaches LINT0 of every local APIC. Where that is ExtINT, or where the
- * APIC is off, the CPU looks at the level by itself (has_extint below).
+ * APIC is off, the CPU looks at the level by itself (platform_extint_pending).
  */
 static void raise_lint0(struct platform *platform)
 {
 	for (u32 i = 0; i < platform->lapic_count; i++)
 		if (lapic_accepts_extint(platform->lapics[i]) ||
-		    lapic_lint(platform->lapics[i], 0) == LAPIC_KICK_NEEDED)
+		    lapic_lint(platform->lapics[i], 0) != LAPIC_KICK_NOT_NEEDED)
 			kick(platform, i);
 }
 
@@ -308,14 +320,15 @@ void platform_virtual_eoi(struct platform *platform, u32 vcpu, u8 vector)
 	    lapic_on_virtual_eoi(platform->lapics[vcpu], vector));
 }
 
-void platform_eoi_exit_bitmap(struct platform *platform, u64 vectors[4])
+void platform_apic_written(struct platform *platform, u32 vcpu, u32 offset,
+			   u64 now_ns)
 {
-	spin_lock(&platform->lock);
-	ioapic_level_vectors(&platform->devices.ioapic, vectors);
-	spin_unlock(&platform->lock);
+	platform_do_outcome(
+	    platform, vcpu,
+	    lapic_written(platform->lapics[vcpu], offset, now_ns));
 }
 
-static bool has_extint(const struct platform *platform, u32 vcpu)
+bool platform_extint_pending(const struct platform *platform, u32 vcpu)
 {
 	return __atomic_load_n(&platform->pic_interrupt, __ATOMIC_RELAXED) &&
 	       lapic_accepts_extint(platform->lapics[vcpu]);
@@ -327,7 +340,7 @@ enum platform_interrupt platform_interrupt_pending(struct platform *platform,
 	struct lapic *lapic = platform->lapics[vcpu];
 
 	lapic_sync(lapic);
-	if (unlikely(has_extint(platform, vcpu)))
+	if (unlikely(platform_extint_pending(platform, vcpu)))
 		return PLATFORM_INTERRUPT_EXTINT;
 	return lapic_pending_vector(lapic) == LAPIC_NO_VECTOR
 		   ? PLATFORM_INTERRUPT_NONE

@@ -19,6 +19,7 @@ enum option {
 	OPTION_CPUS,
 	OPTION_LINK,
 	OPTION_MITIGATIONS,
+	OPTION_APICV,
 	OPTION_LINK_IP,
 	OPTION_LINK_PEER,
 	OPTION_LINK_GATEWAY,
@@ -54,6 +55,10 @@ static const struct cmdline_rule rules[OPTION_COUNT] = {
 	{.key = "mitigations",
 	 .kind = CMDLINE_CHOICE,
 	 .choices = {[MITIGATIONS_AUTO] = "auto", [MITIGATIONS_OFF] = "off"}},
+    [OPTION_APICV] =
+	{.key = "apicv",
+	 .kind = CMDLINE_CHOICE,
+	 .choices = {[VIRTUAL_APIC_AUTO] = "auto", [VIRTUAL_APIC_OFF] = "off"}},
     [OPTION_LINK] = {.key = "link",
 		     .kind = CMDLINE_CHOICE,
 		     .choices = {[LINK_KIND_NONE] = "none",
@@ -126,6 +131,9 @@ static void set_option(struct options *options, enum option option, u64 value)
 		break;
 	case OPTION_MITIGATIONS:
 		options->mitigations = (enum mitigations)value;
+		break;
+	case OPTION_APICV:
+		options->apicv = (enum virtual_apic)value;
 		break;
 	case OPTION_RECEIVE:
 		options->receives = value;

@@ -7,6 +7,7 @@
  *	loglevel=error|warn|info|debug
  *	cpus=N                      use at most N CPUs of the machine
  *	mitigations=auto|off        against weaknesses of speculative execution
+ *	apicv=auto|off              the CPU's help with the guests' APICs
  *	link=none|uart|net|virtio   what carries a migration to the peer; tcp is
  *	                            another word for net
  *	link.ip=A.B.C.D             net: this machine's address; else made up
@@ -75,6 +76,12 @@ enum mitigations {
 	MITIGATIONS_OFF,
 };
 
+/* Whether the CPU virtualizes the guests' APICs (arch/x86/vmx/apicv.h). */
+enum virtual_apic {
+	VIRTUAL_APIC_AUTO, /* as far as it can; the default */
+	VIRTUAL_APIC_OFF,
+};
+
 #define OPTIONS_CPUS_ALL 0
 
 struct options {
@@ -82,6 +89,7 @@ struct options {
 	enum exit_way exit;
 	enum log_level loglevel; /* default LOG_INFO */
 	enum mitigations mitigations;
+	enum virtual_apic apicv;
 	u32 cpus; /* OPTIONS_CPUS_ALL, or 1 and more */
 	struct link_options link;
 	struct linktest_options linktest;

@@ -36,6 +36,7 @@ POINTER_USERS = {
     "arch/x86/cpu/smp.c": "stacks, the trampoline",
     "arch/x86/cpu/apic.c": "registers",
     "arch/x86/vmx/vcpu.c": "a vCPU's own pages",
+    "arch/x86/vmx/vcpu_apic.c": "a vCPU's own pages",
     "arch/x86/vmx/vcpu_sync.c": "a vCPU's PML page",
     "arch/x86/vmx/vmx_cpu.c": "VMXON regions, VMCSs",
     "arch/x86/vmx/mitigate.c": "a vCPU's MSR bitmap",

@@ -84,6 +84,7 @@ UNUSED static enum err fake_memory_write(void *context, gpa_t to,
 static const struct platform_host fake_callbacks = {
     .console_write = fake_console_write,
     .vcpu_kick = fake_vcpu_kick,
+    .vcpu_notify = fake_vcpu_kick,
     .end = fake_end,
     .memory_read = fake_memory_read,
     .memory_write = fake_memory_write,

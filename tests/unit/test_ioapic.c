@@ -162,21 +162,6 @@ static void pins_are_independent(void **state)
 	assert_int_equal(next(), -1);
 }
 
-static void level_vectors_are_listed(void **state)
-{
-	u64 vectors[4];
-
-	(void)state;
-	program(3, 0x80c1);
-	program(4, 0x41);
-	program(5, 0x8045);
-	ioapic_level_vectors(&ioapic, vectors);
-	assert_int_equal(vectors[0], 0);
-	assert_int_equal(vectors[1], 1 << 5);
-	assert_int_equal(vectors[2], 0);
-	assert_int_equal(vectors[3], 1 << 1);
-}
-
 #define TEST(name) cmocka_unit_test_setup(name, fresh)
 
 int main(void)
@@ -190,7 +175,6 @@ int main(void)
 	    TEST(level_at_a_masked_pin_waits),
 	    TEST(edge_mode_clears_remote_irr),
 	    TEST(pins_are_independent),
-	    TEST(level_vectors_are_listed),
 	};
 
 	return cmocka_run_group_tests_name("ioapic", tests, NULL, NULL);

@@ -191,7 +191,7 @@ static void vectors_are_taken_by_priority(void **state)
 {
 	(void)state;
 	enable();
-	assert_int_equal(post(0x31), LAPIC_KICK_NEEDED);
+	assert_int_equal(post(0x31), LAPIC_KICK_NOTIFY);
 	assert_int_equal(post(0xe1), LAPIC_KICK_NOT_NEEDED);
 	assert_int_equal(post(0x3f), LAPIC_KICK_NOT_NEEDED);
 	take(0xe1);
@@ -340,7 +340,7 @@ static void hardware_changed_page_is_read_afresh(void **state)
 	enable();
 	lapic.page[(LAPIC_ISR + 0x30) / 4] = 1U << 3;
 	lapic.page[(LAPIC_IRR + 0x50) / 4] = 1U << 1;
-	lapic_page_changed(&lapic);
+	lapic_delivered_by(&lapic, LAPIC_BY_CPU);
 	assert_int_equal(get(LAPIC_PPR), 0x60);
 	assert_int_equal(pending(), 0xa1);
 	lapic.page[(LAPIC_ISR + 0x30) / 4] = 0;

@@ -28,6 +28,7 @@ static void assert_defaults(const struct options *options)
 	assert_int_equal(options->loglevel, LOG_INFO);
 	assert_int_equal(options->cpus, OPTIONS_CPUS_ALL);
 	assert_int_equal(options->mitigations, MITIGATIONS_AUTO);
+	assert_int_equal(options->apicv, VIRTUAL_APIC_AUTO);
 }
 
 static void empty_line_gives_the_defaults(void **state)
@@ -50,6 +51,8 @@ static void every_key_is_understood(void **state)
 	assert_int_equal(options.loglevel, LOG_DEBUG);
 	assert_int_equal(options.cpus, 3);
 	assert_int_equal(host_log_count, 0);
+	assert_int_equal(parsed("apicv=off").apicv, VIRTUAL_APIC_OFF);
+	assert_int_equal(parsed("apicv=auto").apicv, VIRTUAL_APIC_AUTO);
 	assert_int_equal(parsed("mitigations=off").mitigations,
 			 MITIGATIONS_OFF);
 	assert_int_equal(parsed("mitigations=auto").mitigations,

@@ -29,9 +29,9 @@ static void *send(void *argument)
 	for (u32 round = 0; round < ROUND_COUNT; round++) {
 		if (lapic_is_addressed(&lapic, LAPIC_PHYSICAL, 1) &&
 		    lapic_post(&lapic, LAPIC_FIXED, vector,
-			       round % 2
-				   ? LAPIC_LEVEL_TRIGGERED
-				   : LAPIC_EDGE_TRIGGERED) == LAPIC_KICK_NEEDED)
+			       round % 2 ? LAPIC_LEVEL_TRIGGERED
+					 : LAPIC_EDGE_TRIGGERED) !=
+			LAPIC_KICK_NOT_NEEDED)
 			__atomic_store_n(&kicked, 1, __ATOMIC_SEQ_CST);
 		while (__atomic_load_n(&taken[sender], __ATOMIC_ACQUIRE) ==
 		       round)

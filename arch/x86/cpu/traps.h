@@ -22,8 +22,9 @@ struct trap_frame {
 /* Vectors of our own. Low priority classes first. */
 enum host_vector {
 	VECTOR_FIRST_DEVICE = 0x40,
-	VECTOR_KICK = 0xf0,  /* look again: there may be work for you */
-	VECTOR_TIMER = 0xf1, /* the local APIC's timer */
+	VECTOR_KICK = 0xf0,   /* look again: there may be work for you */
+	VECTOR_TIMER = 0xf1,  /* the local APIC's timer */
+	VECTOR_NOTIFY = 0xf2, /* a guest has posted interrupts */
 	VECTOR_APIC_ERROR = 0xfe,
 	VECTOR_SPURIOUS = 0xff,
 };

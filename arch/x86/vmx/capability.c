@@ -86,7 +86,7 @@ static void report(const char *name, bool present, const char *without)
 		log_info("VMX: %s: no; %s", name, without);
 }
 
-static void report_all(const struct vmx_capability *c)
+static void report_all(const struct vmx_capability *c, enum apicv_choice choice)
 {
 	u32 secondary = c->words[CONTROLS_SECONDARY].may_be_1;
 
@@ -107,13 +107,14 @@ static void report_all(const struct vmx_capability *c)
 	       "a migrated guest sees this machine's TSC rate");
 	report("VMCS shadowing", secondary & SECONDARY_VMCS_SHADOWING,
 	       "a guest hypervisor's VMREAD and VMWRITE exit");
-	report("APIC-register virtualization",
-	       secondary & SECONDARY_APIC_REGISTERS, "emulated");
-	report("virtual-interrupt delivery",
-	       secondary & SECONDARY_INTERRUPT_DELIVERY, "emulated");
-	report("posted interrupts",
-	       c->words[CONTROLS_PIN].may_be_1 & PIN_POSTED_INTERRUPTS,
+	report("virtual APIC", c->apicv.tpr_shadow,
+	       "each access to one exits and is emulated");
+	report("virtual-interrupt delivery", c->apicv.delivery,
+	       "Umbra delivers interrupts, and each EOI exits");
+	report("posted interrupts", c->apicv.posted,
 	       "an interrupt for a running guest exits it");
+	if (choice == APICV_OFF)
+		log_info("VMX: virtual APICs are switched off (apicv=off)");
 }
 
 static const char *refusal_of_controls(struct vmx_capability *c)
@@ -134,7 +135,7 @@ static const char *refusal_of_controls(struct vmx_capability *c)
 	       "it must be";
 }
 
-void vmx_capability_read(void)
+void vmx_capability_read(enum apicv_choice apicv)
 {
 	struct vmx_capability *c = &vmx_capability;
 	const char *refusal =
@@ -143,7 +144,8 @@ void vmx_capability_read(void)
 
 	if (!refusal) {
 		read_all(c);
-		report_all(c);
+		c->apicv = apicv_choose(c->words, apicv);
+		report_all(c, apicv);
 		refusal = refusal_of_ept(c->words[CONTROLS_SECONDARY].may_be_1,
 					 c->ept_vpid);
 	}

@@ -10,6 +10,7 @@
 #define ARCH_X86_VMX_CAPABILITY_H
 
 #include "arch/x86/ept/ept_entry.h"
+#include "arch/x86/vmx/apicv.h"
 #include "arch/x86/vmx/controls.h"
 #include "arch/x86/vmx/guest_cpuid.h"
 #include "lib/err.h"
@@ -24,7 +25,8 @@ struct vmx_capability {
 	u64 cr0_fixed0, cr0_fixed1;
 	u64 cr4_fixed0, cr4_fixed1;
 	struct control_capability words[CONTROLS_COUNT];
-	struct controls controls; /* of vmcs01 */
+	struct controls controls; /* of vmcs01, but for its APIC */
+	struct apicv apicv;       /* what of it is used for guests */
 	struct ept_format ept;
 	u32 preemption_shift; /* its rate is the TSC's >> this */
 	bool has_pml;
@@ -39,7 +41,7 @@ extern struct vmx_capability vmx_capability;
  * Reads everything and prints one line per capability that Umbra uses or goes
  * without; if guests cannot run, one line that says why and what to do.
  */
-void vmx_capability_read(void);
+void vmx_capability_read(enum apicv_choice apicv);
 
 /* What of it a guest hypervisor that sees this CPUID may be offered. */
 struct nested_hardware

@@ -2,6 +2,7 @@
 /* Reading a VM exit and finding its handler. */
 #include "arch/x86/vmx/exit.h"
 #include "arch/x86/vmx/nested_exit.h"
+#include "arch/x86/vmx/vcpu_apic.h"
 #include "arch/x86/vmx/vcpu_events.h"
 #include "arch/x86/vmx/vcpu_sync.h"
 #include "arch/x86/vmx/vmx_insn.h"
@@ -68,6 +69,14 @@ static const struct exit_entry entries[EXIT_REASON_COUNT] = {
     [EXIT_MONITOR] = {on_undefined, "MONITOR", READS_NOTHING},
     [EXIT_ENTRY_MACHINE_CHECK] = {on_entry_machine_check,
 				  "VM-entry failure, machine check", 0},
+    [EXIT_TPR_BELOW_THRESHOLD] = {on_tpr_below_threshold,
+				  "TPR below its threshold", READS_NOTHING},
+    [EXIT_APIC_ACCESS] = {on_apic_access, "access to the APIC's page",
+			  READS_DELIVERY},
+    [EXIT_VIRTUALIZED_EOI] = {on_virtual_eoi, "virtual EOI",
+			      READS_QUALIFICATION},
+    [EXIT_APIC_WRITE] = {on_apic_write, "write of an APIC register",
+			 READS_QUALIFICATION},
     [EXIT_EPT_VIOLATION] = {on_ept_violation, "EPT violation", READS_PHYSICAL},
     [EXIT_EPT_MISCONFIGURATION] = {on_ept_misconfiguration,
 				   "EPT misconfiguration", READS_PHYSICAL},

@@ -327,6 +327,8 @@ enum msr_verdict exit_msr_write(struct vcpu *vcpu, u32 msr, u64 value)
 				   vm_now_ns(vcpu->vm))) {
 	case PLATFORM_MSR_DONE:
 		vcpu_events_check(vcpu);
+		if (msr == MSR_IA32_APIC_BASE)
+			vcpu->attention = 1; /* vcpu_apic_look */
 		return MSR_DONE;
 	case PLATFORM_MSR_FAULT:
 		return MSR_FAULT;

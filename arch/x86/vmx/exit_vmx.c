@@ -240,6 +240,8 @@ static void after(struct vcpu *vcpu, const struct nested_cpu *cpu,
 static bool tells_shadow(struct vcpu *vcpu)
 {
 	nested_vcpu_tell_shadow(vcpu);
+	/* The APIC-access page goes, which has to be flushed. */
+	vcpu->attention = 1;
 	return vm_use_shadow(vcpu->vm);
 }
 

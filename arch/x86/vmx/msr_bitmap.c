@@ -29,12 +29,20 @@ static const u32 free_to_write[] = {
     MSR_SYSENTER_ESP,   MSR_SYSENTER_EIP,
 };
 
-static void set_free(u8 *half, u32 msr)
+static void set(u8 *half, u32 msr, enum msr_exits exits)
 {
 	u8 *bitmap = half + (msr >= HIGH_FIRST ? BITMAP_BYTES : 0);
 	u32 bit = msr & 0x1fff;
 
-	bitmap[bit / 8] &= (u8)~BIT(bit % 8);
+	if (exits == MSR_PASSES)
+		bitmap[bit / 8] &= (u8)~BIT(bit % 8);
+	else
+		bitmap[bit / 8] |= (u8)BIT(bit % 8);
+}
+
+static void set_free(u8 *half, u32 msr)
+{
+	set(half, msr, MSR_PASSES);
 }
 
 void msr_bitmap_init(u8 *bitmap)
@@ -44,6 +52,11 @@ void msr_bitmap_init(u8 *bitmap)
 		set_free(bitmap + READ_LOW, free_to_read[i]);
 	for (u32 i = 0; i < ARRAY_COUNT(free_to_write); i++)
 		set_free(bitmap + WRITE_LOW, free_to_write[i]);
+}
+
+void msr_bitmap_set(u8 *bitmap, u32 msr, enum msr_way way, enum msr_exits exits)
+{
+	set(bitmap + (way == MSR_READS ? READ_LOW : WRITE_LOW), msr, exits);
 }
 
 void msr_bitmap_free(u8 *bitmap, u32 msr)

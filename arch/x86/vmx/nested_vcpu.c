@@ -4,6 +4,7 @@
 #include "arch/x86/vmx/capability.h"
 #include "arch/x86/vmx/control_registers.h"
 #include "arch/x86/vmx/mitigate.h"
+#include "arch/x86/vmx/vcpu_apic.h"
 #include "arch/x86/vmx/vcpu_sync.h"
 #include "arch/x86/vmx/vmcs02.h"
 #include "arch/x86/vmx/vmcs_host.h"
@@ -170,6 +171,7 @@ void nested_vcpu_use_vmcs01(struct vcpu *vcpu)
 	if (n->vmcs01_tsc_offset != vcpu_tsc_offset(vcpu))
 		vmcs_write(VMCS_TSC_OFFSET, vcpu_tsc_offset(vcpu));
 	n->vmcs01_tsc_offset = vcpu_tsc_offset(vcpu);
+	vcpu_apic_settle(vcpu);
 }
 
 void nested_vcpu_settle(struct vcpu *vcpu)

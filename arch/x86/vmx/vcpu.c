@@ -11,6 +11,7 @@
 #include "arch/x86/vmx/msr_bitmap.h"
 #include "arch/x86/vmx/nested_entry.h"
 #include "arch/x86/vmx/nested_vcpu.h"
+#include "arch/x86/vmx/vcpu_apic.h"
 #include "arch/x86/vmx/vcpu_events.h"
 #include "arch/x86/vmx/vcpu_sync.h"
 #include "arch/x86/vmx/vmcs_host.h"
@@ -183,6 +184,7 @@ static void write_controls(const struct vcpu *vcpu)
 static void init_vmcs(struct vcpu *vcpu)
 {
 	write_controls(vcpu);
+	vcpu_apic_init(vcpu);
 	vmcs_host_write_constants(vcpu);
 	control_registers_init(vcpu);
 	vcpu_state_write(vcpu, &vcpu->start);

@@ -13,6 +13,7 @@
 #ifndef ARCH_X86_VMX_VCPU_H
 #define ARCH_X86_VMX_VCPU_H
 
+#include "arch/x86/vmx/apicv.h"
 #include "arch/x86/vmx/event.h"
 #include "arch/x86/vmx/vcpu_state.h"
 #include "arch/x86/vmx/vm.h"
@@ -138,6 +139,11 @@ struct vcpu {
 	void *fpu; /* an XSAVE area of fpu_bytes */
 
 	struct lapic *lapic;
+	/* Of it in vmcs01: vcpu_apic.h. */
+	enum apicv_mode apic_mode;
+	bool apic_delivers; /* the CPU delivers what is in IRR */
+	u32 tpr_threshold;
+	u64 eoi_exits[4];
 	hpa_t storage; /* the block in which this record and its areas lie */
 	hpa_t msr_bitmap;
 	struct vmx_exit exit;
@@ -248,5 +254,12 @@ void vcpu_answer_bench_leaf(const struct vcpu *vcpu, u32 subleaf,
 
 /* Seam, core/sched.c: wakes the vCPU, or interrupts the CPU it runs on. */
 void vcpu_kick(struct vcpu *vcpu);
+
+/*
+ * Seam, core/sched.c: the same for a vector in its posted-interrupt descriptor,
+ * which a CPU with posted interrupts takes from there without leaving the
+ * guest.
+ */
+void vcpu_notify(struct vcpu *vcpu);
 
 #endif

@@ -8,6 +8,7 @@
 #include "arch/x86/vmx/nested_events.h"
 #include "arch/x86/vmx/nested_vcpu.h"
 #include "arch/x86/vmx/vcpu.h"
+#include "arch/x86/vmx/vcpu_apic.h"
 #include "arch/x86/vmx/vcpu_sync.h"
 #include "arch/x86/vmx/vmx_insn.h"
 #include "lib/log.h"
@@ -182,11 +183,26 @@ bool vcpu_events_can_take_interrupt(u64 blocking)
 	       !(blocking & (BLOCKING_BY_STI | BLOCKING_BY_MOV_SS));
 }
 
+/* Is there one that Umbra has to put in? */
 static bool interrupt_waits(const struct vcpu *vcpu)
 {
-	return vcpu->postponed_interrupt ||
-	       platform_interrupt_pending(&vcpu->vm->platform, vcpu->index) !=
-		   PLATFORM_INTERRUPT_NONE;
+	struct platform *platform = &vcpu->vm->platform;
+
+	if (vcpu->postponed_interrupt)
+		return true;
+	if (vcpu_apic_delivers(vcpu))
+		return platform_extint_pending(platform, vcpu->index);
+	return platform_interrupt_pending(platform, vcpu->index) !=
+	       PLATFORM_INTERRUPT_NONE;
+}
+
+/* One that the CPU will deliver at the entry ends HLT all the same. */
+static bool cpu_will_wake(const struct vcpu *vcpu, u64 blocking)
+{
+	return vcpu->activity == VCPU_HALTED && vcpu_apic_delivers(vcpu) &&
+	       vcpu_events_can_take_interrupt(blocking) &&
+	       platform_interrupt_pending(&vcpu->vm->platform, vcpu->index) ==
+		   PLATFORM_INTERRUPT_LAPIC;
 }
 
 static void take_interrupt(struct vcpu *vcpu)
@@ -243,6 +259,8 @@ static bool choose_event(struct vcpu *vcpu)
 		busy = true;
 	}
 	ask_for_windows(vcpu, blocking);
+	if (!busy && cpu_will_wake(vcpu, blocking))
+		vcpu->activity = VCPU_ACTIVE;
 	return busy;
 }
 
@@ -257,6 +275,16 @@ static bool choose_event_for_who_runs(struct vcpu *vcpu)
 	return vcpu->in_l2 ? busy : choose_event(vcpu);
 }
 
+/* A vCPU that is not asleep needs us only for what the CPU does not deliver. */
+static bool interrupt_is_possible(const struct vcpu *vcpu)
+{
+	const struct platform *platform = &vcpu->vm->platform;
+
+	if (vcpu->activity == VCPU_ACTIVE && vcpu_apic_delivers(vcpu))
+		return platform_extint_possible(platform);
+	return platform_interrupt_possible(platform, vcpu->index);
+}
+
 /* Nothing to inject, nothing that waits, and no window to close. */
 static bool has_no_event(const struct vcpu *vcpu)
 {
@@ -264,7 +292,7 @@ static bool has_no_event(const struct vcpu *vcpu)
 	       !(vcpu->injection.info | vcpu->postponed_interrupt |
 		 vcpu->nmi_pending | vcpu->nmi_window | vcpu->interrupt_window |
 		 lapic_events(vcpu->lapic)) &&
-	       !platform_interrupt_possible(&vcpu->vm->platform, vcpu->index);
+	       !interrupt_is_possible(vcpu);
 }
 
 /* What INIT does to registers that are in no VMCS field (SDM vol. 3, "Processor
@@ -392,6 +420,8 @@ enum vcpu_look vcpu_events_look(struct vcpu *vcpu, u64 until_tsc,
 	__atomic_store_n(&vcpu->attention, 0, __ATOMIC_SEQ_CST);
 	vcpu_sync(vcpu);
 	vcpu_sync_shadow(vcpu);
+	if (!vcpu->in_l2)
+		vcpu_apic_settle(vcpu);
 	if (unlikely(lapic_events(vcpu->lapic)))
 		take_init_and_sipi(vcpu);
 	run_timers(vcpu, now);
@@ -403,6 +433,7 @@ enum vcpu_look vcpu_events_look(struct vcpu *vcpu, u64 until_tsc,
 	if (must_stop(vcpu, until_tsc, now, stop))
 		return VCPU_LOOK_STOP;
 	set_deadline(vcpu, until_tsc, now);
+	vcpu_apic_look(vcpu);
 	if (busy)
 		inject(vcpu);
 	return VCPU_LOOK_ENTER;

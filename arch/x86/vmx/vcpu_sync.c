@@ -2,13 +2,14 @@
 /* PML pages, flushes and pauses: vCPUs keeping up with their VM. */
 #include "arch/x86/vmx/vcpu_sync.h"
 #include "arch/x86/cpu/cpu.h"
-#include "arch/x86/vmx/controls.h"
+#include "arch/x86/vmx/capability.h"
 #include "arch/x86/vmx/nested_entry.h"
 #include "arch/x86/vmx/nested_vcpu.h"
 #include "arch/x86/vmx/vcpu_events.h"
 #include "arch/x86/vmx/vm.h"
 #include "arch/x86/vmx/vmx_cpu.h"
 #include "arch/x86/vmx/vmx_insn.h"
+#include "lib/check.h"
 #include "mm/phys.h"
 #include "pml/pml.h"
 
@@ -96,12 +97,29 @@ static bool may_be_inside_untold(const struct vcpu *vcpu)
 	       !__atomic_load_n(&vcpu->tells_shadow, __ATOMIC_ACQUIRE);
 }
 
+void vm_unmap_apic_page(struct vm *vm)
+{
+	enum flush flush;
+
+	if (!__atomic_load_n(&vm->apic_page_mapped, __ATOMIC_SEQ_CST))
+		return;
+	/* A leaf of 4K: nothing is split, which could need memory. */
+	CHECK(ept_unmap(&vm->ept, gpa(LAPIC_BASE_DEFAULT), PAGE_4K, &flush) ==
+	      OK);
+	/* Who goes on by the old translation is in xAPIC mode, and right. The
+	 * others are behind this, and flush before they enter. */
+	__atomic_add_fetch(&vm->sync_generation, 1, __ATOMIC_SEQ_CST);
+	__atomic_store_n(&vm->apic_page_mapped, 0, __ATOMIC_SEQ_CST);
+}
+
 bool vm_use_shadow(struct vm *vm)
 {
 	bool all_tell = true;
 	bool is_first =
 	    !__atomic_exchange_n(&vm->uses_shadow, 1, __ATOMIC_SEQ_CST);
 
+	/* What L1 maps for L2 at that address is L1's APIC, not L2's. */
+	vm_unmap_apic_page(vm);
 	/* Who begins to run after this sees it when it looks first. */
 	for (u32 i = 0; i < vm->vcpu_count; i++) {
 		if (!may_be_inside_untold(vm->vcpus[i]))
@@ -129,9 +147,31 @@ enum err vm_track_start(struct vm *vm, enum track_mode mode)
 {
 	enum err err = track_start(&vm->track, mode);
 
-	if (err == OK && vm->nested)
+	if (err != OK)
+		return err;
+	__atomic_store_n(&vm->writes_are_armed, 1, __ATOMIC_SEQ_CST);
+	if (vm->nested)
 		shadow_track_start(&vm->shadow);
-	return err;
+	/* Before the first page is armed, nobody delivers but Umbra. */
+	if (vmx_capability.apicv.delivery)
+		vm_sync(vm);
+	return OK;
+}
+
+gpa_t vm_relax(struct vm *vm, gpa_t from, u64 bytes)
+{
+	gpa_t end = dirty_log_end(vm->track.log);
+	u64 left = gpa_raw(end) - gpa_raw(from);
+	enum flush flush;
+	gpa_t at =
+	    track_relax(&vm->track, from, left < bytes ? left : bytes, &flush);
+
+	if (flush == FLUSH_OWED)
+		vm_sync(vm);
+	ept_free_retired(&vm->ept);
+	if (gpa_raw(at) >= gpa_raw(end))
+		__atomic_store_n(&vm->writes_are_armed, 0, __ATOMIC_SEQ_CST);
+	return at;
 }
 
 void vm_track_stop(struct vm *vm)

@@ -54,6 +54,9 @@ struct vm {
 	struct shadow shadow;           /* EPT02 of its vCPUs */
 	u32 uses_shadow;                /* atomic, see vm_use_shadow() */
 	struct guest_time time;         /* guest TSC 0 is where the VM began */
+	hpa_t apic_page;                /* the APIC-access page, or 0: none */
+	u32 apic_page_mapped;           /* atomic: it is in the EPT */
+	u32 writes_are_armed;           /* atomic: tracked, and not relaxed */
 
 	u64 stopped_tsc;  /* of the record it was made of */
 	bool is_held;     /* loaded, and not to be run yet */
@@ -110,6 +113,12 @@ MUST_CHECK enum err vm_track_start(struct vm *vm, enum track_mode mode);
 void vm_track_stop(struct vm *vm);
 
 /*
+ * After that, in chunks, from 0 on: rights come back and pages are merged.
+ * Returns where it stopped, which is the end of the log when all is done.
+ */
+gpa_t vm_relax(struct vm *vm, gpa_t from, u64 bytes);
+
+/*
  * One chunk of a harvest, flushed: the pages of the batch may be read. Returns
  * where it stopped.
  */
@@ -144,6 +153,13 @@ static inline bool vm_has_ended(const struct vm *vm)
  * a handler, or before the VM's vCPUs run.
  */
 bool vm_use_shadow(struct vm *vm);
+
+/*
+ * From now on no vCPU's accesses to APIC registers go by the APIC-access page,
+ * because for one of them there is to be none: it would find memory there. Any
+ * vCPU of the VM, which then looks before its next entry; or before they run.
+ */
+void vm_unmap_apic_page(struct vm *vm);
 
 /* Guest time of this VM now, in nanoseconds, as the devices count it. */
 u64 vm_now_ns(const struct vm *vm);
