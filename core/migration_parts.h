@@ -10,7 +10,7 @@
 #include "mm/frame_alloc.h"
 
 #define MIGRATION_CHUNK       (16 * KIB)
-#define MIGRATION_STATE_BYTES (400 * KIB) /* of 64 vCPUs */
+#define MIGRATION_STATE_BYTES (460 * KIB) /* of 64 vCPUs */
 #define MIGRATION_WORDS       8           /* up to 512 pages in one harvest */
 #define MIGRATION_STEPS       24          /* of an engine, in one of ours */
 
@@ -60,7 +60,6 @@ struct migration {
 	bool link_said;     /* that it is lost */
 	bool is_tracking;
 	gpa_t relaxed_to;
-	u64 l2_ns;   /* it could not be saved since then; 0: it could */
 	u64 said_ns; /* the last record for the front end */
 	u32 rounds_said;
 	struct vm_writes writes; /* when it began */

@@ -20,7 +20,6 @@
 #define ROUNDS_MAX         30
 #define FIXED_NS           20000000UL /* pausing, state, the peer's answers */
 #define SAY_NS             200000000UL
-#define L1_WAIT_NS         2000000000UL
 #define RELAX_BYTES        (32 * MIB) /* in one step */
 #define NS_PER_MS          1000000UL
 
@@ -278,7 +277,7 @@ static void begin(struct migration *m, struct vm *vm)
 	source_begin(&room->source, &config, migration_now_ns());
 	m->vm = vm;
 	m->link_said = false;
-	m->said_ns = m->l2_ns = 0;
+	m->said_ns = 0;
 	m->rounds_said = 0;
 	vm_count_writes(vm, &m->writes);
 	m->began_ns = migration_now_ns();
@@ -497,26 +496,6 @@ static void end_early(struct migration *m)
 	CHECK(source_cancel(&m->room->source, "it has ended") == OK);
 }
 
-/*
- * It runs on, its writes are marked, and the next step looks again; the source
- * waits for its pause as long as it takes.
- */
-static enum progress wait_for_l1(struct migration *m)
-{
-	u64 now_ns = migration_now_ns();
-
-	if (!m->l2_ns)
-		m->l2_ns = now_ns;
-	if (now_ns - m->l2_ns < L1_WAIT_NS) {
-		vm_resume(m->vm);
-		return WAITS;
-	}
-	CHECK(source_cancel(&m->room->source,
-			    "it is a hypervisor whose guests do not come back "
-			    "to it, and cannot be moved while they run") == OK);
-	return GOES_ON;
-}
-
 static enum progress pause(struct migration *m)
 {
 	struct migration_room *room = m->room;
@@ -527,8 +506,6 @@ static enum progress pause(struct migration *m)
 		end_early(m);
 		return GOES_ON;
 	}
-	if (vm_record_is_possible(m->vm) != OK)
-		return wait_for_l1(m);
 	if (m->vm->state != VM_STARTING)
 		sched_unload(m->vm);
 	console_record("paused");

@@ -12,13 +12,45 @@
 #include "lib/log.h"
 #include "mm/frame_alloc.h"
 #include "mm/phys.h"
+#include "pml/pml.h"
 
-#define WAIT_NS_MAX 20000000
+#define WAIT_NS 20000000
+
+/* Where a vCPU that is a hypervisor can be, as far as the record knows. */
+enum moment {
+	IN_L1_WITHOUT_VMCS,
+	IN_L1_BEFORE_LAUNCH,
+	IN_L1_LAUNCHED,
+	ENTRY_PENDING,
+	IN_L2,
+	L2_HALTED,
+	EVENT_FOR_L2,
+	EXCEPTION_FOR_L2,
+	NMI_BLOCKED,
+	TIMER_RUNS,
+	L1_LOG_PART_FULL,
+	MOMENTS,
+};
+
+static const char *const moment_names[MOMENTS] = {
+    "in L1 without a current VMCS",
+    "in L1 before VMLAUNCH",
+    "in L1 after VMLAUNCH",
+    "entry pending",
+    "in L2",
+    "L2 halted",
+    "event on its way into L2",
+    "exception for L2",
+    "NMIs blocked in L2",
+    "preemption timer of L1 running",
+    "log of L1 part full",
+};
 
 static struct record_loop {
 	struct vm *vm; /* NULL: nothing to do */
 	u64 rounds_left, rounds_done;
-	u64 in_vmx, in_l2; /* of them; those in L2 were not possible */
+	u64 seen[MOMENTS]; /* how often a vCPU was there */
+	u64 wait_ns;       /* between two rounds, at most */
 	u64 random;
 	u64 next_tsc;
 	u32 room;
@@ -32,16 +64,19 @@ static void wait_a_while(void)
 	loop.random ^= loop.random << 13;
 	loop.random ^= loop.random >> 7;
 	loop.random ^= loop.random << 17;
-	loop.next_tsc = insn_rdtsc() + tsc_from_ns(loop.random % WAIT_NS_MAX);
+	loop.next_tsc =
+	    insn_rdtsc() + tsc_from_ns(loop.random % (loop.wait_ns + 1));
 }
 
 enum err record_loop_start(struct vm *vm, const struct guest_plan *plan)
 {
-	u64 rounds = 0, seed = 1;
+	u64 rounds = 0, seed = 1, wait_ns = WAIT_NS;
 	enum err err = setting_number(plan, "record.loop", &rounds);
 
 	if (err == OK)
 		err = setting_number(plan, "record.seed", &seed);
+	if (err == OK)
+		err = setting_number(plan, "record.wait", &wait_ns);
 	if (err != OK || !rounds)
 		return err;
 	if (loop.vm)
@@ -53,6 +88,7 @@ enum err record_loop_start(struct vm *vm, const struct guest_plan *plan)
 		return err;
 	loop.vm = vm;
 	loop.rounds_left = rounds;
+	loop.wait_ns = wait_ns < WAIT_NS ? wait_ns : WAIT_NS;
 	loop.random = seed * 0x9e3779b97f4a7c15UL + 1;
 	wait_a_while();
 	return OK;
@@ -62,10 +98,10 @@ static void finish(void)
 {
 	log_info("record: %lu rounds, %u bytes each: identical",
 		 loop.rounds_done, loop.bytes);
-	if (loop.in_vmx || loop.in_l2)
-		log_info("record: %lu rounds in VMX operation, %lu put off "
-			 "because an L2 ran",
-			 loop.in_vmx, loop.in_l2);
+	for (u32 i = 0; i < MOMENTS; i++)
+		if (loop.seen[i])
+			log_info("record: %lu %s", loop.seen[i],
+				 moment_names[i]);
 	frame_free(loop.block, frame_order_for(2UL * loop.room));
 	loop.vm = NULL;
 }
@@ -110,30 +146,112 @@ static bool is_made_anew(const u8 *record, u32 bytes)
 	return false;
 }
 
+/* --- Where it is ---------------------------------------------------------- */
+
+static bool is_at_in_l2(const struct vcpu *vcpu, enum moment moment)
+{
+	const struct nested_vcpu *n = vcpu->nested;
+	const struct vmcs12 *v = &n->state.vmcs12;
+
+	switch (moment) {
+	case ENTRY_PENDING:
+		return n->state.entry_pending;
+	case IN_L2:
+		return !n->state.entry_pending && vcpu->activity == VCPU_ACTIVE;
+	case L2_HALTED:
+		return vcpu->activity == VCPU_HALTED;
+	case EVENT_FOR_L2:
+		return (vcpu->injection.info & EVENT_VALID) &&
+		       !n->state.entry_pending;
+	case EXCEPTION_FOR_L2:
+		return n->exception.info & EVENT_VALID;
+	case NMI_BLOCKED: /* as of the last save */
+		return v->guest_interruptibility & BLOCKING_BY_NMI;
+	case TIMER_RUNS:
+		return n->state.timer_runs;
+	case L1_LOG_PART_FULL:
+		return (nested_secondary_controls(v) & SECONDARY_PML) &&
+		       v->pml_index < PML_INDEX_EMPTY;
+	case IN_L1_WITHOUT_VMCS:
+	case IN_L1_BEFORE_LAUNCH:
+	case IN_L1_LAUNCHED:
+	case MOMENTS:
+		break;
+	}
+	return false;
+}
+
+static bool is_at(const struct vcpu *vcpu, enum moment moment)
+{
+	const struct nested_state *state;
+	bool is_launched;
+
+	if (!nested_vcpu_in_vmx(vcpu))
+		return false;
+	state = &vcpu->nested->state;
+	if (state->in_l2)
+		return is_at_in_l2(vcpu, moment);
+	if (!nested_has_current(state))
+		return moment == IN_L1_WITHOUT_VMCS;
+	is_launched = state->vmcs12.launch_state == VMCS12_LAUNCHED;
+	return moment == (is_launched ? IN_L1_LAUNCHED : IN_L1_BEFORE_LAUNCH);
+}
+
+static bool any_is_at(enum moment moment)
+{
+	for (u32 i = 0; i < loop.vm->vcpu_count; i++)
+		if (is_at(loop.vm->vcpus[i], moment))
+			return true;
+	return false;
+}
+
+static void count_moments(void)
+{
+	for (u32 i = 0; i < MOMENTS; i++)
+		loop.seen[i] += any_is_at((enum moment)i);
+}
+
+/* --- A round -------------------------------------------------------------- */
+
+static bool is_the_same(const u8 *first, u32 bytes, const char *when)
+{
+	u8 *second = (u8 *)phys_ptr(loop.block) + loop.room;
+	u32 again =
+	    vm_record_save(loop.vm, loop.vm->stopped_tsc, second, loop.room);
+	u32 at = first_difference(first, second, bytes);
+	char where[96];
+
+	if (again == bytes && at == bytes)
+		return true;
+	fmt(where, sizeof(where), "%s: %u, at byte %u of %u", when, again, at,
+	    bytes);
+	give_up("saved again it is another one, ", where);
+	return false;
+}
+
+/* Each as it is when the CPU has it: what is made for that is made. */
+static void load_once(struct vm *vm)
+{
+	for (u32 i = 0; i < vm->vcpu_count; i++) {
+		vcpu_load(vm->vcpus[i]);
+		vcpu_unload(vm->vcpus[i]);
+	}
+}
+
 static void go_round(void)
 {
 	struct vm *vm = loop.vm;
-	u8 *first = phys_ptr(loop.block), *second = first + loop.room;
-	u32 bytes, again, at;
-	char where[64];
+	u8 *first = phys_ptr(loop.block);
+	u32 bytes = vm_record_save(vm, vm_record_moment(vm), first, loop.room);
 
-	if (vm_record_is_possible(vm) != OK) {
-		loop.in_l2++;
-		return; /* another time */
-	}
-	loop.in_vmx += nested_vcpu_in_vmx(vm->vcpus[0]);
-	bytes = vm_record_save(vm, vm_record_moment(vm), first, loop.room);
+	count_moments();
 	sched_remove(vm);
-	if (!is_made_anew(first, bytes))
+	if (!is_made_anew(first, bytes) ||
+	    !is_the_same(first, bytes, "before it is loaded"))
 		return;
-	again = vm_record_save(vm, vm->stopped_tsc, second, loop.room);
-	at = first_difference(first, second, bytes);
-	if (again != bytes || at != bytes) {
-		fmt(where, sizeof(where), "%u, at byte %u of %u", again, at,
-		    bytes);
-		give_up("saved again it is another one: ", where);
+	load_once(vm);
+	if (!is_the_same(first, bytes, "after it was loaded"))
 		return;
-	}
 	loop.bytes = bytes;
 	vm_record_start_clock(vm);
 	for (u32 i = 0; i < vm->vcpu_count; i++)

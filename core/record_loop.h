@@ -5,8 +5,12 @@
  * Asked for by a guest's setting record.loop=ROUNDS. So often, at moments that
  * record.seed=N chooses, the guest is stopped and saved; its vCPUs and devices
  * are thrown away, made anew from the record, and saved again. Both records
- * must be equal, byte for byte; then the guest goes on with the new ones. What
- * it computes must not depend on any of this.
+ * must be equal, byte for byte, before the new vCPUs have been on a CPU and
+ * after that; then the guest goes on with the new ones. What it computes must
+ * not depend on any of this.
+ *
+ * record.wait=NS is the longest time between two moments (20 ms). At the end it
+ * says where in VMX operation vCPUs were: in L2, with an entry pending, ...
  */
 #ifndef CORE_RECORD_LOOP_H
 #define CORE_RECORD_LOOP_H

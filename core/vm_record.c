@@ -17,7 +17,7 @@
 #include "migrate/record_vcpu.h"
 
 #define ROOM_OF_MACHINE (8 * KIB)
-#define ROOM_OF_VCPU    (6 * KIB)
+#define ROOM_OF_VCPU    (7 * KIB)
 #define FXSAVE_BYTES    512
 #define MXCSR_MASK_AT   28
 #define MXCSR_DEFAULT   0xffbf /* where FXSAVE does not tell */
@@ -311,6 +311,12 @@ static void get_state(struct vcpu_state *state)
 	memcpy(state->pdpte, record.pdpte, sizeof(state->pdpte));
 }
 
+/* Also of one that has come so, and has not been loaded yet. */
+static bool is_in_l2(const struct vcpu *vcpu)
+{
+	return vcpu->nested && vcpu->nested->state.in_l2;
+}
+
 /* What is in neither the VMCS nor the general registers. */
 static void put_rest(const struct vcpu *vcpu)
 {
@@ -327,9 +333,11 @@ static void put_rest(const struct vcpu *vcpu)
 	record.spec_ctrl = mitigate_read_spec_ctrl(vcpu);
 	if (vcpu->nested)
 		record.feature_control = vcpu->nested->state.feature_control;
-	record.activity = vcpu->activity;
 	record.halted_for_good = vcpu->halted_for_good;
 	record.nmi_pending = vcpu->nmi_pending;
+	if (is_in_l2(vcpu)) /* what follows is L2's */
+		return;
+	record.activity = vcpu->activity;
 	record.postponed_interrupt = vcpu->postponed_interrupt;
 	if (!(vcpu->injection.info & EVENT_VALID))
 		return;
@@ -376,7 +384,7 @@ static void put_vcpu(struct wire_writer *writer, struct vcpu *vcpu)
 	if (vcpu->initialised) {
 		vcpu_load(vcpu);
 		nested_vcpu_settle(vcpu);
-		vcpu_state_read(vcpu, &state);
+		nested_vcpu_read_l1(vcpu, &state);
 		vcpu_unload(vcpu);
 	}
 	memset(&record, 0, sizeof(record));
@@ -417,11 +425,80 @@ static void get_lapic(struct record_reader *reader, const struct vm *vm,
 		    "such a state");
 }
 
+static void put_l2(struct wire_writer *writer, const struct vcpu *vcpu)
+{
+	const struct nested_vcpu *n = vcpu->nested;
+	struct record_l2 l2 = {
+	    .activity = vcpu->activity,
+	    .entry_pending = n->state.entry_pending,
+	    .timer_runs = n->state.timer_runs,
+	    .timer_deadline = n->state.timer_deadline,
+	    .postponed_interrupt = vcpu->postponed_interrupt,
+	    .efer = n->l2.efer,
+	    .pat = n->l2.pat,
+	    .dr7 = n->l2.dr7,
+	    .debugctl = n->l2.debugctl,
+	    .cr0_kept = n->l2.cr0_kept,
+	};
+
+	memcpy(l2.pdpte, n->l2.pdpte, sizeof(l2.pdpte));
+	if (vcpu->injection.info & EVENT_VALID) {
+		l2.event = vcpu->injection.info;
+		l2.event_error_code = vcpu->injection.error_code;
+		l2.event_instruction_length =
+		    vcpu->injection.instruction_length;
+	}
+	if (n->exception.info & EVENT_VALID) {
+		l2.exception = n->exception.info;
+		l2.exception_error_code = n->exception.error_code;
+		l2.exception_qualification = n->exception.qualification;
+	}
+	record_put_l2(writer, &l2);
+}
+
+static void get_l2(struct record_reader *reader, const struct record_l1 *l1,
+		   struct vcpu *vcpu)
+{
+	struct nested_vcpu *n = vcpu->nested;
+	struct record_l2 l2;
+
+	record_get_l2(reader, l1, &n->state, &l2);
+	if (reader->is_wrong)
+		return;
+	vcpu->activity = (enum vcpu_activity)l2.activity;
+	vcpu->postponed_interrupt = l2.postponed_interrupt;
+	vcpu->injection = (struct vcpu_event){l2.event, l2.event_error_code,
+					      l2.event_instruction_length};
+	n->state.in_l2 = true;
+	n->state.entry_pending = l2.entry_pending;
+	n->state.timer_runs = l2.timer_runs;
+	n->state.timer_deadline = l2.timer_deadline;
+	n->exception = (struct nested_exception){
+	    l2.exception, l2.exception_error_code, l2.exception_qualification};
+	n->l2 = (struct nested_l2_registers){
+	    .efer = l2.efer,
+	    .pat = l2.pat,
+	    .dr7 = l2.dr7,
+	    .debugctl = l2.debugctl,
+	    .cr0_kept = l2.cr0_kept,
+	};
+	memcpy(n->l2.pdpte, l2.pdpte, sizeof(l2.pdpte));
+}
+
+_Static_assert((u32)RECORD_L2_ACTIVE == (u32)VCPU_ACTIVE &&
+		   (u32)RECORD_L2_HALTED == (u32)VCPU_HALTED &&
+		   (u32)RECORD_L2_WAIT_FOR_SIPI == (u32)VCPU_WAIT_FOR_SIPI &&
+		   (u32)RECORD_L2_SHUTDOWN == (u32)VCPU_SHUTDOWN,
+	       "the record's numbers");
+
 /* One that was no hypervisor has none of it. */
 static void put_nested(struct wire_writer *writer, const struct vcpu *vcpu)
 {
-	if (nested_vcpu_in_vmx(vcpu))
-		record_put_nested(writer, &vcpu->nested->state);
+	if (!nested_vcpu_in_vmx(vcpu))
+		return;
+	record_put_nested(writer, &vcpu->nested->state);
+	if (is_in_l2(vcpu))
+		put_l2(writer, vcpu);
 }
 
 /* `record` is this vCPU's. What it has told L2's CPU is made anew. */
@@ -442,20 +519,14 @@ static void get_nested(struct record_reader *reader, struct vcpu *vcpu)
 		return;
 	}
 	record_get_nested(reader, &l1, &vcpu->nested->state);
+	if (record_next(reader) == RECORD_L2)
+		get_l2(reader, &l1, vcpu);
 	/* As VMXON does; none of the VM's vCPUs runs. */
 	if (!reader->is_wrong)
 		CHECK(vm_use_shadow(vcpu->vm));
 }
 
 /* --- The VM --------------------------------------------------------------- */
-
-enum err vm_record_is_possible(const struct vm *vm)
-{
-	for (u32 i = 0; i < vm->vcpu_count; i++)
-		if (vm->vcpus[i]->in_l2)
-			return ERR_BUSY;
-	return OK;
-}
 
 u64 vm_record_moment(const struct vm *vm)
 {

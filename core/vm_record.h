@@ -21,12 +21,6 @@ struct vm;
 u32 vm_record_room(u32 vcpu_count);
 
 /*
- * ERR_BUSY: a vCPU is in its L2, of which the record has nothing yet; when it
- * is back in L1, it can be saved. The VM is paused.
- */
-MUST_CHECK enum err vm_record_is_possible(const struct vm *vm);
-
-/*
  * The VM is paused and none of its vCPUs is loaded. Everything that is due by
  * now is done first; guest memory that this writes is marked. `tsc` is the
  * guest's TSC at the moment of the record: vm_record_moment(), or that of the

@@ -24,7 +24,9 @@
  *	timer	  interrupts L2 by the preemption timer
  *	areas	  loads and stores MSRs that L2 counts in
  *	inject	  injects an interrupt in each lap
+ *	nmi	  the same, an NMI, whose handler takes its time
  *	halt	  L2 halts at the end of each lap until L1 wakes it
+ *	sleep	  the same, and L1 sees it only when an interrupt comes
  *	interrupt has interrupts of its own while L2 runs
  *	fields	  reads all fields of the VMCS after each lap, twice
  *	switch	  two L2s on each CPU, in turn, one of them sometimes VMCLEARed
@@ -56,6 +58,7 @@
 #define ALIAS_DISTANCE  0x40000000ull
 
 #define VECTOR_INJECT   0x61
+#define NMI_PAUSES      500
 #define CALL_LAP        (L2_CALL_USER + 0)
 #define CALL_FAILED     (L2_CALL_USER + 1)
 
@@ -88,7 +91,7 @@ static u64 rings_per_cpu = 1;
 static u64 lap_count, mark_every, pauses, damaged_lap;
 static bool with_ept, with_ad, with_pml, with_alias, with_protect, with_timer,
     with_areas, with_inject, with_halt, with_interrupt, with_fields,
-    with_switch, with_vmfunc, with_talk;
+    with_switch, with_vmfunc, with_talk, with_nmi, with_sleep;
 static u32 failed; /* any CPU has found something wrong */
 static volatile u64 timer_exits, interrupts_seen;
 
@@ -170,7 +173,7 @@ static void program(void)
 		write_lap(ring, lap);
 		if (with_areas)
 			count_in_msrs();
-		if (with_halt)
+		if (with_halt || with_sleep)
 			__asm__ volatile("hlt" ::: "memory");
 		l2_call(CALL_LAP, lap);
 	}
@@ -180,6 +183,8 @@ static void on_injected(struct trap_frame *frame)
 {
 	(void)frame;
 	my_ring()->received++;
+	for (u64 i = 0; with_nmi && i < NMI_PAUSES; i++)
+		cpu_pause();
 }
 
 /* --- L1: EPT -------------------------------------------------------------- */
@@ -325,7 +330,9 @@ static void check_fields(const struct ring *ring)
 
 static void inject_one(struct ring *ring)
 {
-	vmwrite(VMCS_ENTRY_INTERRUPTION_INFO, EVENT_VALID | VECTOR_INJECT);
+	vmwrite(VMCS_ENTRY_INTERRUPTION_INFO,
+		with_nmi ? EVENT_VALID | EVENT_NMI << 8 | EXCEPTION_NMI
+			 : EVENT_VALID | VECTOR_INJECT);
 	ring->injected++;
 }
 
@@ -420,6 +427,8 @@ static void on_exit_of(struct ring *ring, u32 reason)
 		break;
 	case EXIT_EXTERNAL_INTERRUPT:
 		take_interrupts();
+		if (with_sleep)
+			vmwrite(VMCS_GUEST_ACTIVITY_STATE, ACTIVITY_ACTIVE);
 		break;
 	case EXIT_HLT:
 		l2_skip(&ring->l2);
@@ -487,6 +496,8 @@ static void choose_controls(struct l2_controls *c)
 		c->pin |= PIN_PREEMPTION_TIMER;
 	if (with_interrupt)
 		c->pin |= PIN_EXTERNAL_INTERRUPT;
+	if (with_nmi)
+		c->pin |= PIN_NMI | PIN_VIRTUAL_NMIS;
 	if (with_halt)
 		c->primary |= PRIMARY_HLT;
 }
@@ -603,9 +614,11 @@ static void read_words(void)
 	with_protect = with_ept && boot_has_word("protect");
 	with_timer = boot_has_word("timer");
 	with_areas = boot_has_word("areas");
-	with_inject = boot_has_word("inject");
+	with_nmi = boot_has_word("nmi");
+	with_inject = with_nmi || boot_has_word("inject");
 	with_halt = boot_has_word("halt");
-	with_interrupt = boot_has_word("interrupt");
+	with_sleep = boot_has_word("sleep");
+	with_interrupt = with_sleep || boot_has_word("interrupt");
 	with_fields = boot_has_word("fields");
 	with_switch = boot_has_word("switch");
 	with_talk = boot_has_word("talk");
@@ -661,7 +674,7 @@ u8 guest_main(void)
 		return result_print();
 	}
 	ring_count = cpus * (u32)rings_per_cpu;
-	trap_handle(VECTOR_INJECT, on_injected);
+	trap_handle(with_nmi ? (u32)EXCEPTION_NMI : VECTOR_INJECT, on_injected);
 	trap_handle(VECTOR_TIMER, on_interrupt);
 	share_memory();
 	start_all(cpus);

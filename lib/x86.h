@@ -76,6 +76,7 @@
 #define MSR_DEBUGCTL                    0x1d9u
 #define DEBUGCTL_LBR                    BIT(0)
 #define DEBUGCTL_BTF                    BIT(1) /* TF steps over branches */
+#define DEBUGCTL_OF_GUESTS              (DEBUGCTL_LBR | DEBUGCTL_BTF)
 #define MSR_PAT                         0x277u
 #define MSR_MTRR_PHYSBASE0              0x200u
 #define MSR_MTRR_DEF_TYPE               0x2ffu

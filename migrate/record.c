@@ -19,6 +19,7 @@ static const struct {
     {RECORD_FPU, "FPU"},
     {RECORD_LAPIC, "local APIC"},
     {RECORD_NESTED, "nested VMX"},
+    {RECORD_L2, "L2"},
     {RECORD_PLATFORM, "platform"},
     {RECORD_UART, "UART"},
     {RECORD_IOAPIC, "I/O APIC"},

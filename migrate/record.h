@@ -29,6 +29,7 @@ enum record_type {
 	RECORD_FPU = 0x11,
 	RECORD_LAPIC = 0x12,
 	RECORD_NESTED = 0x13, /* of a vCPU in VMX operation */
+	RECORD_L2 = 0x14,     /* of one that runs its guest */
 	RECORD_PLATFORM = 0x20,
 	RECORD_UART = 0x21,
 	RECORD_IOAPIC = 0x22,

@@ -3,8 +3,12 @@
 #include "migrate/record_nested.h"
 #include "lib/check.h"
 #include "lib/string.h"
+#include "nested/checks.h"
+#include "nested/merge.h"
 
 #define NESTED_VERSION       1
+#define L2_VERSION           1
+#define LINEAR_BITS          48
 
 #define NESTED(member, bits) RECORD_FIELD(struct nested_state, member, bits)
 
@@ -29,7 +33,7 @@ void record_put_nested(struct wire_writer *writer,
 {
 	u32 begun = record_begin(writer, RECORD_NESTED, NESTED_VERSION);
 
-	CHECK(nested_in_vmx(state) && !state->in_l2);
+	CHECK(nested_in_vmx(state));
 	record_put(writer, &pointer_layout, state);
 	if (nested_has_current(state)) {
 		record_put(writer, &current_layout, state);
@@ -124,4 +128,161 @@ void record_get_nested(struct record_reader *reader, const struct record_l1 *l1,
 	record_leave(reader);
 	check_cpu(reader, l1);
 	check_pointers(reader, l1, state);
+}
+
+/* --- While L2 runs -------------------------------------------------------- */
+
+#define L2(member, bits) RECORD_FIELD(struct record_l2, member, bits)
+
+static const struct record_field l2_fields[] = {
+    L2(activity, BITS(1, 0)),
+    L2(entry_pending, RECORD_BOOL),
+    L2(timer_runs, RECORD_BOOL),
+    L2(timer_deadline, RECORD_ANY),
+    L2(event, RECORD_ANY),
+    L2(event_error_code, RECORD_ANY),
+    L2(event_instruction_length, RECORD_ANY),
+    L2(postponed_interrupt, EVENT_VALID | EVENT_TYPE | EVENT_VECTOR),
+    L2(exception,
+       EVENT_VALID | EVENT_HAS_ERROR_CODE | EVENT_TYPE | EVENT_VECTOR),
+    L2(exception_error_code, RECORD_ANY),
+    L2(exception_qualification, RECORD_ANY),
+    L2(efer, RECORD_EFER),
+    L2(pat, RECORD_ANY),
+    L2(dr7, BITS(31, 0)),
+    L2(debugctl, DEBUGCTL_OF_GUESTS),
+    RECORD_ARRAY(struct record_l2, pdpte, RECORD_ANY),
+    L2(cr0_kept, NESTED_CR0_KEPT),
+};
+
+static const struct record_layout l2_layout = RECORD_LAYOUT("L2", l2_fields);
+
+void record_put_l2(struct wire_writer *writer, const struct record_l2 *l2)
+{
+	u32 begun = record_begin(writer, RECORD_L2, L2_VERSION);
+
+	record_put(writer, &l2_layout, l2);
+	record_end(writer, begun);
+}
+
+static bool is_exception(u32 info)
+{
+	return (info & EVENT_VALID) &&
+	       event_type(info) == EVENT_HARDWARE_EXCEPTION &&
+	       (info & EVENT_VECTOR) < 32;
+}
+
+static bool is_interrupt(u32 info)
+{
+	return (info & EVENT_VALID) &&
+	       event_type(info) == EVENT_EXTERNAL_INTERRUPT;
+}
+
+static void check_l2_events(struct record_reader *reader,
+			    const struct nested_state *state,
+			    const struct record_l2 *l2)
+{
+	record_must(reader,
+		    (l2->event & EVENT_VALID) ||
+			!(l2->event | l2->event_error_code |
+			  l2->event_instruction_length),
+		    "an event that is none");
+	record_must(reader,
+		    !l2->postponed_interrupt ||
+			is_interrupt(l2->postponed_interrupt),
+		    "an interrupt that is none");
+	record_must(reader,
+		    is_exception(l2->exception) ||
+			!(l2->exception | l2->exception_error_code |
+			  l2->exception_qualification),
+		    "an exception that is none");
+	record_must(reader,
+		    !l2->timer_runs ||
+			(state->vmcs12.pin_controls & PIN_PREEMPTION_TIMER),
+		    "a preemption timer that L1 has not asked for,");
+}
+
+/*
+ * As a VM entry of vmcs02 would find it: the event of Umbra, under controls of
+ * L1's and Umbra's together, with registers that the entry would load.
+ */
+static void describe_l2(const struct record_l2 *l2, struct vmcs12 *v)
+{
+	v->pin_controls |= (u32)(PIN_NMI | PIN_VIRTUAL_NMIS);
+	v->entry_controls |=
+	    (u32)(ENTRY_LOAD_EFER | ENTRY_LOAD_PAT | ENTRY_LOAD_DEBUG_CONTROLS);
+	v->guest_efer = l2->efer;
+	v->guest_pat = l2->pat;
+	v->guest_dr7 = l2->dr7;
+	v->guest_debugctl = l2->debugctl;
+	memcpy(v->guest_pdpte, l2->pdpte, sizeof(v->guest_pdpte));
+	v->guest_activity = ACTIVITY_ACTIVE;
+	v->entry_interruption_info = l2->event;
+	v->entry_exception_error_code = l2->event_error_code;
+	v->entry_instruction_length = l2->event_instruction_length;
+}
+
+/* The entry that led to it must have been possible, and so must another be. */
+static enum nested_rule broken_rule(const struct record_l1 *l1,
+				    const struct nested_state *state,
+				    const struct record_l2 *l2)
+{
+	static struct vmcs12 v; /* large; one record is read at a time */
+	const struct nested_entry e = {
+	    .v = &v,
+	    .offer = l1->offer,
+	    .region = state->current,
+	    .l1_efer = l1->vcpu->efer,
+	    .efer_defined = RECORD_EFER,
+	    .debugctl_defined = DEBUGCTL_OF_GUESTS,
+	    .phys_bits = l1->physical_bits,
+	    .linear_bits = LINEAR_BITS,
+	};
+	enum nested_rule rule;
+
+	v = state->vmcs12;
+	/* What it injected has been taken out of it. */
+	v.entry_interruption_info &= ~(u32)EVENT_VALID;
+	rule = nested_check_controls_and_host(&e);
+	if (rule != RULE_NONE)
+		return rule;
+	describe_l2(l2, &v);
+	return nested_check_guest_state(&e);
+}
+
+static void check_l2(struct record_reader *reader, const struct record_l1 *l1,
+		     const struct nested_state *state,
+		     const struct record_l2 *l2)
+{
+	enum nested_rule rule;
+
+	record_must(reader,
+		    nested_has_current(state) &&
+			state->vmcs12.launch_state == VMCS12_LAUNCHED &&
+			!(state->vmcs12.revision & (u32)VMCS12_SHADOW),
+		    "L2 without a launched VMCS");
+	record_must(reader,
+		    !(l1->vcpu->event & EVENT_VALID) &&
+			!l1->vcpu->postponed_interrupt &&
+			l1->vcpu->activity == RECORD_ACTIVE,
+		    "an L1 that waits for its own events");
+	check_l2_events(reader, state, l2);
+	if (reader->is_wrong)
+		return;
+	rule = broken_rule(l1, state, l2);
+	if (rule != RULE_NONE)
+		record_refuse(reader,
+			      "vCPU %u: no CPU can be in that state of L2: %s",
+			      l1->vcpu->index, nested_rule_text(rule));
+}
+
+void record_get_l2(struct record_reader *reader, const struct record_l1 *l1,
+		   const struct nested_state *state, struct record_l2 *l2)
+{
+	memset(l2, 0, sizeof(*l2));
+	record_enter(reader, RECORD_L2, L2_VERSION);
+	record_get(reader, &l2_layout, l2);
+	record_leave(reader);
+	if (!reader->is_wrong)
+		check_l2(reader, l1, state, l2);
 }

@@ -2,11 +2,14 @@
 /*
  * What a vCPU in VMX operation has of it, in the state record. The section
  * follows the local APIC's and is there only for such a vCPU: one that never
- * was a hypervisor has none, nor have records from before there was any.
- * docs/NESTED-STATE.md says what is in it and what is not.
+ * was a hypervisor has none, nor have records from before there was any. While
+ * its L2 runs another section follows, with what L2 has besides the current
+ * VMCS; without it the vCPU is in L1. docs/NESTED-STATE.md says what is in them
+ * and what is not.
  *
- * L1 is what runs, not its L2. Guest memory is not looked at: what the current
- * VMCS holds comes with the record, as the vCPU had it.
+ * The vCPU's own section has L1's registers in both cases, but for those that
+ * L1 and L2 share. Guest memory is not looked at: what the current VMCS holds
+ * comes with the record, as the vCPU had it.
  */
 #ifndef MIGRATE_RECORD_NESTED_H
 #define MIGRATE_RECORD_NESTED_H
@@ -21,7 +24,34 @@ struct record_l1 {
 	u32 physical_bits;
 };
 
-/* In VMX operation, and not in L2. */
+/* As enum vcpu_activity. */
+enum record_l2_activity {
+	RECORD_L2_ACTIVE,
+	RECORD_L2_HALTED,
+	RECORD_L2_WAIT_FOR_SIPI,
+	RECORD_L2_SHUTDOWN,
+};
+
+/* Of a vCPU whose L2 runs, is halted, or is about to run. */
+struct record_l2 {
+	u32 activity;
+	u8 entry_pending, timer_runs; /* as in struct nested_state, */
+	u64 timer_deadline;           /* and this */
+	/* On its way into L2. */
+	u32 event, event_error_code, event_instruction_length;
+	/* In service already, but an exception came first; 0 or as `event`. */
+	u32 postponed_interrupt;
+	/* That the next entry raises, or L1 intercepts; 0: none. */
+	u32 exception, exception_error_code;
+	u64 exception_qualification;
+	/* Registers that the current VMCS need not tell. */
+	u64 efer, pat, dr7, debugctl;
+	u64 pdpte[4];
+	u64 cr0_kept; /* what VM entries and exits leave alone: nested/merge.h
+		       */
+};
+
+/* In VMX operation. */
 void record_put_nested(struct wire_writer *writer,
 		       const struct nested_state *state);
 
@@ -31,5 +61,14 @@ void record_put_nested(struct wire_writer *writer,
  */
 void record_get_nested(struct record_reader *reader, const struct record_l1 *l1,
 		       struct nested_state *state);
+
+void record_put_l2(struct wire_writer *writer, const struct record_l2 *l2);
+
+/*
+ * `state` as record_get_nested() has left it. Refuses, besides what no VM entry
+ * takes, what cannot be while L2 runs. Does not touch `state`.
+ */
+void record_get_l2(struct record_reader *reader, const struct record_l1 *l1,
+		   const struct nested_state *state, struct record_l2 *l2);
 
 #endif

@@ -12,7 +12,6 @@
 
 #define LINEAR_BITS     48
 #define DR6_BITS        BITS(31, 0)
-#define EFER_BITS       (EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE)
 #define CR0_BITS                                                        \
 	(CR0_PE | CR0_MP | CR0_EM | CR0_TS | CR0_ET | CR0_NE | CR0_WP | \
 	 CR0_AM | CR0_NW | CR0_CD | CR0_PG)
@@ -36,14 +35,14 @@ static const struct record_field vcpu_fields[] = {
     VCPU(cr2, RECORD_ANY),
     VCPU(cr3, RECORD_ANY),
     VCPU(cr4, RECORD_ANY),
-    VCPU(efer, EFER_BITS),
+    VCPU(efer, RECORD_EFER),
     VCPU(xcr0, RECORD_ANY),
     VCPU(xss, 0),
     VCPU_ARRAY(pdpte, RECORD_ANY),
     VCPU_ARRAY(dr, RECORD_ANY),
     VCPU(dr6, DR6_BITS),
     VCPU(dr7, BITS(31, 0)),
-    VCPU(debugctl, 0),
+    VCPU(debugctl, DEBUGCTL_OF_GUESTS),
     VCPU(pending_debug, RECORD_ANY),
     VCPU(sysenter_cs, BITS(31, 0)),
     VCPU(sysenter_esp, RECORD_ANY),
@@ -143,7 +142,8 @@ static void check_entry(struct record_reader *reader,
 	const struct nested_entry e = {
 	    .v = &v,
 	    .offer = &offer,
-	    .efer_defined = EFER_BITS,
+	    .efer_defined = RECORD_EFER,
+	    .debugctl_defined = DEBUGCTL_OF_GUESTS,
 	    .phys_bits = host->physical_bits,
 	    .linear_bits = LINEAR_BITS,
 	};

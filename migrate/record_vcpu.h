@@ -19,6 +19,9 @@
 #define RECORD_TABLES      2 /* GDTR IDTR */
 #define RECORD_XSAVE_BYTES 4096
 
+/* Bits that these have in a guest's CPU. */
+#define RECORD_EFER        (EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE)
+
 enum record_activity {
 	RECORD_ACTIVE,
 	RECORD_HALTED,

@@ -73,6 +73,17 @@ struct nested_verdict nested_check_entry(const struct nested_entry *e)
 	return verdict;
 }
 
+enum nested_rule nested_check_controls_and_host(const struct nested_entry *e)
+{
+	static nested_check *const checks[] = {
+	    nested_check_controls,
+	    nested_check_exit_entry,
+	    nested_check_host,
+	};
+
+	return nested_run_checks(e, checks, ARRAY_COUNT(checks));
+}
+
 enum nested_rule nested_check_guest_state(const struct nested_entry *e)
 {
 	static nested_check *const checks[] = {

@@ -27,6 +27,8 @@
 struct nested_entry {
 	const struct vmcs12 *v;
 	const struct nested_capability *offer;
+	/* NULL: there is none yet, and what only it says is not looked at;
+	 * PDPTEs are those of the VMCS then, also without EPT. */
 	const struct guest_mem *mem;
 	gpa_t region;         /* the current-VMCS pointer */
 	u64 l1_efer;          /* at the VM entry */
@@ -54,9 +56,11 @@ struct nested_verdict {
 struct nested_verdict nested_check_entry(const struct nested_entry *e);
 
 /*
- * Only the event to inject and the guest state, under controls that are not in
- * question: for a vCPU whose state somebody else has sent.
+ * For a vCPU whose state somebody else has sent: only controls and host state;
+ * or only the event to inject and the guest state, under controls that are not
+ * in question.
  */
+enum nested_rule nested_check_controls_and_host(const struct nested_entry *e);
 enum nested_rule nested_check_guest_state(const struct nested_entry *e);
 
 /*

@@ -62,6 +62,8 @@ static u32 virtual_tpr(const struct nested_entry *e)
 {
 	u32 tpr;
 
+	if (!e->mem)
+		return ~0u;
 	if (guest_mem_read_u32(
 		e->mem, gpa(e->v->virtual_apic_address + APIC_TPR), &tpr) != OK)
 		return ~0u;

@@ -136,6 +136,8 @@ static enum nested_rule check_link(const struct nested_entry *e)
 	if (link == NO_LINK)
 		return RULE_NONE;
 	RULE(is_page(e, link), LINK_ADDRESS);
+	if (!e->mem)
+		return RULE_NONE;
 	revision = vmcs12_load_revision(e->mem, gpa(link));
 	RULE((revision & ~VMCS12_SHADOW) == NESTED_REVISION, LINK_REVISION);
 	RULE(((revision & VMCS12_SHADOW) != 0) ==
@@ -165,7 +167,7 @@ static void find_pdptes(const struct nested_entry *e, u64 pdptes[4])
 	gpa_t table = gpa(e->v->guest_cr3 & PAE_CR3);
 
 	for (u32 i = 0; i < 4; i++)
-		if (has_secondary(e, SECONDARY_EPT))
+		if (has_secondary(e, SECONDARY_EPT) || !e->mem)
 			pdptes[i] = e->v->guest_pdpte[i];
 		else if (guest_mem_read_u64(e->mem, gpa_add(table, 8UL * i),
 					    &pdptes[i]) != OK)

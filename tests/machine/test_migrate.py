@@ -56,15 +56,37 @@ def ring_moves_over_the_serial_line(machine):
                "host.ips=1000000", "--set", "downtime=2000s"))
 
 
-@machine_test(seconds=10, limit=150)
-def hypervisor_moves_with_its_guest(machine):
-    """It is stopped in L1, and its L2's memory is written until then."""
-    run = migrate(machine, L1RING, "--append", "mb=1 mark=0 laps=8000", "--mem",
-                  "4M", "--link", "net", "--at", "0.3", "--set",
-                  "host.ips=20000000", "--set", "downtime=200s")
+def hypervisor_moves(machine, times, words, *options):
+    run = migrate(machine, L1RING, "--append", f"mb=1 mark=0 {words}", "--mem",
+                  "4M", "--link", "net", "--at", "0.3", "--times", times,
+                  "--set", "host.ips=20000000", "--set", "downtime=200s",
+                  *options)
     run.ended_with(1)
     run.guest_verdict()
-    moved(run, guest="l1ring")
+    moved(run, times=times, guest="l1ring")
+
+
+@machine_test(seconds=10, limit=150)
+def hypervisor_moves_with_its_guest(machine):
+    hypervisor_moves(machine, 1, "laps=8000")
+
+
+@machine_test(seconds=20, limit=300)
+def hypervisor_moves_in_the_middle_of_its_guest(machine):
+    """Between two exits of L2 to L1 lie a thousand times as many instructions
+    as L1 has there: it is stopped in L2."""
+    hypervisor_moves(machine, 3, "laps=400 step=200")
+
+
+@machine_test(seconds=15, limit=250)
+def hypervisor_moves_whose_guest_has_no_ept(machine):
+    hypervisor_moves(machine, 2, "laps=400 step=200 ept=0 cpus=2", "--cpus",
+                     "2")
+
+
+@machine_test(seconds=15, limit=250)
+def hypervisor_moves_that_logs_what_its_guest_writes(machine):
+    hypervisor_moves(machine, 2, "laps=300 step=200 pml inject timer")
 
 
 @machine_test(seconds=30, limit=250)

@@ -15,12 +15,14 @@
 #include "migrate/record_vcpu.h"
 #include "tests/unit/fake_host.h"
 #include "tests/unit/nested_host.h"
+#include "tests/unit/nested_state.h"
 
 #define WORLD_BYTES (64 * KIB)
 
 static struct record_vcpu vcpus[FAKE_VCPU_COUNT];
 static struct record_fpu fpus[FAKE_VCPU_COUNT];
 static struct nested_state nested[FAKE_VCPU_COUNT];
+static struct record_l2 l2s[FAKE_VCPU_COUNT]; /* of those with `in_l2` */
 static struct nested_capability offer;
 
 static const struct record_host world_host = {
@@ -108,7 +110,38 @@ static void make_current(struct nested_state *state)
 	state->current = gpa(0x2000);
 }
 
-/* vCPU 1 is a hypervisor with a current VMCS, vCPU 2 one without. */
+/* Its L2 is about to take an interrupt, and an exception has come first. */
+static void make_l2(u32 index)
+{
+	struct nested_state *state = &nested[index];
+
+	make_vmcs12(&state->vmcs12);
+	state->vmcs12.launch_state = VMCS12_LAUNCHED;
+	state->vmcs12.pin_controls |= (u32)PIN_PREEMPTION_TIMER;
+	state->vmcs12_changed = true;
+	state->current = gpa(PAGE_VMCS);
+	state->in_l2 = true;
+	l2s[index] = (struct record_l2){
+	    .activity = RECORD_L2_ACTIVE,
+	    .entry_pending = 1,
+	    .timer_runs = 1,
+	    .timer_deadline = 0x123456789aUL,
+	    .event = 0x80000b0d,
+	    .event_error_code = 0x18,
+	    .postponed_interrupt = 0x80000041,
+	    .exception = 0x80000b0e,
+	    .exception_error_code = 2,
+	    .exception_qualification = 0x7f0011223344UL,
+	    .efer = EFER_LME | EFER_LMA | EFER_NXE,
+	    .pat = PAT_RESET ^ 6,
+	    .dr7 = 0x401,
+	    .debugctl = DEBUGCTL_BTF,
+	    .pdpte = {1, 2, 3, 4},
+	    .cr0_kept = CR0_CD,
+	};
+}
+
+/* vCPU 1 is a hypervisor with a current VMCS, vCPU 2 one without, 3 in L2. */
 UNUSED static void make_world(void)
 {
 	if (fake_platform() != OK)
@@ -121,6 +154,8 @@ UNUSED static void make_world(void)
 	make_hypervisor(1);
 	make_current(&nested[1]);
 	make_hypervisor(2);
+	make_hypervisor(3);
+	make_l2(3);
 }
 
 UNUSED static u32 save_world(u8 *room)
@@ -140,6 +175,8 @@ UNUSED static u32 save_world(u8 *room)
 		record_put_lapic(&writer, &state);
 		if (nested_in_vmx(&nested[i]))
 			record_put_nested(&writer, &nested[i]);
+		if (nested[i].in_l2)
+			record_put_l2(&writer, &l2s[i]);
 	}
 	record_put_devices(&writer, &platform.devices);
 	end = record_begin(&writer, RECORD_END, 1);
@@ -164,6 +201,10 @@ static void get_vcpu(struct record_reader *reader, u32 i)
 		    "such a state");
 	if (record_next(reader) == RECORD_NESTED)
 		record_get_nested(reader, &l1, &nested[i]);
+	if (record_next(reader) == RECORD_L2) {
+		record_get_l2(reader, &l1, &nested[i], &l2s[i]);
+		nested[i].in_l2 = !reader->is_wrong;
+	}
 }
 
 /* Into a fresh world, at now_ns. Why not, or NULL. */

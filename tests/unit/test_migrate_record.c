@@ -108,6 +108,16 @@ static void vcpu_comes_back_in_every_field(void **state)
 	assert_int_equal(fpus[3].image[600], 3);
 }
 
+/* What WRMSR takes, a record takes. */
+static void guest_that_steps_over_branches_moves(void **state)
+{
+	(void)state;
+	make_world();
+	vcpus[0].debugctl = DEBUGCTL_LBR | DEBUGCTL_BTF;
+	taken(save_world(first));
+	assert_int_equal(vcpus[0].debugctl, DEBUGCTL_LBR | DEBUGCTL_BTF);
+}
+
 static void vmx_operation_comes_back_in_every_field(void **state)
 {
 	struct nested_state before[FAKE_VCPU_COUNT];
@@ -130,7 +140,25 @@ static void vmx_operation_comes_back_in_every_field(void **state)
 	}
 	assert_true(nested_has_current(&nested[1]));
 	assert_true(nested_in_vmx(&nested[2]));
-	assert_false(nested_in_vmx(&nested[3]));
+	assert_false(nested_in_vmx(&nested[0]));
+}
+
+static void l2_comes_back_in_every_field(void **state)
+{
+	struct record_l2 before[FAKE_VCPU_COUNT];
+	u32 bytes;
+
+	(void)state;
+	now_ns = 5;
+	make_world();
+	memcpy(before, l2s, sizeof(before));
+	bytes = save_world(first);
+	memset(&l2s[3], 0x55, sizeof(l2s[3]));
+	taken(bytes);
+	assert_true(nested[3].in_l2);
+	assert_memory_equal(before, l2s, sizeof(before));
+	for (u32 i = 0; i < 3; i++)
+		assert_false(nested[i].in_l2);
 }
 
 /* --- Nothing gets in ------------------------------------------------------ */
@@ -169,7 +197,7 @@ static void vcpu_in_a_state_that_cannot_be_is_refused(void **state)
 	refused("tsc_aux");
 	vcpus[0].dr6 = BIT(33);
 	refused("dr6");
-	vcpus[0].debugctl = 1;
+	vcpus[0].debugctl = BIT(6);
 	refused("debugctl");
 	vcpus[0].xss = BIT(8);
 	refused("xss");
@@ -228,6 +256,57 @@ static void vmx_operation_that_cannot_be_is_refused(void **state)
 	refused("IA32_FEATURE_CONTROL");
 	vcpus[1].activity = RECORD_WAIT_FOR_SIPI;
 	refused("start-up IPI");
+}
+
+static void l2_that_cannot_be_is_refused(void **state)
+{
+	(void)state;
+	now_ns = 7;
+	make_world();
+	l2s[3].activity = 4;
+	refused("activity");
+	l2s[3].event = 0x80000100;
+	refused("no CPU can be in that state of L2: injected event");
+	l2s[3].event = 0;
+	refused("L2: an event that is none");
+	l2s[3].postponed_interrupt = 0x80000302;
+	refused("an interrupt that is none");
+	l2s[3].exception = 0x80000021;
+	refused("an exception that is none");
+	l2s[3].exception = 0x80000b20;
+	refused("an exception that is none");
+	l2s[3].efer = 0;
+	refused("EFER");
+	l2s[3].efer |= BIT(20);
+	refused("efer");
+	l2s[3].pat = 2;
+	refused("PAT");
+	l2s[3].dr7 |= BIT(40);
+	refused("dr7");
+	l2s[3].debugctl = BIT(6);
+	refused("debugctl");
+	l2s[3].cr0_kept = CR0_PG;
+	refused("cr0_kept");
+	nested[3].vmcs12.launch_state = VMCS12_CLEAR;
+	refused("L2 without a launched VMCS");
+	nested[3].current = gpa(NESTED_NO_POINTER);
+	refused("L2 without a launched VMCS");
+	nested[3].vmcs12.pin_controls &= ~(u32)PIN_PREEMPTION_TIMER;
+	refused("preemption timer");
+	nested[3].vmcs12.guest_cr3 = BIT(50);
+	refused("guest CR3");
+	nested[3].vmcs12.host_cr4 = 0;
+	refused("host CR4");
+	nested[3].vmcs12.ept_pointer = 7;
+	refused("EPT pointer");
+	nested[3].vmcs12.msr_bitmap = BIT(45);
+	refused("MSR");
+	nested[3].vmcs12.link_pointer = 8;
+	refused("link");
+	vcpus[3].event = 0x80000041;
+	refused("an L1 that waits for its own events");
+	vcpus[3].activity = RECORD_HALTED;
+	refused("an L1 that waits for its own events");
 }
 
 /* A shadow VMCS may be current, but only where there are any. */
@@ -418,6 +497,9 @@ int main(void)
 	    cmocka_unit_test(vcpu_comes_back_in_every_field),
 	    cmocka_unit_test(vmx_operation_comes_back_in_every_field),
 	    cmocka_unit_test(vmx_operation_that_cannot_be_is_refused),
+	    cmocka_unit_test(guest_that_steps_over_branches_moves),
+	    cmocka_unit_test(l2_comes_back_in_every_field),
+	    cmocka_unit_test(l2_that_cannot_be_is_refused),
 	    cmocka_unit_test(shadow_vmcs_needs_vmcs_shadowing),
 	    cmocka_unit_test(section_of_vmx_has_its_own_length),
 	    cmocka_unit_test(vcpu_in_a_state_that_cannot_be_is_refused),

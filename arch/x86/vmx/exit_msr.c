@@ -293,7 +293,7 @@ static enum msr_verdict write_other(struct vcpu *vcpu, u32 msr, u64 value)
 		return MSR_DONE;
 	case MSR_DEBUGCTL:
 		/* Branch records are kept, and in no MSR of the guest's. */
-		if (value & ~VCPU_DEBUGCTL_DEFINED)
+		if (value & ~DEBUGCTL_OF_GUESTS)
 			return MSR_FAULT;
 		vmcs_write(VMCS_GUEST_DEBUGCTL, value);
 		return MSR_DONE;

@@ -25,7 +25,7 @@ void nested_entry_describe(const struct vcpu *vcpu, struct nested_entry *entry)
 	    .mem = &vcpu->vm->memory,
 	    .region = vcpu->nested->state.current,
 	    .efer_defined = EFER_DEFINED,
-	    .debugctl_defined = VCPU_DEBUGCTL_DEFINED,
+	    .debugctl_defined = DEBUGCTL_OF_GUESTS,
 	    .phys_bits = vcpu->vm->platform.config.phys_bits,
 	    .linear_bits = LINEAR_BITS,
 	};
@@ -204,6 +204,48 @@ static void take_injection(struct vcpu *vcpu)
 	vcpu->attention = 1;
 }
 
+/* The way into L2, whoever asks for it: vmcs02 in use, as vmcs12 says. */
+static void use_l2(struct vcpu *vcpu, const struct vmcs02_of_l1 *l1,
+		   const u64 pdptes[4])
+{
+	nested_vcpu_use_vmcs02(vcpu);
+	vmcs02_load(vcpu, l1, pdptes);
+	write_ept_pointer(vcpu);
+	flush_vpid(vcpu);
+}
+
+/* From now on vmcs02 has L2's registers. */
+static void begin_l2(struct vcpu *vcpu)
+{
+	struct nested_vcpu *n = vcpu->nested;
+
+	n->cold_is_newer = true;
+	n->cold_exit_controls = n->state.vmcs12.exit_controls;
+	vcpu_sync_pml(vcpu);
+}
+
+void nested_entry_resume(struct vcpu *vcpu)
+{
+	struct nested_vcpu *n = vcpu->nested;
+	struct vmcs02_of_l1 l1;
+	enum err err;
+
+	while ((err = hold_ept(vcpu)) == ERR_BUSY) {
+		nested_kick_others(vcpu);
+		insn_pause();
+	}
+	if (err != OK) {
+		n->state.in_l2 = false;
+		vcpu_fail(vcpu, "no memory for the shadow of its EPT");
+		return;
+	}
+	read_l1(&l1);
+	l1.cr0 = (l1.cr0 & ~NESTED_CR0_KEPT) | n->l2.cr0_kept;
+	use_l2(vcpu, &l1, n->l2.pdpte);
+	vmcs02_load_rest(&n->l2);
+	begin_l2(vcpu);
+}
+
 static enum exit_action enter_l2(struct vcpu *vcpu,
 				 const struct nested_verdict *verdict)
 {
@@ -218,22 +260,17 @@ static enum exit_action enter_l2(struct vcpu *vcpu,
 		nested_vcpu_settle(vcpu);
 		n->loaded.controls = false;
 	}
-	nested_vcpu_use_vmcs02(vcpu);
-	vmcs02_load(vcpu, &l1, verdict->pdptes);
-	write_ept_pointer(vcpu);
-	flush_vpid(vcpu);
+	use_l2(vcpu, &l1, verdict->pdptes);
 	failed = load_msrs(vcpu);
 	if (failed) {
 		nested_exit_failed_entry(vcpu, EXIT_ENTRY_MSR_LOADING, failed);
 		return ACTION_RESUME;
 	}
-	n->cold_is_newer = true;
-	n->cold_exit_controls = n->state.vmcs12.exit_controls;
+	begin_l2(vcpu);
 	n->state.entry_pending = true;
 	nested_launched(&n->state);
 	start_timer(vcpu);
 	take_injection(vcpu);
-	vcpu_sync_pml(vcpu);
 	/* What waited for L1 may end L2 at once. */
 	vcpu_events_check(vcpu);
 	if (vcpu->activity != VCPU_ACTIVE || vcpu->nmi_pending ||

@@ -17,6 +17,14 @@
 /* L1 has executed VMLAUNCH or VMRESUME, and its basic checks have passed. */
 enum exit_action nested_enter(struct vcpu *vcpu, struct nested_cpu *cpu);
 
+/*
+ * A vCPU that has come in L2 (`state.in_l2`, and vmcs02 has never been in use)
+ * goes on there: vmcs02 is made as at any entry. When it is loaded for the
+ * first time; waits for other CPUs to leave their guests, which do not wait for
+ * it.
+ */
+void nested_entry_resume(struct vcpu *vcpu);
+
 /* What nested/checks.h wants to know of this vCPU; vmcs01 is in use. */
 void nested_entry_describe(const struct vcpu *vcpu, struct nested_entry *entry);
 

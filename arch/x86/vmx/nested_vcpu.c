@@ -4,6 +4,7 @@
 #include "arch/x86/vmx/capability.h"
 #include "arch/x86/vmx/control_registers.h"
 #include "arch/x86/vmx/mitigate.h"
+#include "arch/x86/vmx/nested_entry.h"
 #include "arch/x86/vmx/vcpu_apic.h"
 #include "arch/x86/vmx/vcpu_sync.h"
 #include "arch/x86/vmx/vmcs02.h"
@@ -103,12 +104,15 @@ void nested_vcpu_load(struct vcpu *vcpu)
 		vmcs_shadow_switch(vcpu);
 		vmcs_shadow_give(vcpu);
 	}
-	n->is_first = false;
 	n->other.launched = 0;
 	n->other.elsewhere = true;
 	/* Translations of L2's that this CPU has may be from long ago. */
 	if (vmx_capability.has_vpid)
 		vmx_flush_vpid(n->vpid);
+	/* It may have come in L2. */
+	if (n->is_first && n->state.in_l2)
+		nested_entry_resume(vcpu);
+	n->is_first = false;
 }
 
 void nested_vcpu_unload(struct vcpu *vcpu)
@@ -187,12 +191,22 @@ void nested_vcpu_settle(struct vcpu *vcpu)
 	if (vcpu->in_l2) {
 		vmcs02_save_hot(vcpu);
 		vmcs02_save_cold(vcpu);
+		vmcs02_save_rest(vcpu, &n->l2);
 		return;
 	}
 	CHECK(insn_vmptrld(n->vmcs) == VMX_SUCCEED);
 	vmcs02_save_cold(vcpu);
 	CHECK(insn_vmptrld(vcpu->vmcs) == VMX_SUCCEED);
 	n->cold_is_newer = false;
+}
+
+void nested_vcpu_read_l1(struct vcpu *vcpu, struct vcpu_state *state)
+{
+	if (vcpu->in_l2)
+		CHECK(insn_vmptrld(vcpu->vmcs) == VMX_SUCCEED);
+	vcpu_state_read(vcpu, state);
+	if (vcpu->in_l2)
+		CHECK(insn_vmptrld(vcpu->nested->vmcs) == VMX_SUCCEED);
 }
 
 void nested_vcpu_tell_shadow(struct vcpu *vcpu)

@@ -14,8 +14,11 @@
  * vCPU is loaded on, and what vcpu->registers says of a VMCS, and the flags of
  * windows and PML in struct vcpu, are of that one.
  *
- * Everything that must survive the vCPU, that is, move to a peer, is in `state`
- * once nested_vcpu_settle() has been called; the rest is made again from it.
+ * Everything that must survive the vCPU, that is, move to a peer, is in
+ *`state`, `l2` and `exception` once nested_vcpu_settle() has been called; the
+ *rest is made again from it: vmcs02 of a vCPU that has come in L2 when it is
+ *loaded for the first time, and until then `state.in_l2` alone says that it is
+ *there.
  */
 #ifndef ARCH_X86_VMX_NESTED_VCPU_H
 #define ARCH_X86_VMX_NESTED_VCPU_H
@@ -56,8 +59,19 @@ struct nested_exception {
 	u64 qualification; /* #PF: the address; #DB: as in DR6 */
 };
 
+/*
+ * What L2 has and vmcs12 has not, because the exit controls do not ask for it:
+ * written by nested_vcpu_settle() while L2 runs.
+ */
+struct nested_l2_registers {
+	u64 efer, pat, dr7, debugctl;
+	u64 pdpte[4];
+	u64 cr0_kept;
+};
+
 struct nested_vcpu {
 	struct nested_state state;
+	struct nested_l2_registers l2;
 	struct nested_state of_l2; /* while L2 accesses its shadow VMCS */
 	hpa_t vmcs;
 	hpa_t msr_bitmap;
@@ -94,10 +108,13 @@ void nested_vcpu_use_vmcs02(struct vcpu *vcpu);
 void nested_vcpu_use_vmcs01(struct vcpu *vcpu);
 
 /*
- * Makes `state` complete: guest state that only vmcs02 has goes into vmcs12.
- * Loaded on this CPU.
+ * Makes `state` and `l2` complete: guest state that only vmcs02 has goes into
+ * vmcs12. Loaded on this CPU.
  */
 void nested_vcpu_settle(struct vcpu *vcpu);
+
+/* Reads L1's registers, also while L2 runs. Loaded on this CPU. */
+void nested_vcpu_read_l1(struct vcpu *vcpu, struct vcpu_state *state);
 
 /* Does L2 run, and on an EPT12 of L1's? */
 bool nested_l2_has_ept(const struct vcpu *vcpu);

@@ -81,7 +81,6 @@ enum vcpu_live_msr {
 	(BIT(EXCEPTION_MC) | BIT(EXCEPTION_AC) | BIT(EXCEPTION_DB))
 
 /* What a guest may set of IA32_DEBUGCTL. */
-#define VCPU_DEBUGCTL_DEFINED (DEBUGCTL_LBR | DEBUGCTL_BTF)
 
 struct nested_vcpu;
 

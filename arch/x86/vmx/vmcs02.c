@@ -348,3 +348,24 @@ void vmcs02_save_cold(struct vcpu *vcpu)
 		    (u16)vmcs_read(VMCS_GUEST_INTERRUPT_STATUS);
 	n->state.vmcs12_changed = true;
 }
+
+void vmcs02_save_rest(const struct vcpu *vcpu, struct nested_l2_registers *l2)
+{
+	l2->efer = vmcs_read(VMCS_GUEST_EFER);
+	l2->pat = vmcs_read(VMCS_GUEST_PAT);
+	l2->dr7 = vmcs_read(VMCS_GUEST_DR7);
+	l2->debugctl = vmcs_read(VMCS_GUEST_DEBUGCTL);
+	for (u32 i = 0; i < ARRAY_COUNT(l2->pdpte); i++)
+		l2->pdpte[i] = vmcs_read(VMCS_GUEST_PDPTE0 + 2 * i);
+	l2->cr0_kept = vcpu->nested->loaded.cr0_kept;
+}
+
+void vmcs02_load_rest(const struct nested_l2_registers *l2)
+{
+	vmcs_write(VMCS_GUEST_EFER, l2->efer);
+	vmcs_write(VMCS_GUEST_PAT, l2->pat);
+	vmcs_write(VMCS_GUEST_DR7, l2->dr7);
+	vmcs_write(VMCS_GUEST_DEBUGCTL, l2->debugctl);
+	for (u32 i = 0; i < ARRAY_COUNT(l2->pdpte); i++)
+		vmcs_write(VMCS_GUEST_PDPTE0 + 2 * i, l2->pdpte[i]);
+}

@@ -26,6 +26,13 @@ void vmcs02_load(struct vcpu *vcpu, const struct vmcs02_of_l1 *l1,
 /* Is it made with these bits of L1's, or must its controls be made anew? */
 bool vmcs02_is_made_with(const struct vcpu *vcpu, u64 l1_cr0);
 
+/*
+ * For an L2 that has come from elsewhere: registers that vmcs12 does not tell.
+ * After vmcs02_load. And back.
+ */
+void vmcs02_load_rest(const struct nested_l2_registers *l2);
+void vmcs02_save_rest(const struct vcpu *vcpu, struct nested_l2_registers *l2);
+
 /* The TSC offset, which follows L1's. */
 void vmcs02_load_tsc(struct vcpu *vcpu);
 
