@@ -135,3 +135,43 @@ enum nested_group nested_field_group(u64 encoding)
 	}
 	return NESTED_GROUP_OTHER;
 }
+
+/* --- By encoding ---------------------------------------------------------- */
+
+static struct nested_access access_to(const struct nested_capability *offer,
+				      u64 encoding)
+{
+	u64 kind = bits_get(encoding, VMCS_ENCODING_KIND);
+	enum nested_group group = nested_field_group(encoding);
+	u32 offset = vmcs12_field_offset(offer, encoding);
+	struct nested_access access = {
+	    .offset = (u16)offset,
+	    .unused_bits = (u8)(64 - 8 * vmcs12_field_bytes(encoding)),
+	};
+
+	if (!offset)
+		return (struct nested_access){0};
+	if (group == NESTED_GROUP_COLD)
+		access.flags |= (u8)NESTED_ACCESS_COLD;
+	/* What L1 reads in the shadow VMCS is to be changed there, too. */
+	if (kind != VMCS_KIND_READ_ONLY)
+		access.flags |= (u8)NESTED_ACCESS_SAME;
+	if (group == NESTED_GROUP_HOT)
+		access.flags |= (u8)NESTED_ACCESS_WRITE;
+	if (kind == VMCS_KIND_HOST)
+		access.flags |=
+		    (u8)(NESTED_ACCESS_WRITE | NESTED_ACCESS_CHECKED);
+	return access;
+}
+
+void nested_access_fill(struct nested_access table[NESTED_ACCESS_COUNT],
+			const struct nested_capability *offer)
+{
+	for (u64 encoding = 0; encoding <= NESTED_ACCESS_ENCODING;
+	     encoding += 2) {
+		if (encoding & ~NESTED_ACCESS_ENCODING)
+			continue;
+		table[nested_access_index(encoding)] =
+		    access_to(offer, encoding);
+	}
+}

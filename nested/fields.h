@@ -50,4 +50,33 @@ enum nested_group {
 
 enum nested_group nested_field_group(u64 encoding);
 
+/*
+ * All fields of an offer, by encoding: what a VMREAD or VMWRITE of a whole
+ * field needs to know. Fields that only part of this holds for have no entry,
+ * and neither has what does not exist.
+ */
+struct nested_access {
+	u16 offset;     /* in struct vmcs12; 0: no entry */
+	u8 unused_bits; /* of 64 */
+	u8 flags;       /* NESTED_ACCESS_* */
+};
+
+#define NESTED_ACCESS_COLD     BIT(0) /* vmcs02 may be newer */
+#define NESTED_ACCESS_SAME     BIT(1) /* a VMWRITE of what it is does nothing */
+#define NESTED_ACCESS_WRITE    BIT(2) /* a VMWRITE is a store, and then: */
+#define NESTED_ACCESS_CHECKED  BIT(3) /* the entry is to be checked again */
+
+#define NESTED_ACCESS_COUNT    1024u
+#define NESTED_ACCESS_ENCODING (BITS(14, 13) | BITS(11, 10) | BITS(5, 1))
+
+/* Of an encoding with no other bits; only those below the count. */
+static inline u32 nested_access_index(u64 encoding)
+{
+	return (u32)((encoding >> 1 & BITS(4, 0)) |
+		     (encoding >> 5 & (BITS(9, 8) | BITS(6, 5))));
+}
+
+void nested_access_fill(struct nested_access table[NESTED_ACCESS_COUNT],
+			const struct nested_capability *offer);
+
 #endif

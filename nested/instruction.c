@@ -8,7 +8,6 @@
 /* SDM vol. 3, "Conventions": VMsucceed, VMfailInvalid, VMfailValid. */
 #define FLAG_CF     BIT(0)
 #define FLAG_ZF     BIT(6)
-#define FLAGS_ALL   (FLAG_CF | BIT(2) | BIT(4) | FLAG_ZF | BIT(7) | BIT(11))
 
 #define EPTP_COUNT  512u
 #define VMFUNC_LAST 63u
@@ -20,7 +19,7 @@ static struct nested_result done(const struct nested_cpu *cpu, u64 flags)
 {
 	return (struct nested_result){
 	    .outcome = NESTED_DONE,
-	    .rflags = (cpu->paging.rflags & ~FLAGS_ALL) | flags,
+	    .rflags = (cpu->paging.rflags & ~NESTED_FLAGS) | flags,
 	};
 }
 
@@ -72,6 +71,8 @@ static bool mode_is_right(const struct nested_cpu *cpu)
 {
 	const struct guest_paging *p = &cpu->paging;
 
+	if (cpu->pointer)
+		return true;
 	return (p->cr0 & CR0_PE) && !(p->rflags & RFLAGS_VM) &&
 	       (!(p->efer & EFER_LMA) || nested_is_64_bit(cpu));
 }
@@ -101,6 +102,10 @@ static bool read_pointer(const struct nested_cpu *cpu,
 			 const struct nested_instruction *i, u64 *pointer,
 			 struct nested_result *result)
 {
+	if (cpu->pointer) {
+		*pointer = *cpu->pointer;
+		return true;
+	}
 	return nested_operand_read(cpu, i, pointer, sizeof(*pointer), result);
 }
 

@@ -28,6 +28,9 @@
 
 #define NESTED_NO_POINTER (~0UL)
 
+/* SDM vol. 3, "Conventions": what VMX instructions answer with, CF to OF. */
+#define NESTED_FLAGS      (BIT(0) | BIT(2) | BIT(4) | BIT(6) | BIT(7) | BIT(11))
+
 /* What a vCPU has of VMX. Zero is no state: nested_state_reset. */
 struct nested_state {
 	u64 feature_control;
@@ -72,6 +75,12 @@ struct nested_cpu {
 	struct nested_segment_state segments[NESTED_SEGMENTS];
 	u32 interruptibility;
 	u32 linear_bits;
+	/*
+	 * Not NULL: mode and privilege are right, and the pointer that the
+	 * instruction reads is this. Then only what is above counts of the
+	 * rest, without segments and paging, but for `rflags` and `phys_bits`.
+	 */
+	const u64 *pointer;
 };
 
 /* From the VM exit. */

@@ -6,15 +6,12 @@
 
 /* SDM vol. 3, "Information for VM Exits Due to Instruction Execution". */
 #define INFO_SCALE        BITS(1, 0)
-#define INFO_FIRST        BITS(6, 3)
 #define INFO_ADDRESS_SIZE BITS(9, 7)
-#define INFO_REGISTER     BIT(10)
 #define INFO_SEGMENT      BITS(17, 15)
 #define INFO_INDEX        BITS(21, 18)
 #define INFO_NO_INDEX     BIT(22)
 #define INFO_BASE         BITS(26, 23)
 #define INFO_NO_BASE      BIT(27)
-#define INFO_SECOND       BITS(31, 28)
 
 #define TYPE_WRITABLE     BIT(1) /* of code: readable */
 #define TYPE_EXPAND_DOWN  BIT(2)
@@ -32,11 +29,6 @@ struct span {
 	u32 first_bytes;
 };
 
-bool nested_operand_is_register(u32 information)
-{
-	return information & INFO_REGISTER;
-}
-
 u64 nested_operand_qualification(enum exit_reason reason, u32 information,
 				 u64 qualification)
 {
@@ -45,16 +37,6 @@ u64 nested_operand_qualification(enum exit_reason reason, u32 information,
 	    nested_operand_is_register(information))
 		return 0;
 	return qualification;
-}
-
-u32 nested_operand_first(u32 information)
-{
-	return (u32)bits_get(information, INFO_FIRST);
-}
-
-u32 nested_operand_second(u32 information)
-{
-	return (u32)bits_get(information, INFO_SECOND);
 }
 
 bool nested_is_64_bit(const struct nested_cpu *cpu)

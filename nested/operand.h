@@ -14,7 +14,10 @@
 #include "nested/instruction.h"
 
 /* VMREAD and VMWRITE: the operand is a register, not memory. */
-bool nested_operand_is_register(u32 information);
+static inline bool nested_operand_is_register(u32 information)
+{
+	return information & BIT(10);
+}
 
 /*
  * The exit qualification as the manual has it (SDM vol. 3, "Basic VM-Exit
@@ -25,8 +28,15 @@ u64 nested_operand_qualification(enum exit_reason reason, u32 information,
 				 u64 qualification);
 
 /* The two register operands, as indices; the second is VMREAD's encoding. */
-u32 nested_operand_first(u32 information);
-u32 nested_operand_second(u32 information);
+static inline u32 nested_operand_first(u32 information)
+{
+	return (u32)bits_get(information, BITS(6, 3));
+}
+
+static inline u32 nested_operand_second(u32 information)
+{
+	return information >> 28;
+}
 
 /* Is it 64-bit code? Else registers have 32 bits. */
 bool nested_is_64_bit(const struct nested_cpu *cpu);

@@ -251,8 +251,25 @@ enum shadow_watch {
 /* A write to L1's page violated EPT01. */
 enum shadow_watch shadow_table_written(struct shadow *shadow, gpa_t address);
 
-/* L1 executed INVEPT, of either type. */
+/*
+ * L1 executed INVEPT, of either type. The second is the same if it returns
+ * true: then there was nothing to do. Under the lock, so that a table which is
+ * being compared at this moment is seen to be open, or sees what L1 wrote.
+ */
 void shadow_invalidate(struct shadow *shadow);
+
+static inline bool shadow_invalidate_nothing(struct shadow *shadow)
+{
+	bool nothing;
+
+	spin_lock(&shadow->lock);
+	nothing = !shadow->open_list &&
+		  shadow->watch_hits ==
+		      __atomic_load_n(&shadow->config.memory->watch_hits,
+				      __ATOMIC_SEQ_CST);
+	spin_unlock(&shadow->lock);
+	return nothing;
+}
 
 /*
  * EPT01 grants less for this range than it did (unmapped, ROM, other frames):

@@ -8,8 +8,10 @@
 
 #include <cmocka.h>
 
+#include "nested/fields.h"
 #include "nested/instruction.h"
 #include "nested/operand.h"
+#include "nested/operand_page.h"
 #include "tests/unit/host_seams.h"
 #include "tests/unit/nested_state.h"
 #include "tests/unit/support.h"
@@ -658,6 +660,171 @@ static void register_operand_has_no_displacement(void **state)
 			 0xe60);
 }
 
+/* --- What exit_vmx_fast.c goes by ------------------------------------------
+ */
+
+static struct nested_operand_page page;
+
+static const u8 *find(u64 linear, u64 bytes)
+{
+	return nested_operand_page_find(&page, linear, bytes, cpu.paging.cr3,
+					cpu.paging.efer);
+}
+
+/* As an access has left them: A is set, D in the leaf. */
+static void set_flags_in_tables(void)
+{
+	struct guest_page found;
+
+	for (u64 at = 0; at < 512; at++)
+		if (at != PAGE_UNMAPPED >> 12)
+			assert_int_equal(guest_walk(&mem, &cpu.paging,
+						    gva(at << 12), GUEST_WRITE,
+						    &found),
+					 OK);
+}
+
+/* Tables for a supervisor. */
+static void make_supervisor_tables(void)
+{
+	put_u64(PML4, PDPT | 3);
+	set_flags_in_tables();
+}
+
+static void learn(u64 linear)
+{
+	nested_operand_page_learn(&page, &mem, &cpu.paging, gva(linear));
+}
+
+static void operand_page_holds_while_its_entries_do(void **state)
+{
+	static const u64 entries[] = {PML4, PDPT, DIRECTORY,
+				      TABLE + 8 * (PAGE_OPERAND >> 12)};
+
+	(void)state;
+	make_supervisor_tables();
+	put_u64(PAGE_OPERAND + 8, 0x123456789abcdef0);
+	learn(PAGE_OPERAND + 0x777);
+	assert_int_equal(*(const u64 *)find(PAGE_OPERAND + 8, 8),
+			 0x123456789abcdef0);
+	assert_non_null(find(PAGE_OPERAND + PAGE_4K - 16, 16));
+	assert_null(find(PAGE_OPERAND + PAGE_4K - 15, 16));
+	assert_null(find(PAGE_OPERAND - 1, 8));
+	for (u32 i = 0; i < ARRAY_COUNT(entries); i++) {
+		u64 value = get_u64(entries[i]);
+
+		put_u64(entries[i], value ^ BIT(5));
+		assert_null(find(PAGE_OPERAND, 8));
+		put_u64(entries[i], value);
+		assert_non_null(find(PAGE_OPERAND, 8));
+	}
+	cpu.paging.cr3 += PAGE_4K;
+	assert_null(find(PAGE_OPERAND, 8));
+	cpu.paging.cr3 -= PAGE_4K;
+	cpu.paging.efer ^= EFER_NXE;
+	assert_null(find(PAGE_OPERAND, 8));
+	cpu.paging.efer ^= EFER_NXE;
+	nested_operand_page_forget(&page);
+	assert_null(find(PAGE_OPERAND, 8));
+}
+
+static void operand_page_is_learned_where_nothing_is_forgotten(void **state)
+{
+	(void)state;
+	nested_operand_page_forget(&page);
+	/* Neither 0 nor what is not canonical is in a page of nothing. */
+	assert_null(nested_operand_page_find(&page, 0, 8, 0, L1_EFER));
+	assert_null(nested_operand_page_find(&page, BIT(62), 8, 0, L1_EFER));
+	make_32_bit();
+	learn(PAGE_OPERAND);
+	assert_null(find(PAGE_OPERAND, 8));
+}
+
+static void mix_entry(struct random *random, u64 at)
+{
+	static const u64 bits[] = {BIT(0),  BIT(2),  BIT(5),
+				   BIT(7),  BIT(12), BIT(L1_PHYS_BITS),
+				   BIT(63), BIT(1)};
+	u64 value = get_u64(at);
+
+	for (u64 count = random_below(random, 3); count; count--)
+		value ^= bits[random_below(random, ARRAY_COUNT(bits))];
+	put_u64(at, value);
+}
+
+/* Whatever is found, a walk would find, and would change nothing. */
+static void operand_page_is_what_a_walk_finds(void **state)
+{
+	struct random random = random_from(7);
+	u32 found_count = 0;
+
+	(void)state;
+	for (u32 round = 0; round < 10000; round++) {
+		u64 number = random_below(&random, NO_MEMORY / PAGE_4K + 1);
+		u64 leaf = TABLE + 8 * number;
+		struct guest_page walked = {.error_code = 0};
+		const u8 *found;
+
+		put_u64(PML4, PDPT | 0x23);
+		put_u64(PDPT, DIRECTORY | 0x27);
+		put_u64(DIRECTORY, TABLE | 0x27);
+		put_u64(leaf, number << 12 | 0x27);
+		mix_entry(&random, random_below(&random, 2) ? PML4 : PDPT);
+		mix_entry(&random, random_below(&random, 2) ? DIRECTORY : leaf);
+		cpu.paging.efer = L1_EFER & ~(u64)EFER_NXE;
+		if (random_below(&random, 2))
+			cpu.paging.efer |= EFER_NXE;
+		cpu.paging.has_1g_pages = random_below(&random, 2);
+		cpu.paging.cr4 |= BIT(21); /* SMAP */
+		learn(number << 12);
+		if (random_below(&random, 4) == 0)
+			mix_entry(&random, leaf);
+		found = find(number << 12, 8);
+		if (!found)
+			continue;
+		found_count++;
+		assert_int_equal(guest_walk(&mem, &cpu.paging,
+					    gva(number << 12), GUEST_READ,
+					    &walked),
+				 OK);
+		assert_ptr_equal(found, guest_mem_ptr(&mem, walked.address, 8));
+		assert_ptr_equal(find(number << 12, 8), found);
+	}
+	assert_true(found_count > 1000);
+}
+
+/* The table says of each encoding what the functions say. */
+static void access_table_is_the_fields(void **state)
+{
+	static struct nested_access table[NESTED_ACCESS_COUNT];
+	u32 count = 0;
+
+	(void)state;
+	nested_access_fill(table, &offer);
+	for (u64 encoding = 0; encoding < 0x8000; encoding++) {
+		const struct nested_access *a =
+		    &table[nested_access_index(encoding)];
+		u32 offset = vmcs12_field_offset(&offer, encoding);
+
+		if (encoding & ~NESTED_ACCESS_ENCODING)
+			continue;
+		assert_int_equal(a->offset, offset);
+		if (!offset)
+			continue;
+		count++;
+		assert_int_equal(64 - a->unused_bits,
+				 8 * vmcs12_field_bytes(encoding));
+		assert_true(offset + 8 <= sizeof(struct vmcs12));
+		assert_int_equal(!!(a->flags & NESTED_ACCESS_COLD),
+				 nested_field_group(encoding) ==
+				     NESTED_GROUP_COLD);
+		if (a->flags & NESTED_ACCESS_SAME)
+			assert_int_equal(vmcs12_may_write(&offer, encoding),
+					 VMX_ERROR_NONE);
+	}
+	assert_true(count > 100);
+}
+
 #define TEST(name) cmocka_unit_test_setup(name, make_cpu)
 
 int main(void)
@@ -686,6 +853,10 @@ int main(void)
 	    TEST(segments_are_checked_in_32_bit_mode),
 	    TEST(shadow_bitmaps_have_a_bit_per_encoding),
 	    TEST(vmfunc_switches_the_ept_pointer),
+	    TEST(operand_page_holds_while_its_entries_do),
+	    TEST(operand_page_is_learned_where_nothing_is_forgotten),
+	    TEST(operand_page_is_what_a_walk_finds),
+	    TEST(access_table_is_the_fields),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -3,9 +3,9 @@
  * VMX instructions of L1. What they mean is in nested/instruction.h; here the
  * vCPU's registers go in and the outcome comes out.
  */
+#include "arch/x86/vmx/exit_vmx.h"
 #include "arch/x86/cpu/insn.h"
 #include "arch/x86/vmx/control_registers.h"
-#include "arch/x86/vmx/exit.h"
 #include "arch/x86/vmx/nested_entry.h"
 #include "arch/x86/vmx/nested_exit.h"
 #include "arch/x86/vmx/nested_memory.h"
@@ -66,6 +66,7 @@ void exit_vmx_read_cpu(struct vcpu *vcpu, struct nested_cpu *cpu)
 	    (u32)vmcs_read(VMCS_GUEST_CS_ACCESS_RIGHTS);
 	cpu->interruptibility = (u32)vmcs_read(VMCS_GUEST_INTERRUPTIBILITY);
 	cpu->linear_bits = LINEAR_BITS;
+	cpu->pointer = NULL;
 }
 
 static enum exit_action raise(struct vcpu *vcpu,
@@ -152,10 +153,10 @@ static void before_access(struct vcpu *vcpu, u64 encoding, u32 reason)
 }
 
 /* A VMWRITE that exits, of a field whose VMREAD does not. */
-static bool is_read_in_shadow(const struct nested_cpu *cpu,
+static bool is_read_in_shadow(const u64 *gpr,
 			      const struct nested_instruction *i)
 {
-	u64 field = cpu->gpr[nested_operand_second(i->information)];
+	u64 field = gpr[nested_operand_second(i->information)];
 
 	return i->reason == EXIT_VMWRITE &&
 	       (nested_field_group(field) == NESTED_GROUP_SAVED ||
@@ -163,7 +164,7 @@ static bool is_read_in_shadow(const struct nested_cpu *cpu,
 }
 
 /* VMREAD and VMWRITE name a field; the others may end the use of the VMCS. */
-static void before(struct vcpu *vcpu, const struct nested_cpu *cpu,
+static void before(struct vcpu *vcpu, const u64 *gpr,
 		   const struct nested_instruction *i)
 {
 	struct nested_vcpu *n = vcpu->nested;
@@ -171,10 +172,9 @@ static void before(struct vcpu *vcpu, const struct nested_cpu *cpu,
 	switch ((u32)i->reason) {
 	case EXIT_VMREAD:
 	case EXIT_VMWRITE:
-		if (is_read_in_shadow(cpu, i))
+		if (is_read_in_shadow(gpr, i))
 			vmcs_shadow_take(vcpu);
-		before_access(vcpu,
-			      cpu->gpr[nested_operand_second(i->information)],
+		before_access(vcpu, gpr[nested_operand_second(i->information)],
 			      i->reason);
 		break;
 	case EXIT_VMLAUNCH:
@@ -211,7 +211,7 @@ static bool has_memory_operand(const struct nested_instruction *i)
 }
 
 /* What L1 sees without an exit follows from what has been done. */
-static void after(struct vcpu *vcpu, const struct nested_cpu *cpu,
+static void after(struct vcpu *vcpu, const u64 *gpr,
 		  const struct nested_instruction *i)
 {
 	switch ((u32)i->reason) {
@@ -228,7 +228,7 @@ static void after(struct vcpu *vcpu, const struct nested_cpu *cpu,
 		vmcs_shadow_give(vcpu);
 		break;
 	case EXIT_VMWRITE:
-		if (is_read_in_shadow(cpu, i))
+		if (is_read_in_shadow(gpr, i))
 			vmcs_shadow_give(vcpu);
 		break;
 	default:
@@ -243,6 +243,60 @@ static bool tells_shadow(struct vcpu *vcpu)
 	/* The APIC-access page goes, which has to be flushed. */
 	vcpu->attention = 1;
 	return vm_use_shadow(vcpu->vm);
+}
+
+static enum exit_action finish(struct vcpu *vcpu, struct nested_cpu *cpu,
+			       const struct nested_result *result, u64 rsp)
+{
+	switch (result->outcome) {
+	case NESTED_DONE:
+		return exit_vmx_finish(vcpu, result, rsp);
+	case NESTED_FAULT:
+		return raise(vcpu, result);
+	case NESTED_ENTER:
+		return nested_enter(vcpu, cpu);
+	case NESTED_AGAIN:
+		break;
+	}
+	return ACTION_RESUME;
+}
+
+enum exit_action exit_vmx_with_pointer(struct vcpu *vcpu,
+				       const struct vmx_exit *exit,
+				       const u64 *pointer)
+{
+	u64 *rsp = &vcpu->registers.gpr[REG_RSP];
+	const struct nested_instruction i = {
+	    .reason = (enum exit_reason)(exit->reason & (u32)EXIT_REASON_BASIC),
+	};
+	struct nested_cpu cpu;
+	struct nested_result result;
+
+	cpu.state = &vcpu->nested->state;
+	cpu.offer = &vcpu->vm->offer;
+	cpu.mem = &vcpu->vm->memory;
+	cpu.gpr = vcpu->registers.gpr;
+	cpu.paging.rflags = vmcs_read(VMCS_GUEST_RFLAGS);
+	cpu.paging.phys_bits = vcpu->vm->platform.config.phys_bits;
+	cpu.paging.cpl = 0;
+	cpu.pointer = pointer;
+	nested_vcpu_leave_guest(vcpu);
+	before(vcpu, vcpu->registers.gpr, &i);
+	result = nested_execute(&cpu, &i);
+	after(vcpu, vcpu->registers.gpr, &i);
+	return finish(vcpu, &cpu, &result, *rsp);
+}
+
+/* What exit_vmx_fast.c goes by from now on. */
+static void note(struct vcpu *vcpu, const struct nested_cpu *cpu,
+		 const struct nested_result *result)
+{
+	struct nested_vcpu *n = vcpu->nested;
+
+	n->is_64_bit = nested_in_vmx(&n->state) && nested_is_64_bit(cpu);
+	if (result->outcome == NESTED_DONE &&
+	    result->invalidation == NESTED_INVALIDATE_EPT)
+		n->invept_pointer = result->eptp;
 }
 
 enum exit_action on_vmx_instruction(struct vcpu *vcpu,
@@ -267,20 +321,11 @@ enum exit_action on_vmx_instruction(struct vcpu *vcpu,
 		i.displacement = vmcs_read(VMCS_EXIT_QUALIFICATION);
 		read_for_operand(vcpu, &cpu, &i);
 	}
-	before(vcpu, &cpu, &i);
+	before(vcpu, vcpu->registers.gpr, &i);
 	result = nested_execute(&cpu, &i);
-	after(vcpu, &cpu, &i);
-	switch (result.outcome) {
-	case NESTED_DONE:
-		return exit_vmx_finish(vcpu, &result, rsp);
-	case NESTED_FAULT:
-		return raise(vcpu, &result);
-	case NESTED_ENTER:
-		return nested_enter(vcpu, &cpu);
-	case NESTED_AGAIN:
-		break;
-	}
-	return ACTION_RESUME;
+	after(vcpu, vcpu->registers.gpr, &i);
+	note(vcpu, &cpu, &result);
+	return finish(vcpu, &cpu, &result, rsp);
 }
 
 /* --- VMREAD and VMWRITE of L2 --------------------------------------------- */

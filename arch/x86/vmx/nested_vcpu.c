@@ -24,8 +24,11 @@ enum storage_page {
 	STORAGE_SHADOW_VMCS,
 	STORAGE_VMREAD_BITMAP,
 	STORAGE_VMWRITE_BITMAP,
+	STORAGE_ACCESS,
 	STORAGE_END,
 };
+_Static_assert(sizeof(struct nested_access) * NESTED_ACCESS_COUNT <= PAGE_4K,
+	       "so does the table");
 _Static_assert(sizeof(struct nested_vcpu) <= PAGE_4K, "the record fits");
 _Static_assert(STORAGE_END *PAGE_4K <= PAGE_4K << FRAME_32K, "the block");
 
@@ -43,6 +46,7 @@ enum err nested_vcpu_create(struct vcpu *vcpu)
 	n->msr_bitmap = hpa_add(block, STORAGE_MSR_BITMAP * PAGE_4K);
 	n->vpid = vcpu_allocate_vpid();
 	n->is_first = true;
+	n->invept_pointer = NESTED_NO_POINTER;
 	nested_state_reset(&n->state);
 	memset(phys_ptr(n->msr_bitmap), 0xff, PAGE_4K);
 	nested_free_words_find(phys_ptr(vcpu->msr_bitmap), &n->free_words);
@@ -50,6 +54,10 @@ enum err nested_vcpu_create(struct vcpu *vcpu)
 	n->shadow_vmcs = hpa_add(block, STORAGE_SHADOW_VMCS * PAGE_4K);
 	n->vmread_bitmap = hpa_add(block, STORAGE_VMREAD_BITMAP * PAGE_4K);
 	n->vmwrite_bitmap = hpa_add(block, STORAGE_VMWRITE_BITMAP * PAGE_4K);
+	n->access = phys_ptr(hpa_add(block, STORAGE_ACCESS * PAGE_4K));
+	nested_access_fill(n->access, &vcpu->vm->offer);
+	for (u32 i = 0; i < NESTED_OPERAND_PAGES; i++)
+		nested_operand_page_forget(&n->operand_pages[i]);
 	vcpu->nested = n;
 	vmcs_shadow_init(vcpu);
 	return OK;

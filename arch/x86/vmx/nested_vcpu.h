@@ -24,9 +24,13 @@
 #define ARCH_X86_VMX_NESTED_VCPU_H
 
 #include "arch/x86/vmx/vcpu.h"
+#include "nested/fields.h"
 #include "nested/instruction.h"
 #include "nested/merge.h"
+#include "nested/operand_page.h"
 #include "shadow/shadow.h"
+
+#define NESTED_OPERAND_PAGES 4 /* by the number of the page */
 
 /* Of the VMCS that is not in use. */
 struct nested_other_vmcs {
@@ -90,6 +94,11 @@ struct nested_vcpu {
 	struct nested_exception exception;
 	u64 vmcs01_tsc_offset;
 	bool in_vmx; /* as the masks of CR0 and CR4 in vmcs01 know it */
+	/* In VMX operation, and in 64-bit mode: see exit_vmx_fast.c. */
+	bool is_64_bit;
+	u64 invept_pointer;           /* one that INVEPT has accepted */
+	struct nested_access *access; /* of all fields */
+	struct nested_operand_page operand_pages[NESTED_OPERAND_PAGES];
 };
 
 /* Makes the record; the guest may be a hypervisor from now on. */

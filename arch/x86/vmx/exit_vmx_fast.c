@@ -1,0 +1,252 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * VMX instructions as L1 executes nearly all of them: 64-bit code at CPL 0 that
+ * does nothing wrong. Whatever is not so goes the whole way, from the
+ *beginning: here nothing is changed before everything is known to be right.
+ *
+ * The mode need not be looked at: in real, virtual-8086 and compatibility mode
+ * the CPU raises #UD before it exits (SDM vol. 3, "Relative Priority of Faults
+ * and VM Exits"), and IA32_EFER.LMA cannot change in VMX operation, where
+ *CR0.PG is fixed. exit_vmx.c has noted that it is set, so this is 64-bit code.
+ */
+#include "arch/x86/vmx/control_registers.h"
+#include "arch/x86/vmx/exit.h"
+#include "arch/x86/vmx/exit_vmx.h"
+#include "arch/x86/vmx/nested_vcpu.h"
+#include "arch/x86/vmx/vmx_insn.h"
+#include "lib/x86.h"
+#include "nested/fields.h"
+#include "nested/operand.h"
+
+#define RIGHTS_ABOVE_CPL_0 RIGHTS_DPL
+#define LINEAR_BITS        48
+
+/* SDM vol. 3, "Conventions": VMsucceed. */
+static ALWAYS_INLINE enum exit_action succeed(void)
+{
+	u64 rflags = vmcs_read(VMCS_GUEST_RFLAGS);
+
+	if (unlikely(rflags & NESTED_FLAGS))
+		vmcs_write(VMCS_GUEST_RFLAGS, rflags & ~NESTED_FLAGS);
+	return ACTION_SKIP;
+}
+
+/* 64-bit code at CPL 0, in VMX operation. */
+static ALWAYS_INLINE bool is_plain(const struct vcpu *vcpu)
+{
+	const struct nested_vcpu *n = vcpu->nested;
+
+	return likely(n && n->is_64_bit) &&
+	       likely(!(vmcs_read(VMCS_GUEST_SS_ACCESS_RIGHTS) &
+			RIGHTS_ABOVE_CPL_0));
+}
+
+/* --- VMREAD and VMWRITE --------------------------------------------------- */
+
+/* Between registers that the vCPU's record has, of a field that exists; NULL:
+ * it is not. */
+static ALWAYS_INLINE const struct nested_access *
+find_access(const struct vcpu *vcpu, u32 info)
+{
+	const struct nested_vcpu *n = vcpu->nested;
+	u64 encoding = vcpu->registers.gpr[nested_operand_second(info)];
+	const struct nested_access *access;
+
+	if (!nested_operand_is_register(info) ||
+	    nested_operand_second(info) == REG_RSP ||
+	    nested_operand_first(info) == REG_RSP ||
+	    !nested_has_current(&n->state) ||
+	    (encoding & ~NESTED_ACCESS_ENCODING))
+		return NULL;
+	access = &n->access[nested_access_index(encoding)];
+	if (!access->offset ||
+	    ((access->flags & NESTED_ACCESS_COLD) && n->cold_is_newer))
+		return NULL;
+	return access;
+}
+
+static ALWAYS_INLINE u64 load(const struct vmcs12 *v,
+			      const struct nested_access *access)
+{
+	u64 value;
+
+	/* The last field has eight bytes from its first one on. */
+	__builtin_memcpy(&value, (const u8 *)v + access->offset, sizeof(value));
+	return value << access->unused_bits >> access->unused_bits;
+}
+
+static ALWAYS_INLINE void store(struct vmcs12 *v,
+				const struct nested_access *access, u64 value)
+{
+	void *at = (u8 *)v + access->offset;
+
+	if (access->unused_bits == 0)
+		*(u64 *)at = value;
+	else if (access->unused_bits == 32)
+		*(u32 *)at = (u32)value;
+	else
+		*(u16 *)at = (u16)value;
+}
+
+enum exit_action on_l1_vmread(struct vcpu *vcpu, const struct vmx_exit *exit)
+{
+	u32 info = (u32)vmcs_read(VMCS_EXIT_INSTRUCTION_INFO);
+	const struct nested_access *access;
+
+	if (!is_plain(vcpu))
+		return on_vmx_instruction(vcpu, exit);
+	access = find_access(vcpu, info);
+	if (!access)
+		return on_vmx_instruction(vcpu, exit);
+	vcpu->registers.gpr[nested_operand_first(info)] =
+	    load(&vcpu->nested->state.vmcs12, access);
+	return succeed();
+}
+
+enum exit_action on_l1_vmwrite(struct vcpu *vcpu, const struct vmx_exit *exit)
+{
+	u32 info = (u32)vmcs_read(VMCS_EXIT_INSTRUCTION_INFO);
+	const struct nested_access *access;
+	struct nested_vcpu *n = vcpu->nested;
+	u64 value;
+
+	if (!is_plain(vcpu))
+		return on_vmx_instruction(vcpu, exit);
+	access = find_access(vcpu, info);
+	if (!access || !(access->flags & NESTED_ACCESS_SAME))
+		return on_vmx_instruction(vcpu, exit);
+	value = vcpu->registers.gpr[nested_operand_first(info)];
+	value = value << access->unused_bits >> access->unused_bits;
+	if (value == load(&n->state.vmcs12, access))
+		return succeed();
+	if (!(access->flags & NESTED_ACCESS_WRITE))
+		return on_vmx_instruction(vcpu, exit);
+	store(&n->state.vmcs12, access, value);
+	n->state.vmcs12_changed = true;
+	if (access->flags & NESTED_ACCESS_CHECKED)
+		n->loaded.checked = false;
+	return succeed();
+}
+
+/* --- Memory operands ------------------------------------------------------ */
+
+/* SDM vol. 3, "Information for VM Exits Due to Instruction Execution". */
+#define INFO_SCALE        BITS(1, 0)
+#define INFO_ADDRESS_SIZE BITS(9, 7)
+#define INFO_64_BIT       BIT(8)
+#define INFO_FS_OR_GS     BIT(17) /* of segments that exist */
+#define INFO_INDEX        BITS(21, 18)
+#define INFO_NO_INDEX     BIT(22)
+#define INFO_BASE         BITS(26, 23)
+#define INFO_NO_BASE      BIT(27)
+
+static bool is_canonical(u64 linear)
+{
+	u64 upper = linear >> (LINEAR_BITS - 1);
+
+	return upper == 0 || upper == UINT64_MAX >> (LINEAR_BITS - 1);
+}
+
+/* For the next one; this one goes the whole way. */
+static NOINLINE void learn(struct vcpu *vcpu, struct nested_operand_page *page,
+			   u64 linear)
+{
+	const struct guest_paging paging = {
+	    .cr0 = control_registers_read_cr0(),
+	    .cr3 = vmcs_read(VMCS_GUEST_CR3),
+	    .efer = vmcs_read(VMCS_GUEST_EFER),
+	    .phys_bits = vcpu->vm->platform.config.phys_bits,
+	    .has_1g_pages = vcpu->vm->cpuid.extended[1].edx & BIT(26),
+	};
+
+	if (is_canonical(linear))
+		nested_operand_page_learn(page, &vcpu->vm->memory, &paging,
+					  gva(linear));
+}
+
+/* Where the operand is; NULL: that takes a walk, or it is a fault. */
+static ALWAYS_INLINE const void *find_operand(struct vcpu *vcpu, u32 info,
+					      u64 bytes)
+{
+	struct nested_vcpu *n = vcpu->nested;
+	const u64 *gpr = vcpu->registers.gpr;
+	struct nested_operand_page *page;
+	const void *found;
+	u64 linear;
+
+	if (unlikely((info & (INFO_ADDRESS_SIZE | INFO_FS_OR_GS)) !=
+		     INFO_64_BIT))
+		return NULL;
+	linear = vmcs_read(VMCS_EXIT_QUALIFICATION);
+	if (!(info & INFO_NO_BASE))
+		linear += bits_get(info, INFO_BASE) == REG_RSP
+			      ? vmcs_read(VMCS_GUEST_RSP)
+			      : gpr[bits_get(info, INFO_BASE)];
+	if (!(info & INFO_NO_INDEX))
+		linear += gpr[bits_get(info, INFO_INDEX)]
+			  << (info & INFO_SCALE);
+	page = &n->operand_pages[linear / PAGE_4K % NESTED_OPERAND_PAGES];
+	found = nested_operand_page_find(page, linear, bytes,
+					 vmcs_read(VMCS_GUEST_CR3),
+					 vmcs_read(VMCS_GUEST_EFER));
+	if (unlikely(!found))
+		learn(vcpu, page, linear);
+	return found;
+}
+
+/* --- INVEPT ----------------------------------------------------------------
+ */
+
+#define INVEPT_ONE 1
+
+struct descriptor {
+	u64 context, address;
+};
+
+/* Of one EPT pointer that has been found to be valid before. */
+enum exit_action on_l1_invept(struct vcpu *vcpu, const struct vmx_exit *exit)
+{
+	u32 info = (u32)vmcs_read(VMCS_EXIT_INSTRUCTION_INFO);
+	u32 second = nested_operand_second(info);
+	const struct descriptor *at;
+
+	if (!is_plain(vcpu) || second == REG_RSP ||
+	    vcpu->registers.gpr[second] != INVEPT_ONE)
+		return on_vmx_instruction(vcpu, exit);
+	at = find_operand(vcpu, info, sizeof(*at));
+	if (!at ||
+	    __atomic_load_n(&at->context, __ATOMIC_RELAXED) !=
+		vcpu->nested->invept_pointer ||
+	    __atomic_load_n(&at->address, __ATOMIC_RELAXED) ||
+	    !shadow_invalidate_nothing(&vcpu->vm->shadow))
+		return on_vmx_instruction(vcpu, exit);
+	return succeed();
+}
+
+/* --- VMCLEAR and VMPTRLD -------------------------------------------------- */
+
+static ALWAYS_INLINE enum exit_action on_pointer(struct vcpu *vcpu,
+						 const struct vmx_exit *exit)
+{
+	u32 info = (u32)vmcs_read(VMCS_EXIT_INSTRUCTION_INFO);
+	const void *at;
+	u64 pointer;
+
+	if (!is_plain(vcpu))
+		return on_vmx_instruction(vcpu, exit);
+	at = find_operand(vcpu, info, sizeof(pointer));
+	if (!at)
+		return on_vmx_instruction(vcpu, exit);
+	__builtin_memcpy(&pointer, at, sizeof(pointer));
+	return exit_vmx_with_pointer(vcpu, exit, &pointer);
+}
+
+enum exit_action on_l1_vmclear(struct vcpu *vcpu, const struct vmx_exit *exit)
+{
+	return on_pointer(vcpu, exit);
+}
+
+enum exit_action on_l1_vmptrld(struct vcpu *vcpu, const struct vmx_exit *exit)
+{
+	return on_pointer(vcpu, exit);
+}
