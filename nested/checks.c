@@ -113,6 +113,22 @@ bool nested_can_check_again(const struct vmcs12 *v)
 		   exception;
 }
 
+bool nested_needs_no_check(const struct vmcs12 *v, u32 linear_bits)
+{
+	u64 above = v->guest_rip >> linear_bits;
+
+	return (v->entry_controls & ENTRY_IA32E_MODE_GUEST) &&
+	       (v->guest_rights[SEG12_CS] & RIGHTS_LONG) &&
+	       (above == 0 || above == ~0UL >> linear_bits) &&
+	       (v->guest_rflags &
+		(RFLAGS_RESERVED | RFLAGS_VM | RFLAGS_FIXED)) == RFLAGS_FIXED &&
+	       !v->guest_interruptibility &&
+	       v->guest_activity == ACTIVITY_ACTIVE &&
+	       !(v->entry_interruption_info & EVENT_VALID) &&
+	       v->link_pointer == UINT64_MAX &&
+	       !(v->primary_controls & PRIMARY_TPR_SHADOW);
+}
+
 struct nested_verdict nested_check_entry_again(const struct nested_entry *e)
 {
 	static nested_check *const checks[] = {

@@ -86,7 +86,18 @@ bool nested_eptp_is_valid(u64 eptp, const struct nested_capability *offer,
 			  u32 phys_bits);
 
 /* The secondary controls in force: 0 where the primary ones switch them off. */
-u32 nested_secondary_controls(const struct vmcs12 *v);
+/*
+ * Is an entry OK that differs from one which was in hot fields only
+ * (nested/fields.h)? False: nested_check_entry_again knows. Most entries:
+ * 64-bit code, no event, nothing blocked.
+ */
+bool nested_needs_no_check(const struct vmcs12 *v, u32 linear_bits);
+
+static inline u32 nested_secondary_controls(const struct vmcs12 *v)
+{
+	return v->primary_controls & PRIMARY_SECONDARY ? v->secondary_controls
+						       : 0;
+}
 
 /*
  * MSR areas (SDM vol. 3, "Loading MSRs", "Saving MSRs"). The caller walks

@@ -14,12 +14,6 @@
 #define THRESHOLD      BITS(3, 0)
 #define NOT_AN_ADDRESS BITS(5, 0)
 
-u32 nested_secondary_controls(const struct vmcs12 *v)
-{
-	return v->primary_controls & PRIMARY_SECONDARY ? v->secondary_controls
-						       : 0;
-}
-
 static enum nested_rule check_words(const struct nested_entry *e)
 {
 	const struct vmcs12 *v = e->v;

@@ -6,8 +6,6 @@
  */
 #include "nested/checks_parts.h"
 
-#define RFLAGS_RESERVED (BITS(63, 22) | BIT(15) | BIT(5) | BIT(3))
-
 static bool is_long(const struct nested_entry *e)
 {
 	return has_entry(e, ENTRY_IA32E_MODE_GUEST);

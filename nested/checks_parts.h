@@ -16,6 +16,8 @@
 			return RULE_##rule; \
 	} while (0)
 
+#define RFLAGS_RESERVED (BITS(63, 22) | BIT(15) | BIT(5) | BIT(3))
+
 typedef enum nested_rule nested_check(const struct nested_entry *e);
 
 nested_check nested_check_controls;     /* checks_controls.c */

@@ -74,28 +74,11 @@ _Static_assert(VMCS_GUEST_GDTR_LIMIT - VMCS_GUEST_ES_LIMIT == 2 * SEG12_GDTR,
 _Static_assert(VMCS_GUEST_IDTR_BASE - VMCS_GUEST_ES_BASE == 2 * SEG12_IDTR,
 	       "bases too");
 
+#define SHADOWED(field, member) {field, OFFSET(member)},
+
 const struct nested_field nested_shadowed[NESTED_SHADOWED] = {
-    {VMCS_GUEST_RIP, OFFSET(guest_rip)},
-    {VMCS_GUEST_RSP, OFFSET(guest_rsp)},
-    {VMCS_GUEST_RFLAGS, OFFSET(guest_rflags)},
-    {VMCS_GUEST_INTERRUPTIBILITY, OFFSET(guest_interruptibility)},
-    {VMCS_ENTRY_INTERRUPTION_INFO, OFFSET(entry_interruption_info)},
-    {VMCS_ENTRY_EXCEPTION_ERROR_CODE, OFFSET(entry_exception_error_code)},
-    {VMCS_ENTRY_INSTRUCTION_LENGTH, OFFSET(entry_instruction_length)},
-    /* Only read. */
-    {VMCS_EXIT_REASON, OFFSET(exit_reason)},
-    {VMCS_EXIT_INTERRUPTION_INFO, OFFSET(exit_interruption_info)},
-    {VMCS_EXIT_INTERRUPTION_ERROR_CODE, OFFSET(exit_interruption_error_code)},
-    {VMCS_IDT_VECTORING_INFO, OFFSET(idt_vectoring_info)},
-    {VMCS_IDT_VECTORING_ERROR_CODE, OFFSET(idt_vectoring_error_code)},
-    {VMCS_EXIT_INSTRUCTION_LENGTH, OFFSET(exit_instruction_length)},
-    {VMCS_EXIT_INSTRUCTION_INFO, OFFSET(exit_instruction_info)},
-    {VMCS_EXIT_QUALIFICATION, OFFSET(exit_qualification)},
-    {VMCS_GUEST_PHYSICAL_ADDRESS, OFFSET(guest_physical_address)},
-    {VMCS_GUEST_LINEAR_ADDRESS, OFFSET(guest_linear_address)},
-    {VMCS_GUEST_CS_ACCESS_RIGHTS, OFFSET(guest_rights[SEG12_CS])},
-    {VMCS_GUEST_SS_ACCESS_RIGHTS, OFFSET(guest_rights[SEG12_SS])},
-};
+    NESTED_SHADOWED_WRITABLE_FIELDS(SHADOWED)
+	NESTED_SHADOWED_READ_FIELDS(SHADOWED)};
 
 static bool is_hot(u64 encoding)
 {

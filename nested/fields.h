@@ -35,6 +35,28 @@ extern const struct nested_field nested_cold_64[NESTED_COLD_64];
  * them. All are fields of 32 bits or more that every exit or L1 changes: what
  * they hold does not depend on what is loaded where.
  */
+#define NESTED_SHADOWED_WRITABLE_FIELDS(X)                             \
+	X(VMCS_GUEST_RIP, guest_rip)                                   \
+	X(VMCS_GUEST_RSP, guest_rsp)                                   \
+	X(VMCS_GUEST_RFLAGS, guest_rflags)                             \
+	X(VMCS_GUEST_INTERRUPTIBILITY, guest_interruptibility)         \
+	X(VMCS_ENTRY_INTERRUPTION_INFO, entry_interruption_info)       \
+	X(VMCS_ENTRY_EXCEPTION_ERROR_CODE, entry_exception_error_code) \
+	X(VMCS_ENTRY_INSTRUCTION_LENGTH, entry_instruction_length)
+#define NESTED_SHADOWED_READ_FIELDS(X)                                     \
+	X(VMCS_EXIT_REASON, exit_reason)                                   \
+	X(VMCS_EXIT_INTERRUPTION_INFO, exit_interruption_info)             \
+	X(VMCS_EXIT_INTERRUPTION_ERROR_CODE, exit_interruption_error_code) \
+	X(VMCS_IDT_VECTORING_INFO, idt_vectoring_info)                     \
+	X(VMCS_IDT_VECTORING_ERROR_CODE, idt_vectoring_error_code)         \
+	X(VMCS_EXIT_INSTRUCTION_LENGTH, exit_instruction_length)           \
+	X(VMCS_EXIT_INSTRUCTION_INFO, exit_instruction_info)               \
+	X(VMCS_EXIT_QUALIFICATION, exit_qualification)                     \
+	X(VMCS_GUEST_PHYSICAL_ADDRESS, guest_physical_address)             \
+	X(VMCS_GUEST_LINEAR_ADDRESS, guest_linear_address)                 \
+	X(VMCS_GUEST_CS_ACCESS_RIGHTS, guest_rights[SEG12_CS])             \
+	X(VMCS_GUEST_SS_ACCESS_RIGHTS, guest_rights[SEG12_SS])
+
 #define NESTED_SHADOWED_WRITABLE 7
 #define NESTED_SHADOWED          19
 extern const struct nested_field nested_shadowed[NESTED_SHADOWED];

@@ -36,7 +36,7 @@
 #define X2APIC_TPR        0x08
 #define X2APIC_EOI        0x0b
 #define X2APIC_SELF_IPI   0x3f
-#define WRITE_WORD        256 /* where the half for writes begins */
+#define WRITE_WORD        256u /* where the half for writes begins */
 
 #define ALWAYS(field)                \
 	{                            \
@@ -269,11 +269,18 @@ struct nested_cr nested_cr_write(u64 value, u64 mask12, u64 must_be_1,
 	};
 }
 
+/* Those are merged by a rule of their own. */
+static bool is_x2apic_word(u32 i)
+{
+	return (i & ~WRITE_WORD) >= X2APIC_WORD &&
+	       (i & ~WRITE_WORD) < X2APIC_WORD + X2APIC_WORDS;
+}
+
 void nested_free_words_find(const u64 *ours, struct nested_free_words *words)
 {
-	words->count = 0;
+	*words = (struct nested_free_words){.count = 0};
 	for (u16 i = 0; i < NESTED_BITMAP_WORDS; i++) {
-		if (ours[i] == UINT64_MAX)
+		if (ours[i] == UINT64_MAX || is_x2apic_word(i))
 			continue;
 		CHECK(words->count < NESTED_FREE_MAX);
 		words->at[words->count++] = i;
@@ -307,14 +314,42 @@ static void merge_x2apic(u64 *to, const u64 *l1s,
 	    l1s ? l1s[WRITE_WORD + X2APIC_WORD] | ~write : UINT64_MAX;
 }
 
+/* Has L1 changed none of its words since they were merged? */
+static bool is_merged(const struct nested_free_words *words, const u64 *l1s)
+{
+	u64 differ = 0;
+
+	if (!words->is_merged || l1s != words->merged_from)
+		return false;
+	if (!l1s)
+		return true;
+#pragma GCC unroll 8
+	for (u32 i = 0; i < words->count; i++)
+		differ |=
+		    __atomic_load_n(&l1s[words->at[i]], __ATOMIC_RELAXED) ^
+		    words->merged[i];
+	return !differ;
+}
+
 void nested_merge_msr_bitmap(u64 *to, const u64 *ours, const u64 *l1s,
-			     const struct nested_free_words *words,
+			     struct nested_free_words *words,
 			     const struct nested_merged *merged)
 {
-	for (u32 i = 0; i < words->count; i++) {
-		u32 at = words->at[i];
+	bool x2apic =
+	    l1s && (merged->values[MERGED_SECONDARY] & SECONDARY_X2APIC_MODE);
 
-		to[at] = ours[at] | (l1s ? l1s[at] : UINT64_MAX);
-	}
-	merge_x2apic(to, l1s, merged);
+	if (!is_merged(words, l1s))
+		for (u32 i = 0; i < words->count; i++) {
+			u32 at = words->at[i];
+
+			words->merged[i] =
+			    l1s ? __atomic_load_n(&l1s[at], __ATOMIC_RELAXED)
+				: UINT64_MAX;
+			to[at] = ours[at] | words->merged[i];
+		}
+	words->merged_from = l1s;
+	words->is_merged = true;
+	if (x2apic || words->x2apic)
+		merge_x2apic(to, l1s, merged);
+	words->x2apic = x2apic;
 }

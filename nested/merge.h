@@ -139,6 +139,12 @@ struct nested_cr nested_cr_write(u64 value, u64 mask12, u64 must_be_1,
 struct nested_free_words {
 	u16 at[NESTED_FREE_MAX];
 	u32 count;
+	/* What is in the bitmap that is written: these words of L1's, of that
+	 * bitmap; and x2APIC's are not all ones. */
+	u64 merged[NESTED_FREE_MAX];
+	const u64 *merged_from;
+	bool is_merged;
+	bool x2apic;
 };
 
 void nested_free_words_find(const u64 *ours, struct nested_free_words *words);
@@ -148,7 +154,7 @@ void nested_free_words_find(const u64 *ours, struct nested_free_words *words);
  * ones elsewhere. `l1s` is NULL if L1 uses no bitmap, or one that is no memory.
  */
 void nested_merge_msr_bitmap(u64 *to, const u64 *ours, const u64 *l1s,
-			     const struct nested_free_words *words,
+			     struct nested_free_words *words,
 			     const struct nested_merged *merged);
 
 #endif

@@ -29,16 +29,6 @@ struct span {
 	u32 first_bytes;
 };
 
-u64 nested_operand_qualification(enum exit_reason reason, u32 information,
-				 u64 qualification)
-{
-	if ((reason == EXIT_LDTR_TR || reason == EXIT_VMREAD ||
-	     reason == EXIT_VMWRITE) &&
-	    nested_operand_is_register(information))
-		return 0;
-	return qualification;
-}
-
 bool nested_is_64_bit(const struct nested_cpu *cpu)
 {
 	return (cpu->paging.efer & EFER_LMA) &&

@@ -24,8 +24,16 @@ static inline bool nested_operand_is_register(u32 information)
  * Information"): 0 if an instruction that has one names a register, where Bochs
  * 2.7 leaves what it decoded before.
  */
-u64 nested_operand_qualification(enum exit_reason reason, u32 information,
-				 u64 qualification);
+static inline u64 nested_operand_qualification(enum exit_reason reason,
+					       u32 information,
+					       u64 qualification)
+{
+	if ((reason == EXIT_LDTR_TR || reason == EXIT_VMREAD ||
+	     reason == EXIT_VMWRITE) &&
+	    nested_operand_is_register(information))
+		return 0;
+	return qualification;
+}
 
 /* The two register operands, as indices; the second is VMREAD's encoding. */
 static inline u32 nested_operand_first(u32 information)

@@ -45,11 +45,6 @@ static void set_wants_pml(struct track *track, bool wants)
 	__atomic_store_n(&track->wants_pml, wants, __ATOMIC_RELEASE);
 }
 
-bool track_wants_pml(const struct track *track)
-{
-	return __atomic_load_n(&track->wants_pml, __ATOMIC_ACQUIRE);
-}
-
 enum err track_start(struct track *track, enum track_mode mode)
 {
 	if (track->mode != TRACK_OFF || mode == TRACK_OFF)

@@ -79,7 +79,10 @@ struct track {
 void track_init(struct track *track, struct ept *ept, struct dirty_log *log);
 
 /* Is PML to be on in the vmcs01 of this VM's vCPUs? Any CPU may ask. */
-bool track_wants_pml(const struct track *track);
+static inline bool track_wants_pml(const struct track *track)
+{
+	return __atomic_load_n(&track->wants_pml, __ATOMIC_ACQUIRE);
+}
 
 /*
  * All pages become dirty, none is armed. Sets tables for splitting aside:

@@ -101,11 +101,6 @@ void shadow_root_release(struct shadow *shadow, struct shadow_root *root)
 	*root = (struct shadow_root){0};
 }
 
-static bool is_tracking(const struct shadow *shadow)
-{
-	return __atomic_load_n(&shadow->tracking, __ATOMIC_ACQUIRE);
-}
-
 u64 shadow_root_pointer(const struct shadow *shadow,
 			const struct shadow_root *root)
 {
@@ -114,7 +109,7 @@ u64 shadow_root_pointer(const struct shadow *shadow,
 	bool ad = ept12_has_ad(root->pointer);
 
 	if (shadow->config.walks == SHADOW_WALKS_ARE_WRITES_WHILE_TRACKING &&
-	    is_tracking(shadow))
+	    shadow_is_tracking(shadow))
 		ad = true;
 	pointer = bits_set(pointer, EPTP_TYPE,
 			   format->uncacheable_tables ? EPT_UC : EPT_WB);

@@ -205,6 +205,11 @@ MUST_CHECK enum err shadow_root_hold(struct shadow *shadow, u64 pointer,
 				     struct shadow_root *root);
 void shadow_root_release(struct shadow *shadow, struct shadow_root *root);
 
+static inline bool shadow_is_tracking(const struct shadow *shadow)
+{
+	return __atomic_load_n(&shadow->tracking, __ATOMIC_ACQUIRE);
+}
+
 /* For the VMCS: changes only where tracking begins or ends. */
 u64 shadow_root_pointer(const struct shadow *shadow,
 			const struct shadow_root *root);

@@ -815,6 +815,34 @@ static void checking_again_finds_what_checking_finds(void **state)
 		    refused < compared - 300);
 }
 
+/* Nor is anything refused that is not checked at all. */
+static void what_needs_no_check_is_ok(void **state)
+{
+	struct random random = random_from(12);
+	u32 unchecked = 0;
+
+	(void)state;
+	for (u32 i = 0; i < 20000; i++) {
+		struct nested_entry entry = entry_of(&v, &offer, &mem);
+		struct nested_verdict all;
+
+		make_vmcs12(&v);
+		v.primary_controls &= ~(u32)PRIMARY_TPR_SHADOW;
+		v.secondary_controls &=
+		    ~(u32)(SECONDARY_INTERRUPT_DELIVERY |
+			   SECONDARY_APIC_REGISTERS | SECONDARY_X2APIC_MODE);
+		v.tpr_threshold = 0;
+		disturb(&random);
+		if (!nested_needs_no_check(&v, entry.linear_bits))
+			continue;
+		unchecked++;
+		all = nested_check_entry(&entry);
+		assert_int_equal(all.rule, RULE_NONE);
+		assert_int_equal(all.kind, NESTED_ENTRY_OK);
+	}
+	assert_true(unchecked > 300);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -835,6 +863,7 @@ int main(void)
 	    cmocka_unit_test_setup(stored_msr_is_in_its_entry, make_memory),
 	    cmocka_unit_test_setup(checking_again_finds_what_checking_finds,
 				   make_memory),
+	    cmocka_unit_test_setup(what_needs_no_check_is_ok, make_memory),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -307,6 +307,29 @@ static void free_is_what_both_leave_free(void **state)
 	assert_false(is_free(0, 0x10));
 }
 
+/* L1 says nothing when it changes a bit; another bitmap has other bits. */
+static void changed_bitmap_is_merged_anew(void **state)
+{
+	static u64 another[NESTED_BITMAP_WORDS];
+
+	(void)state;
+	prepare_bitmaps();
+	memset(another, 0xff, sizeof(another));
+	for (u32 i = 0; i < 2; i++) {
+		nested_merge_msr_bitmap(both, ours, l1s, &words, &merged);
+		assert_true(is_free(0, 0x10) && is_free(128 + 2, 5));
+		l1s[128 + 2] |= BIT(5);
+		nested_merge_msr_bitmap(both, ours, l1s, &words, &merged);
+		assert_true(is_free(0, 0x10) && !is_free(128 + 2, 5));
+		l1s[128 + 2] = 0;
+		nested_merge_msr_bitmap(both, ours, another, &words, &merged);
+		assert_false(is_free(0, 0x10) || is_free(128 + 2, 5));
+		nested_merge_msr_bitmap(both, ours, NULL, &words, &merged);
+		nested_merge_msr_bitmap(both, ours, NULL, &words, &merged);
+		assert_false(is_free(0, 0x10) || is_free(128 + 2, 5));
+	}
+}
+
 /* Only what the CPU takes from the virtual-APIC page, and all that. */
 static void x2apic_registers_are_free_if_virtual(void **state)
 {
@@ -448,6 +471,7 @@ int main(void)
 	    TEST(cache_bits_that_l1_masks_stay_as_they_were),
 	    TEST(l2s_writes_reach_vmcs12_and_l1s_bits_stay),
 	    TEST(free_is_what_both_leave_free),
+	    TEST(changed_bitmap_is_merged_anew),
 	    TEST(x2apic_registers_are_free_if_virtual),
 	    TEST(lists_name_each_field_once_where_it_is),
 	    TEST(shadowed_fields_are_where_they_are),

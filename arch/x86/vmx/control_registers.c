@@ -139,6 +139,17 @@ void control_registers_write_cr4(struct vcpu *vcpu, u64 value)
 		   cr.guest | vmx_capability.cr4_fixed0 | CR4_MCE);
 }
 
+void control_registers_load_l1(u64 cr0, u64 cr4)
+{
+	u64 must = vmx_capability.cr0_fixed0 & ~(CR0_PE | CR0_PG);
+
+	cr0 = (cr0 & CR0_DEFINED) | CR0_ET;
+	vmcs_write(VMCS_CR0_SHADOW, cr0);
+	vmcs_write(VMCS_GUEST_CR0, (cr0 & ~(CR0_CD | CR0_NW)) | must);
+	vmcs_write(VMCS_CR4_SHADOW, cr4);
+	vmcs_write(VMCS_GUEST_CR4, cr4 | vmx_capability.cr4_fixed0 | CR4_MCE);
+}
+
 static bool task_is_16_bit(void)
 {
 	u64 type =

@@ -43,6 +43,10 @@ u64 control_registers_read_cr4(void);
 void control_registers_write_cr0(struct vcpu *vcpu, u64 value);
 void control_registers_write_cr4(struct vcpu *vcpu, u64 value);
 
+/* The same of an L1 that a VM exit of its L2's gives them; vmcs01 is in use.
+ * The mode is the caller's. */
+void control_registers_load_l1(u64 cr0, u64 cr4);
+
 enum control_register_verdict {
 	CONTROL_REGISTER_OK,
 	CONTROL_REGISTER_FAULT, /* raise #GP(0) */

@@ -46,7 +46,7 @@ exit_handler on_triple_fault, on_hlt, on_preemption_timer; /* exit_misc.c */
 exit_handler on_invd, on_undefined, on_task_switch;        /* exit_misc.c */
 exit_handler on_vmx_instruction;                           /* exit_vmx.c */
 exit_handler on_l1_vmread, on_l1_vmwrite, on_l1_invept;    /* exit_vmx_fast.c */
-exit_handler on_l1_vmclear, on_l1_vmptrld;                 /* exit_vmx_fast.c */
+exit_handler on_l1_vmclear, on_l1_vmptrld, on_l1_vmresume; /* exit_vmx_fast.c */
 exit_handler on_entry_failure, on_rdpmc, on_pause;         /* exit_misc.c */
 
 #endif

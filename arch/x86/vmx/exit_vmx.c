@@ -269,17 +269,17 @@ enum exit_action exit_vmx_with_pointer(struct vcpu *vcpu,
 	const struct nested_instruction i = {
 	    .reason = (enum exit_reason)(exit->reason & (u32)EXIT_REASON_BASIC),
 	};
-	struct nested_cpu cpu;
+	struct nested_cpu cpu = {
+	    .state = &vcpu->nested->state,
+	    .offer = &vcpu->vm->offer,
+	    .mem = &vcpu->vm->memory,
+	    .gpr = vcpu->registers.gpr,
+	    .paging = {.rflags = vmcs_read(VMCS_GUEST_RFLAGS),
+		       .phys_bits = vcpu->vm->platform.config.phys_bits},
+	    .pointer = pointer,
+	};
 	struct nested_result result;
 
-	cpu.state = &vcpu->nested->state;
-	cpu.offer = &vcpu->vm->offer;
-	cpu.mem = &vcpu->vm->memory;
-	cpu.gpr = vcpu->registers.gpr;
-	cpu.paging.rflags = vmcs_read(VMCS_GUEST_RFLAGS);
-	cpu.paging.phys_bits = vcpu->vm->platform.config.phys_bits;
-	cpu.paging.cpl = 0;
-	cpu.pointer = pointer;
 	nested_vcpu_leave_guest(vcpu);
 	before(vcpu, vcpu->registers.gpr, &i);
 	result = nested_execute(&cpu, &i);

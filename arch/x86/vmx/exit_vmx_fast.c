@@ -12,7 +12,9 @@
 #include "arch/x86/vmx/control_registers.h"
 #include "arch/x86/vmx/exit.h"
 #include "arch/x86/vmx/exit_vmx.h"
+#include "arch/x86/vmx/nested_entry.h"
 #include "arch/x86/vmx/nested_vcpu.h"
+#include "arch/x86/vmx/vmcs_shadow.h"
 #include "arch/x86/vmx/vmx_insn.h"
 #include "lib/x86.h"
 #include "nested/fields.h"
@@ -249,4 +251,27 @@ enum exit_action on_l1_vmclear(struct vcpu *vcpu, const struct vmx_exit *exit)
 enum exit_action on_l1_vmptrld(struct vcpu *vcpu, const struct vmx_exit *exit)
 {
 	return on_pointer(vcpu, exit);
+}
+
+/* --- VMRESUME --------------------------------------------------------------
+ */
+
+/* What comes before the checks of the VMCS: SDM vol. 3, "Basic VM-Entry
+ * Checks". */
+enum exit_action on_l1_vmresume(struct vcpu *vcpu, const struct vmx_exit *exit)
+{
+	const struct nested_state *state;
+
+	if (!is_plain(vcpu))
+		return on_vmx_instruction(vcpu, exit);
+	state = &vcpu->nested->state;
+	if (!nested_has_current(state) ||
+	    (state->vmcs12.revision & VMCS12_SHADOW) ||
+	    state->vmcs12.launch_state != VMCS12_LAUNCHED ||
+	    (vmcs_read(VMCS_GUEST_INTERRUPTIBILITY) & BLOCKING_BY_MOV_SS))
+		return on_vmx_instruction(vcpu, exit);
+	vmcs_shadow_take(vcpu);
+	if (!nested_enter_again(vcpu))
+		return on_vmx_instruction(vcpu, exit);
+	return ACTION_RESUME;
 }

@@ -31,9 +31,9 @@ void nested_entry_describe(const struct vcpu *vcpu, struct nested_entry *entry)
 	};
 }
 
+/* All but CR0. */
 static void read_l1(struct vmcs02_of_l1 *l1)
 {
-	l1->cr0 = control_registers_read_cr0();
 	l1->efer = vmcs_read(VMCS_GUEST_EFER);
 	l1->pat = vmcs_read(VMCS_GUEST_PAT);
 	l1->dr7 = vmcs_read(VMCS_GUEST_DR7);
@@ -58,13 +58,30 @@ static enum err hold_ept(struct vcpu *vcpu)
 static void write_ept_pointer(struct vcpu *vcpu)
 {
 	struct nested_vcpu *n = vcpu->nested;
-	u64 pointer = nested_l2_has_ept(vcpu)
-			  ? shadow_root_pointer(&vcpu->vm->shadow, &n->root)
-			  : ept_pointer(&vcpu->vm->ept);
+	bool has_ept =
+	    nested_secondary_controls(&n->state.vmcs12) & SECONDARY_EPT;
+	bool tracking = shadow_is_tracking(&vcpu->vm->shadow);
+	u64 pointer = has_ept ? shadow_root_pointer(&vcpu->vm->shadow, &n->root)
+			      : ept_pointer(&vcpu->vm->ept);
 
 	if (pointer != n->loaded.ept_pointer)
 		vmcs_write(VMCS_EPT_POINTER, pointer);
 	n->loaded.ept_pointer = pointer;
+	n->loaded.ept_tracking = tracking;
+	n->loaded.ept_root =
+	    has_ept ? n->root : (struct shadow_root){.pointer = 0};
+}
+
+/* As it was the last time? */
+static inline bool has_ept_pointer(const struct vcpu *vcpu)
+{
+	const struct nested_vcpu *n = vcpu->nested;
+	const struct nested_loaded *loaded = &n->loaded;
+
+	return (nested_secondary_controls(&n->state.vmcs12) & SECONDARY_EPT) &&
+	       loaded->ept_root.table == n->root.table &&
+	       loaded->ept_root.pointer == n->root.pointer &&
+	       loaded->ept_tracking == shadow_is_tracking(&vcpu->vm->shadow);
 }
 
 void nested_entry_sync(struct vcpu *vcpu)
@@ -77,17 +94,21 @@ void nested_entry_sync(struct vcpu *vcpu)
  * L2's own VPID stands for all of L1's, one at a time: whatever it is that L1
  * wants dropped at an entry, the VPID is emptied.
  */
-static void flush_vpid(struct vcpu *vcpu)
+static inline void flush_vpid(struct vcpu *vcpu)
 {
 	struct nested_vcpu *n = vcpu->nested;
 	const struct vmcs12 *v = &n->state.vmcs12;
 	u16 vpid12 =
 	    nested_secondary_controls(v) & SECONDARY_VPID ? v->vpid : 0;
 
+	if (likely(vpid12 && vpid12 == n->loaded.vpid12))
+		return;
 	/* Without one, what EPT12 means is looked up anew, too. */
-	if (!vpid12 && nested_l2_has_ept(vcpu))
+	if (!vpid12 && nested_l2_has_ept(vcpu)) {
+		nested_vcpu_leave_guest(vcpu);
 		shadow_invalidate(&vcpu->vm->shadow);
-	if (vmx_capability.has_vpid && (!vpid12 || vpid12 != n->loaded.vpid12))
+	}
+	if (vmx_capability.has_vpid)
 		vmx_flush_vpid(n->vpid);
 	n->loaded.vpid12 = vpid12;
 }
@@ -215,7 +236,7 @@ static void use_l2(struct vcpu *vcpu, const struct vmcs02_of_l1 *l1,
 }
 
 /* From now on vmcs02 has L2's registers. */
-static void begin_l2(struct vcpu *vcpu)
+static inline void begin_l2(struct vcpu *vcpu)
 {
 	struct nested_vcpu *n = vcpu->nested;
 
@@ -240,32 +261,18 @@ void nested_entry_resume(struct vcpu *vcpu)
 		return;
 	}
 	read_l1(&l1);
-	l1.cr0 = (l1.cr0 & ~NESTED_CR0_KEPT) | n->l2.cr0_kept;
+	l1.cr0 = (control_registers_read_cr0() & ~NESTED_CR0_KEPT) |
+		 n->l2.cr0_kept;
 	use_l2(vcpu, &l1, n->l2.pdpte);
 	vmcs02_load_rest(&n->l2);
 	begin_l2(vcpu);
 }
 
-static enum exit_action enter_l2(struct vcpu *vcpu,
-				 const struct nested_verdict *verdict)
+/* All that the entry loads is in vmcs02. */
+static inline enum exit_action go_into_l2(struct vcpu *vcpu)
 {
 	struct nested_vcpu *n = vcpu->nested;
-	struct vmcs02_of_l1 l1;
-	u64 failed;
 
-	CHECK(vcpu->tells_shadow);
-	read_l1(&l1);
-	if (!vmcs02_is_made_with(vcpu, l1.cr0) ||
-	    n->state.vmcs12.entry_msr_load_count) {
-		nested_vcpu_settle(vcpu);
-		n->loaded.controls = false;
-	}
-	use_l2(vcpu, &l1, verdict->pdptes);
-	failed = load_msrs(vcpu);
-	if (failed) {
-		nested_exit_failed_entry(vcpu, EXIT_ENTRY_MSR_LOADING, failed);
-		return ACTION_RESUME;
-	}
 	begin_l2(vcpu);
 	n->state.entry_pending = true;
 	nested_launched(&n->state);
@@ -277,6 +284,30 @@ static enum exit_action enter_l2(struct vcpu *vcpu,
 	    lapic_events(vcpu->lapic))
 		vcpu->attention = 1;
 	return ACTION_RESUME;
+}
+
+static enum exit_action enter_l2(struct vcpu *vcpu,
+				 const struct nested_verdict *verdict)
+{
+	struct nested_vcpu *n = vcpu->nested;
+	struct vmcs02_of_l1 l1;
+	u64 failed;
+
+	CHECK(vcpu->tells_shadow);
+	read_l1(&l1);
+	l1.cr0 = control_registers_read_cr0();
+	if (!vmcs02_is_made_with(vcpu, l1.cr0) ||
+	    n->state.vmcs12.entry_msr_load_count) {
+		nested_vcpu_settle(vcpu);
+		n->loaded.controls = false;
+	}
+	use_l2(vcpu, &l1, verdict->pdptes);
+	failed = load_msrs(vcpu);
+	if (failed) {
+		nested_exit_failed_entry(vcpu, EXIT_ENTRY_MSR_LOADING, failed);
+		return ACTION_RESUME;
+	}
+	return go_into_l2(vcpu);
 }
 
 static enum exit_action fail(struct vcpu *vcpu, struct nested_cpu *cpu,
@@ -327,10 +358,43 @@ enum exit_action nested_enter(struct vcpu *vcpu, struct nested_cpu *cpu)
 	return err == OK ? enter_l2(vcpu, &verdict) : wait_or_stop(vcpu, err);
 }
 
+/* Has the root for L2 not changed? */
+static bool has_root(const struct nested_vcpu *n)
+{
+	const struct vmcs12 *v = &n->state.vmcs12;
+
+	return !(nested_secondary_controls(v) & SECONDARY_EPT) ||
+	       (n->root.table && n->root.pointer == v->ept_pointer);
+}
+
+bool nested_enter_again(struct vcpu *vcpu)
+{
+	struct nested_vcpu *n = vcpu->nested;
+	const struct vmcs12 *v = &n->state.vmcs12;
+	struct vmcs02_of_l1 l1;
+
+	if (!n->loaded.checked || !nested_needs_no_check(v, LINEAR_BITS) ||
+	    vmcs_read(VMCS_GUEST_EFER) != n->loaded.l1_efer ||
+	    v->entry_msr_load_count || !has_root(n) ||
+	    !vmcs02_has_all_but_hot(vcpu))
+		return false;
+	if (!n->loaded.keeps_all)
+		read_l1(&l1);
+	nested_vcpu_use_vmcs02(vcpu);
+	vmcs02_load_hot(vcpu, &l1);
+	if (!has_ept_pointer(vcpu))
+		write_ept_pointer(vcpu);
+	flush_vpid(vcpu);
+	(void)go_into_l2(vcpu);
+	return true;
+}
+
 enum exit_action nested_entry_switch_ept(struct vcpu *vcpu)
 {
-	enum err err = hold_ept(vcpu);
+	enum err err;
 
+	nested_vcpu_leave_guest(vcpu);
+	err = hold_ept(vcpu);
 	if (err != OK)
 		return wait_or_stop(vcpu, err);
 	write_ept_pointer(vcpu);

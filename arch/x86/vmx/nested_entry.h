@@ -43,6 +43,13 @@ void nested_kick_others(const struct vcpu *vcpu);
 /* When L1's preemption timer runs out, as a host TSC; UINT64_MAX: never. */
 u64 nested_timer_tsc(const struct vcpu *vcpu);
 
+/*
+ * VMRESUME of a VMCS that is current, launched and as the last entry has found
+ * it but for hot fields (nested/fields.h): most are. False: it is not, and
+ * nothing has changed.
+ */
+bool nested_enter_again(struct vcpu *vcpu);
+
 /* exit_vmx.c: what the pure code wants to know of the vCPU, but operands. */
 void exit_vmx_read_cpu(struct vcpu *vcpu, struct nested_cpu *cpu);
 enum exit_action exit_vmx_finish(struct vcpu *vcpu,

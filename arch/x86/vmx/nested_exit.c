@@ -33,19 +33,22 @@
 
 static void read_exit(struct nested_exit *exit)
 {
-	u64 qualification = vmcs_read(VMCS_EXIT_QUALIFICATION);
+	u64 qualification = vmcs_read_first(VMCS_EXIT_QUALIFICATION);
 
-	exit->interruption = (u32)vmcs_read(VMCS_EXIT_INTERRUPTION_INFO);
-	exit->error_code = (u32)vmcs_read(VMCS_EXIT_INTERRUPTION_ERROR_CODE);
-	exit->idt_vectoring = (u32)vmcs_read(VMCS_IDT_VECTORING_INFO);
-	exit->idt_error_code = (u32)vmcs_read(VMCS_IDT_VECTORING_ERROR_CODE);
-	exit->instruction_length = (u32)vmcs_read(VMCS_EXIT_INSTRUCTION_LENGTH);
+	exit->interruption = (u32)vmcs_read_first(VMCS_EXIT_INTERRUPTION_INFO);
+	exit->error_code =
+	    (u32)vmcs_read_first(VMCS_EXIT_INTERRUPTION_ERROR_CODE);
+	exit->idt_vectoring = (u32)vmcs_read_first(VMCS_IDT_VECTORING_INFO);
+	exit->idt_error_code =
+	    (u32)vmcs_read_first(VMCS_IDT_VECTORING_ERROR_CODE);
+	exit->instruction_length =
+	    (u32)vmcs_read_first(VMCS_EXIT_INSTRUCTION_LENGTH);
 	exit->instruction_information =
-	    (u32)vmcs_read(VMCS_EXIT_INSTRUCTION_INFO);
+	    (u32)vmcs_read_first(VMCS_EXIT_INSTRUCTION_INFO);
 	exit->qualification = nested_operand_qualification(
 	    (enum exit_reason)exit->reason, exit->instruction_information,
 	    qualification);
-	exit->linear = gva(vmcs_read(VMCS_GUEST_LINEAR_ADDRESS));
+	exit->linear = gva(vmcs_read_first(VMCS_GUEST_LINEAR_ADDRESS));
 	exit->physical = ngpa(vmcs_read(VMCS_GUEST_PHYSICAL_ADDRESS));
 }
 
@@ -100,15 +103,17 @@ static u32 activity_of(enum vcpu_activity activity)
 static void save_timer(struct vcpu *vcpu)
 {
 	struct nested_state *state = &vcpu->nested->state;
-	u64 now = vcpu_tsc(vcpu);
 	u32 shift = (u32)bits_get(vcpu->vm->offer.misc, MISC_PREEMPTION_SHIFT);
+	u64 now;
 
-	if (state->vmcs12.exit_controls & EXIT_SAVE_PREEMPTION_TIMER)
-		state->vmcs12.preemption_timer =
-		    state->timer_deadline > now
-			? (u32)((state->timer_deadline - now) >> shift)
-			: 0;
 	state->timer_runs = false;
+	if (!(state->vmcs12.exit_controls & EXIT_SAVE_PREEMPTION_TIMER))
+		return;
+	now = vcpu_tsc(vcpu);
+	state->vmcs12.preemption_timer =
+	    state->timer_deadline > now
+		? (u32)((state->timer_deadline - now) >> shift)
+		: 0;
 }
 
 /* --- L1's host state ------------------------------------------------------ */
@@ -123,6 +128,16 @@ static u64 efer_of_host(const struct vmcs12 *v, u64 efer_of_l2)
 	       (v->exit_controls & EXIT_HOST_ADDRESS_SPACE_SIZE ? mode : 0);
 }
 
+/* The mode is that of before the entry: see the checks of the host state. */
+static void keep_mode(bool is_64_bit)
+{
+	u64 controls = vmcs_read(VMCS_ENTRY_CONTROLS);
+
+	if (((controls & ENTRY_IA32E_MODE_GUEST) != 0) != is_64_bit)
+		vmcs_write(VMCS_ENTRY_CONTROLS,
+			   controls ^ ENTRY_IA32E_MODE_GUEST);
+}
+
 /* SDM vol. 3, "Loading Host Control Registers, Debug Registers, MSRs". */
 static void load_host_registers(struct vcpu *vcpu, u64 efer, u64 pat)
 {
@@ -130,63 +145,68 @@ static void load_host_registers(struct vcpu *vcpu, u64 efer, u64 pat)
 	bool is_64_bit = v->exit_controls & EXIT_HOST_ADDRESS_SPACE_SIZE;
 	u64 kept = vcpu->nested->loaded.cr0_kept;
 
-	vmcs_write(VMCS_GUEST_EFER, efer);
-	control_registers_write_cr0(vcpu,
-				    (v->host_cr0 & ~NESTED_CR0_KEPT) | kept);
-	control_registers_write_cr4(vcpu, is_64_bit ? v->host_cr4 | CR4_PAE
-						    : v->host_cr4 & ~CR4_PCIDE);
-	vmcs_write(VMCS_GUEST_CR3, v->host_cr3);
-	vmcs_write(VMCS_GUEST_DR7, DR7_RESET);
-	vmcs_write(VMCS_GUEST_DEBUGCTL, 0);
-	vmcs_write(VMCS_GUEST_SYSENTER_CS, v->host_sysenter_cs);
-	vmcs_write(VMCS_GUEST_SYSENTER_ESP, v->host_sysenter_esp);
-	vmcs_write(VMCS_GUEST_SYSENTER_EIP, v->host_sysenter_eip);
-	vmcs_write(VMCS_GUEST_PAT,
-		   v->exit_controls & EXIT_LOAD_PAT ? v->host_pat : pat);
+	vmcs_write_first(VMCS_GUEST_EFER, efer);
+	keep_mode(is_64_bit);
+	control_registers_load_l1((v->host_cr0 & ~NESTED_CR0_KEPT) | kept,
+				  is_64_bit ? v->host_cr4 | CR4_PAE
+					    : v->host_cr4 & ~CR4_PCIDE);
+	vmcs_write_first(VMCS_GUEST_CR3, v->host_cr3);
+	vmcs_write_first(VMCS_GUEST_DR7, DR7_RESET);
+	vmcs_write_first(VMCS_GUEST_DEBUGCTL, 0);
+	vmcs_write_first(VMCS_GUEST_SYSENTER_CS, v->host_sysenter_cs);
+	vmcs_write_first(VMCS_GUEST_SYSENTER_ESP, v->host_sysenter_esp);
+	vmcs_write_first(VMCS_GUEST_SYSENTER_EIP, v->host_sysenter_eip);
+	vmcs_write_first(VMCS_GUEST_PAT,
+			 v->exit_controls & EXIT_LOAD_PAT ? v->host_pat : pat);
 }
 
-static void load_segment(u32 i, u16 selector, u64 base, u32 rights)
-{
-	vmcs_write(VMCS_GUEST_ES_SELECTOR + 2 * i, selector);
-	vmcs_write(VMCS_GUEST_ES_BASE + 2 * i, base);
-	vmcs_write(VMCS_GUEST_ES_LIMIT + 2 * i, LIMIT_4G);
-	vmcs_write(VMCS_GUEST_ES_ACCESS_RIGHTS + 2 * i,
-		   selector ? rights : rights | RIGHTS_UNUSABLE);
-}
+/* At every exit: nothing here is a loop, or computed. */
+#define LOAD_SEGMENT(name, selector, base, rights)                           \
+	do {                                                                 \
+		vmcs_write_first(VMCS_GUEST_##name##_SELECTOR, selector);    \
+		vmcs_write_first(VMCS_GUEST_##name##_BASE, base);            \
+		vmcs_write_first(VMCS_GUEST_##name##_LIMIT, LIMIT_4G);       \
+		vmcs_write_first(VMCS_GUEST_##name##_ACCESS_RIGHTS, rights); \
+	} while (0)
+#define LOAD_DATA(name, base)                                    \
+	LOAD_SEGMENT(name, v->host_selector[SEG12_##name], base, \
+		     v->host_selector[SEG12_##name]              \
+			 ? HOST_DATA_RIGHTS                      \
+			 : HOST_DATA_RIGHTS | RIGHTS_UNUSABLE)
+#define HOST_DATA_RIGHTS (RIGHTS_DATA | RIGHTS_32 | RIGHTS_4K_LIMIT)
 
 /* SDM vol. 3, "Loading Host Segment and Descriptor-Table Registers". */
 static void load_host_segments(const struct vmcs12 *v)
 {
 	bool is_64_bit = v->exit_controls & EXIT_HOST_ADDRESS_SPACE_SIZE;
-	const u32 data = RIGHTS_DATA | RIGHTS_32 | RIGHTS_4K_LIMIT;
-	const u64 bases[SEG12_LDTR] = {
-	    [SEG12_FS] = v->host_fs_base, [SEG12_GS] = v->host_gs_base};
 
-	for (u32 i = 0; i < SEG12_LDTR; i++)
-		if (i != SEG12_CS)
-			load_segment(i, v->host_selector[i], bases[i], data);
-	load_segment(SEG12_CS, v->host_selector[SEG12_CS], 0,
+	LOAD_SEGMENT(CS, v->host_selector[SEG12_CS], 0,
 		     RIGHTS_CODE | RIGHTS_4K_LIMIT |
 			 (is_64_bit ? RIGHTS_LONG : RIGHTS_32));
-	vmcs_write(VMCS_GUEST_TR_SELECTOR, v->host_tr_selector);
-	vmcs_write(VMCS_GUEST_TR_BASE, v->host_tr_base);
-	vmcs_write(VMCS_GUEST_TR_LIMIT, LIMIT_TSS);
-	vmcs_write(VMCS_GUEST_TR_ACCESS_RIGHTS, RIGHTS_TSS_BUSY);
-	vmcs_write(VMCS_GUEST_LDTR_SELECTOR, 0);
-	vmcs_write(VMCS_GUEST_LDTR_ACCESS_RIGHTS, RIGHTS_UNUSABLE);
-	vmcs_write(VMCS_GUEST_GDTR_BASE, v->host_gdtr_base);
-	vmcs_write(VMCS_GUEST_GDTR_LIMIT, LIMIT_TABLE);
-	vmcs_write(VMCS_GUEST_IDTR_BASE, v->host_idtr_base);
-	vmcs_write(VMCS_GUEST_IDTR_LIMIT, LIMIT_TABLE);
+	LOAD_DATA(ES, 0);
+	LOAD_DATA(SS, 0);
+	LOAD_DATA(DS, 0);
+	LOAD_DATA(FS, v->host_fs_base);
+	LOAD_DATA(GS, v->host_gs_base);
+	vmcs_write_first(VMCS_GUEST_TR_SELECTOR, v->host_tr_selector);
+	vmcs_write_first(VMCS_GUEST_TR_BASE, v->host_tr_base);
+	vmcs_write_first(VMCS_GUEST_TR_LIMIT, LIMIT_TSS);
+	vmcs_write_first(VMCS_GUEST_TR_ACCESS_RIGHTS, RIGHTS_TSS_BUSY);
+	vmcs_write_first(VMCS_GUEST_LDTR_SELECTOR, 0);
+	vmcs_write_first(VMCS_GUEST_LDTR_ACCESS_RIGHTS, RIGHTS_UNUSABLE);
+	vmcs_write_first(VMCS_GUEST_GDTR_BASE, v->host_gdtr_base);
+	vmcs_write_first(VMCS_GUEST_GDTR_LIMIT, LIMIT_TABLE);
+	vmcs_write_first(VMCS_GUEST_IDTR_BASE, v->host_idtr_base);
+	vmcs_write_first(VMCS_GUEST_IDTR_LIMIT, LIMIT_TABLE);
 }
 
 /* SDM vol. 3, "Loading Host RIP, RSP, RFLAGS, and SSP". */
 static void load_host_rip(const struct vmcs12 *v)
 {
-	vmcs_write(VMCS_GUEST_RIP, v->host_rip);
-	vmcs_write(VMCS_GUEST_RSP, v->host_rsp);
-	vmcs_write(VMCS_GUEST_RFLAGS, RFLAGS_FIXED);
-	vmcs_write(VMCS_GUEST_PENDING_DEBUG, 0);
+	vmcs_write_first(VMCS_GUEST_RIP, v->host_rip);
+	vmcs_write_first(VMCS_GUEST_RSP, v->host_rsp);
+	vmcs_write_first(VMCS_GUEST_RFLAGS, RFLAGS_FIXED);
+	vmcs_write_first(VMCS_GUEST_PENDING_DEBUG, 0);
 	/* After an NMI exit NMIs are blocked. */
 	vmcs_write(VMCS_GUEST_INTERRUPTIBILITY,
 		   (v->exit_reason & EXIT_REASON_BASIC) ==
@@ -386,8 +406,10 @@ static enum exit_action on_shadow_fault(struct vcpu *vcpu,
 	    .page = gpa(v->pml_address),
 	    .index = v->pml_index,
 	};
-	struct shadow_result result =
-	    shadow_fault(&vcpu->vm->shadow, &n->root, &access, &log);
+	struct shadow_result result;
+
+	nested_vcpu_leave_guest(vcpu);
+	result = shadow_fault(&vcpu->vm->shadow, &n->root, &access, &log);
 
 	if (log.on)
 		v->pml_index = log.index;
@@ -463,7 +485,6 @@ enum exit_action nested_exit_handle(struct vcpu *vcpu, u32 reason)
 	};
 
 	vcpu->nested->state.entry_pending = false;
-	nested_vcpu_leave_guest(vcpu);
 	read_exit(&exit);
 	if (reason == EXIT_EPT_VIOLATION || reason == EXIT_EPT_MISCONFIGURATION)
 		return nested_l2_has_ept(vcpu) ? on_shadow_fault(vcpu, &exit)

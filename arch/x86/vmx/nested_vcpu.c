@@ -113,6 +113,7 @@ void nested_vcpu_load(struct vcpu *vcpu)
 		vmcs_shadow_give(vcpu);
 	}
 	n->other.launched = 0;
+	n->other.host_rsp = 0;
 	n->other.elsewhere = true;
 	/* Translations of L2's that this CPU has may be from long ago. */
 	if (vmx_capability.has_vpid)
@@ -133,27 +134,24 @@ void nested_vcpu_unload(struct vcpu *vcpu)
 	CHECK(insn_vmclear(n->shadow_vmcs) == VMX_SUCCEED);
 }
 
-static void use(struct vcpu *vcpu, hpa_t vmcs)
+static inline void use(struct vcpu *vcpu, hpa_t vmcs)
 {
 	struct nested_other_vmcs *other = &vcpu->nested->other;
+	struct vcpu_registers *registers = &vcpu->registers;
 	const struct nested_other_vmcs next = *other;
 
-	*other = (struct nested_other_vmcs){
-	    .launched = vcpu->registers.launched,
-	    .exit_work = vcpu->registers.exit_work,
-	    .interrupt_window = vcpu->interrupt_window,
-	    .nmi_window = vcpu->nmi_window,
-	    .pml_on = vcpu->pml_on,
-	};
+	other->launched = registers->launched;
+	other->host_rsp = registers->host_rsp;
+	other->of_vmcs = vcpu->of_vmcs;
+	registers->launched = next.launched;
+	registers->host_rsp = next.host_rsp;
+	vcpu->of_vmcs = next.of_vmcs;
 	CHECK(insn_vmptrld(vmcs) == VMX_SUCCEED);
-	vcpu->registers.launched = next.launched;
-	vcpu->registers.host_rsp = 0;
-	vcpu->interrupt_window = next.interrupt_window;
-	vcpu->nmi_window = next.nmi_window;
-	vcpu->pml_on = next.pml_on;
-	if (next.elsewhere)
+	if (unlikely(next.elsewhere))
 		vmcs_host_write_this_cpu();
-	if (next.exit_work != vcpu->registers.exit_work)
+	other->elsewhere = false;
+	other->exit_work = registers->exit_work;
+	if (unlikely(next.exit_work != registers->exit_work))
 		vmcs_write(VMCS_HOST_RIP, mitigate_exit_point(vcpu));
 }
 
@@ -168,7 +166,7 @@ void nested_vcpu_use_vmcs02(struct vcpu *vcpu)
 		vmcs02_init(vcpu);
 	n->loaded.initialised = true;
 	vcpu->in_l2 = n->state.in_l2 = true;
-	vcpu_choose_timer(vcpu);
+	vcpu->plain_ticks = INT64_MAX; /* as vcpu_choose_timer() has it */
 }
 
 void nested_vcpu_use_vmcs01(struct vcpu *vcpu)

@@ -34,10 +34,10 @@
 
 /* Of the VMCS that is not in use. */
 struct nested_other_vmcs {
-	u64 launched;
+	u64 launched, host_rsp;
 	bool elsewhere; /* its host state is another CPU's */
 	u32 exit_work;  /* that its exit point does: mitigate.h */
-	bool interrupt_window, nmi_window, pml_on;
+	u32 of_vmcs;    /* as in struct vcpu */
 };
 
 /* What the CPU has been told about L2 in vmcs02, so as not to tell it again. */
@@ -48,10 +48,15 @@ struct nested_loaded {
 	bool registers;   /* so are CR0 and CR4, which depend on controls */
 	bool cold;        /* so is the guest state that is in no hurry */
 	bool checked;     /* an entry has been OK; only hot fields changed */
-	u64 l1_efer;      /* when it was */
-	u64 cr0_kept;     /* NESTED_CR0_KEPT, as L2 has it, or had it */
-	u64 tsc_offset;   /* of L1 */
+	/* With these controls nothing comes from L1 that it does not tell. */
+	bool keeps_all;
+	const u64 *l1_bitmap; /* its MSR bitmap; NULL: none, or no memory */
+	u64 l1_efer;          /* when it was */
+	u64 cr0_kept;         /* NESTED_CR0_KEPT, as L2 has it, or had it */
+	u64 tsc_offset;       /* of L1 */
 	u64 ept_pointer;
+	struct shadow_root ept_root; /* of which it is made; or none */
+	bool ept_tracking;           /* when it was */
 	u16 vpid12;
 	struct nested_merged merged;
 };

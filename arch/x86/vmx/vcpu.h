@@ -100,7 +100,6 @@ struct vcpu {
 	hpa_t vmcs;
 	hpa_t pml_page;
 	u64 sync_generation; /* of the VM when it last entered; see vm_sync */
-	bool pml_on;         /* in the VMCS */
 	/* The coming stay ends when what is injected has been delivered. */
 	bool leave_at_once;
 
@@ -118,9 +117,14 @@ struct vcpu {
 	struct vcpu_event injection; /* goes in with the next entry */
 	/* Taken from the APIC, but an exception came first; as `info`, or 0. */
 	u32 postponed_interrupt;
-	bool halted_for_good;  /* in HLT, with interrupts off */
-	bool interrupt_window; /* asked for in the VMCS */
-	bool nmi_window;
+	bool halted_for_good; /* in HLT, with interrupts off */
+	/* What is in the VMCS that is in use: exits asked for, and PML. */
+	union {
+		struct {
+			bool interrupt_window, nmi_window, pml_on;
+		};
+		u32 of_vmcs; /* all of them */
+	};
 	bool nmi_pending;   /* taken from the APIC, waits for its window */
 	u64 next_event_ns;  /* earliest timer of the devices, guest time */
 	u64 next_event_tsc; /* the same as a host TSC value */

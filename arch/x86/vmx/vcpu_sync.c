@@ -40,7 +40,7 @@ static void set_pml(struct vcpu *vcpu, bool on)
 	vcpu->pml_on = on;
 }
 
-void vcpu_sync_pml(struct vcpu *vcpu)
+void vcpu_sync_set_pml(struct vcpu *vcpu)
 {
 	bool wanted =
 	    track_wants_pml(&vcpu->vm->track) && !nested_l2_has_ept(vcpu);

@@ -34,7 +34,13 @@ static inline void vcpu_sync(struct vcpu *vcpu)
  * PML in the VMCS in use as the VM's tracking has it; off while L2 runs on a
  * shadow, when the CPU would log L2's addresses.
  */
-void vcpu_sync_pml(struct vcpu *vcpu);
+void vcpu_sync_set_pml(struct vcpu *vcpu);
+
+static inline void vcpu_sync_pml(struct vcpu *vcpu)
+{
+	if (unlikely(vcpu->pml_on || track_wants_pml(&vcpu->vm->track)))
+		vcpu_sync_set_pml(vcpu);
+}
 
 /* Keeps up with vm_use_shadow(); before the guest is entered. */
 static inline void vcpu_sync_shadow(struct vcpu *vcpu)

@@ -96,18 +96,22 @@ static void strip_words(struct vcpu *vcpu)
 	vcpu->interrupt_window = vcpu->nmi_window = vcpu->pml_on = false;
 }
 
+static const u64 *find_msr_bitmap(const struct vcpu *vcpu)
+{
+	const struct vmcs12 *v = &vcpu->nested->state.vmcs12;
+
+	if (!(v->primary_controls & PRIMARY_MSR_BITMAPS))
+		return NULL;
+	return guest_mem_ptr(&vcpu->vm->memory, gpa(v->msr_bitmap), PAGE_4K);
+}
+
 static void write_msr_bitmap(struct vcpu *vcpu)
 {
 	struct nested_vcpu *n = vcpu->nested;
-	const struct vmcs12 *v = &n->state.vmcs12;
-	const u64 *l1s = NULL;
 
-	if (v->primary_controls & PRIMARY_MSR_BITMAPS)
-		l1s = guest_mem_ptr(&vcpu->vm->memory, gpa(v->msr_bitmap),
-				    PAGE_4K);
 	nested_merge_msr_bitmap(phys_ptr(n->msr_bitmap),
-				phys_ptr(vcpu->msr_bitmap), l1s, &n->free_words,
-				&n->loaded.merged);
+				phys_ptr(vcpu->msr_bitmap), n->loaded.l1_bitmap,
+				&n->free_words, &n->loaded.merged);
 }
 
 bool vmcs02_is_made_with(const struct vcpu *vcpu, u64 l1_cr0)
@@ -116,6 +120,24 @@ bool vmcs02_is_made_with(const struct vcpu *vcpu, u64 l1_cr0)
 
 	return loaded->cr0_kept == (l1_cr0 & NESTED_CR0_KEPT) &&
 	       loaded->tsc_offset == vcpu_tsc_offset(vcpu);
+}
+
+/*
+ * Both loaded at entries and saved at exits: then vmcs02 has it, unless L1 has
+ * written it.
+ */
+static bool is_kept(const struct vmcs12 *v, u64 load, u64 save)
+{
+	return (v->entry_controls & load) && (v->exit_controls & save);
+}
+
+static bool keeps_all(const struct vmcs12 *v)
+{
+	return is_kept(v, ENTRY_LOAD_EFER, EXIT_SAVE_EFER) &&
+	       is_kept(v, ENTRY_LOAD_PAT, EXIT_SAVE_PAT) &&
+	       is_kept(v, ENTRY_LOAD_DEBUG_CONTROLS,
+		       EXIT_SAVE_DEBUG_CONTROLS) &&
+	       !v->entry_msr_load_count;
 }
 
 static void load_controls(struct vcpu *vcpu, u64 l1_cr0)
@@ -132,6 +154,8 @@ static void load_controls(struct vcpu *vcpu, u64 l1_cr0)
 		write_merged(vcpu, &merged);
 		n->loaded.registers = false;
 		n->loaded.controls = true;
+		n->loaded.l1_bitmap = find_msr_bitmap(vcpu);
+		n->loaded.keeps_all = keeps_all(&n->state.vmcs12);
 		n->loaded.cr0_kept = l1_cr0 & NESTED_CR0_KEPT;
 		n->loaded.tsc_offset = vcpu_tsc_offset(vcpu);
 	}
@@ -217,13 +241,6 @@ static u64 efer_of_l2(const struct vmcs12 *v, u64 l1_efer)
 	return v->guest_cr0 & CR0_PG ? l1_efer & ~mode : l1_efer & ~EFER_LMA;
 }
 
-/* Both loaded at entries and saved at exits: then vmcs02 has it, unless L1 has
- * written it. */
-static bool is_kept(const struct vmcs12 *v, u64 load, u64 save)
-{
-	return (v->entry_controls & load) && (v->exit_controls & save);
-}
-
 static void write_loaded(const struct vmcs12 *v, const struct vmcs02_of_l1 *l1,
 			 bool cold)
 {
@@ -271,9 +288,9 @@ static void load_cold(struct vcpu *vcpu, const struct vmcs02_of_l1 *l1,
 
 static void load_hot(const struct vmcs12 *v)
 {
-	vmcs_write(VMCS_GUEST_RIP, v->guest_rip);
-	vmcs_write(VMCS_GUEST_RSP, v->guest_rsp);
-	vmcs_write(VMCS_GUEST_RFLAGS, v->guest_rflags);
+	vmcs_write_first(VMCS_GUEST_RIP, v->guest_rip);
+	vmcs_write_first(VMCS_GUEST_RSP, v->guest_rsp);
+	vmcs_write_first(VMCS_GUEST_RFLAGS, v->guest_rflags);
 	vmcs_write(VMCS_GUEST_INTERRUPTIBILITY, v->guest_interruptibility);
 }
 
@@ -285,20 +302,45 @@ void vmcs02_load(struct vcpu *vcpu, const struct vmcs02_of_l1 *l1,
 	load_hot(&vcpu->nested->state.vmcs12);
 }
 
+bool vmcs02_has_all_but_hot(const struct vcpu *vcpu)
+{
+	const struct nested_loaded *loaded = &vcpu->nested->loaded;
+
+	return loaded->controls && loaded->registers && loaded->cold &&
+	       loaded->cr0_kept ==
+		   (vmcs_read(VMCS_CR0_SHADOW) & NESTED_CR0_KEPT) &&
+	       loaded->tsc_offset == vcpu_tsc_offset(vcpu);
+}
+
+void vmcs02_load_hot(struct vcpu *vcpu, const struct vmcs02_of_l1 *l1)
+{
+	struct nested_vcpu *n = vcpu->nested;
+
+	strip_words(vcpu);
+	write_msr_bitmap(vcpu);
+	if (!n->loaded.keeps_all)
+		write_loaded(&n->state.vmcs12, l1, true);
+	load_hot(&n->state.vmcs12);
+}
+
 void vmcs02_save_hot(struct vcpu *vcpu)
 {
 	struct nested_vcpu *n = vcpu->nested;
 	struct vmcs12 *v = &n->state.vmcs12;
 	const u32 long_mode = (u32)ENTRY_IA32E_MODE_GUEST;
 
-	v->guest_rip = vmcs_read(VMCS_GUEST_RIP);
-	v->guest_rsp = vmcs_read(VMCS_GUEST_RSP);
-	v->guest_rflags = vmcs_read(VMCS_GUEST_RFLAGS);
-	v->guest_interruptibility = (u32)vmcs_read(VMCS_GUEST_INTERRUPTIBILITY);
-	v->guest_rights[SEG12_CS] = (u32)vmcs_read(VMCS_GUEST_CS_ACCESS_RIGHTS);
-	v->guest_rights[SEG12_SS] = (u32)vmcs_read(VMCS_GUEST_SS_ACCESS_RIGHTS);
-	v->entry_controls = (v->entry_controls & ~long_mode) |
-			    ((u32)vmcs_read(VMCS_ENTRY_CONTROLS) & long_mode);
+	v->guest_rip = vmcs_read_first(VMCS_GUEST_RIP);
+	v->guest_rsp = vmcs_read_first(VMCS_GUEST_RSP);
+	v->guest_rflags = vmcs_read_first(VMCS_GUEST_RFLAGS);
+	v->guest_interruptibility =
+	    (u32)vmcs_read_first(VMCS_GUEST_INTERRUPTIBILITY);
+	v->guest_rights[SEG12_CS] =
+	    (u32)vmcs_read_first(VMCS_GUEST_CS_ACCESS_RIGHTS);
+	v->guest_rights[SEG12_SS] =
+	    (u32)vmcs_read_first(VMCS_GUEST_SS_ACCESS_RIGHTS);
+	v->entry_controls =
+	    (v->entry_controls & ~long_mode) |
+	    ((u32)vmcs_read_first(VMCS_ENTRY_CONTROLS) & long_mode);
 	n->loaded.cr0_kept = nested_cr0_kept(vmcs_read(VMCS_CR0_SHADOW),
 					     v->cr0_mask, n->loaded.cr0_kept);
 }

@@ -23,6 +23,14 @@ void vmcs02_init(struct vcpu *vcpu);
 void vmcs02_load(struct vcpu *vcpu, const struct vmcs02_of_l1 *l1,
 		 const u64 pdptes[4]);
 
+/*
+ * The same where vmcs02_has_all_but_hot: of vmcs12 it needs hot fields only, of
+ * L1 what vmcs12 does not keep (loaded.keeps_all), and no PDPTEs. The first is
+ * asked while vmcs01 is in use.
+ */
+bool vmcs02_has_all_but_hot(const struct vcpu *vcpu);
+void vmcs02_load_hot(struct vcpu *vcpu, const struct vmcs02_of_l1 *l1);
+
 /* Is it made with these bits of L1's, or must its controls be made anew? */
 bool vmcs02_is_made_with(const struct vcpu *vcpu, u64 l1_cr0);
 

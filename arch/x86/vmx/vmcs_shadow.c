@@ -58,60 +58,45 @@ void vmcs_shadow_switch(struct vcpu *vcpu)
 	vmcs_write(VMCS_LINK_POINTER, hpa_raw(n->shadow_vmcs));
 }
 
-static u64 get(const struct vmcs12 *v, const struct nested_field *field)
-{
-	const u8 *at = (const u8 *)v + field->offset;
-
-	return field->field < VMCS_EXIT_QUALIFICATION &&
-		       field->field >= VMCS_PIN_CONTROLS
-		   ? *(const u32 *)at
-		   : *(const u64 *)at;
-}
-
-static void put(struct vmcs12 *v, const struct nested_field *field, u64 value)
-{
-	u8 *at = (u8 *)v + field->offset;
-
-	if (field->field < VMCS_EXIT_QUALIFICATION &&
-	    field->field >= VMCS_PIN_CONTROLS)
-		*(u32 *)at = (u32)value;
-	else
-		*(u64 *)at = value;
-}
-
 /*
  * Cleared before vmcs01 is in use again: what an entry finds through the link
  * pointer is memory.
  */
-static void back(const struct vcpu *vcpu)
+static inline void back(const struct vcpu *vcpu)
 {
 	CHECK(insn_vmclear(vcpu->nested->shadow_vmcs) == VMX_SUCCEED);
 	CHECK(insn_vmptrld(vcpu->vmcs) == VMX_SUCCEED);
 }
 
+/* Spelled out, because it is done at nearly every exit and entry of L2. */
+#define GIVE(field, member) vmcs_write_first(field, v->member);
+#define TAKE(field, member) \
+	v->member = (__typeof__(v->member))vmcs_read_first(field);
+
 void vmcs_shadow_give(struct vcpu *vcpu)
 {
-	struct nested_vcpu *n = vcpu->nested;
+	const struct nested_vcpu *n = vcpu->nested;
+	const struct vmcs12 *v = &n->state.vmcs12;
 
 	if (!n->shadowing)
 		return;
 	CHECK(insn_vmptrld(n->shadow_vmcs) == VMX_SUCCEED);
-	for (u32 i = 0; i < NESTED_SHADOWED; i++)
-		vmcs_write((enum vmcs_field)nested_shadowed[i].field,
-			   get(&n->state.vmcs12, &nested_shadowed[i]));
+	NESTED_SHADOWED_WRITABLE_FIELDS(GIVE)
+	NESTED_SHADOWED_READ_FIELDS(GIVE)
+	vmcs_write(VMCS_EXIT_REASON, v->exit_reason);
 	back(vcpu);
 }
 
 void vmcs_shadow_take(struct vcpu *vcpu)
 {
 	struct nested_vcpu *n = vcpu->nested;
+	struct vmcs12 *v = &n->state.vmcs12;
 
 	if (!n->shadowing)
 		return;
 	CHECK(insn_vmptrld(n->shadow_vmcs) == VMX_SUCCEED);
-	for (u32 i = 0; i < NESTED_SHADOWED_WRITABLE; i++)
-		put(&n->state.vmcs12, &nested_shadowed[i],
-		    vmcs_read((enum vmcs_field)nested_shadowed[i].field));
+	NESTED_SHADOWED_WRITABLE_FIELDS(TAKE)
+	v->guest_rip = vmcs_read(VMCS_GUEST_RIP);
 	n->state.vmcs12_changed = true;
 	back(vcpu);
 }

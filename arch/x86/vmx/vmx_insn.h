@@ -107,4 +107,28 @@ static inline void vmcs_write(enum vmcs_field field, u64 value)
 	CHECK(!failed);
 }
 
+/*
+ * The same where many follow each other: fields that every CPU with VMX has can
+ * only fail together, for want of a current VMCS, and the last one, which is
+ * one of the above, finds that out.
+ */
+static inline u64 vmcs_read_first(enum vmcs_field field)
+{
+	u64 value;
+
+	__asm__ volatile("vmread %1, %0"
+			 : "=rm"(value)
+			 : "r"((u64)field)
+			 : "cc");
+	return value;
+}
+
+static inline void vmcs_write_first(enum vmcs_field field, u64 value)
+{
+	__asm__ volatile("vmwrite %1, %0"
+			 :
+			 : "r"((u64)field), "rm"(value)
+			 : "cc", "memory");
+}
+
 #endif
