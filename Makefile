@@ -41,7 +41,7 @@ lib.pure		:= crc32c err fmt lz4 string
 mm.pure			:= frame_alloc dirty_log guest_mem guest_walk
 arch/x86/ept.pure	:= ept_entry ept ept_track
 pml.pure		:= pml track
-shadow.pure		:= coherence compose ept12 fill pool shadow table
+shadow.pure		:= coherence compose ept12 fill pool quick shadow table
 nested.pure		:= capability checks checks_controls checks_events \
 			   checks_guest checks_host checks_segments checks_state \
 			   fields instruction merge operand operand_page \

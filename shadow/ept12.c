@@ -159,15 +159,32 @@ static bool log_is_full(const struct ept12_log *log)
 }
 
 /* D has been set: SDM vol. 3, "Page-Modification Logging". */
-static void log_write(const struct ept12 *ept12, const struct ept12_walk *walk,
+static void log_write(const struct ept12 *ept12, ngpa_t from,
 		      struct ept12_log *log)
 {
 	gpa_t at = gpa_add(log->page, log->index * sizeof(u64));
 
 	/* Where there is no RAM nothing is written, as on a bus. */
 	(void)!guest_mem_write_u64(ept12->memory, at,
-				   ngpa_page(walk->from) << PAGE_SHIFT);
+				   ngpa_page(from) << PAGE_SHIFT);
 	log->index--;
+}
+
+bool ept12_set_leaf_flags(const struct ept12 *ept12,
+			  const struct ept12_leaf *leaf, struct ept12_log *log)
+{
+	u64 seen = leaf->seen.raw;
+	bool logs =
+	    log && log->on && (leaf->wanted.raw & ~leaf->seen.raw & EPT_D);
+
+	if ((logs && log_is_full(log)) ||
+	    guest_mem_swap_unseen_u64(
+		ept12->memory, gpa_add(leaf->table, leaf->index * sizeof(u64)),
+		&seen, leaf->wanted.raw) != OK)
+		return false;
+	if (logs)
+		log_write(ept12, leaf->from, log);
+	return true;
 }
 
 void ept12_set_flags(const struct ept12 *ept12, struct ept12_walk *walk,
@@ -190,7 +207,7 @@ void ept12_set_flags(const struct ept12 *ept12, struct ept12_walk *walk,
 		}
 	}
 	if (logs && (walk->entries[walk->level].raw & ~leaf_before & EPT_D))
-		log_write(ept12, walk, log);
+		log_write(ept12, walk->from, log);
 }
 
 void ept12_translate(const struct ept12 *ept12, u64 pointer,

@@ -114,6 +114,21 @@ void ept12_set_flags(const struct ept12 *ept12, struct ept12_walk *walk,
 bool ept12_has_flags(const struct ept12_walk *walk);
 
 /*
+ * The same for a leaf alone, of a table in L1's memory, whose flags (A, or A
+ * and D) are to be what they are in `wanted`. False: nothing has been done,
+ * because the log is full or the entry is no longer what was seen.
+ */
+struct ept12_leaf {
+	gpa_t table;
+	u32 index;
+	ngpa_t from;
+	ept_entry_t seen, wanted;
+};
+MUST_CHECK bool ept12_set_leaf_flags(const struct ept12 *ept12,
+				     const struct ept12_leaf *leaf,
+				     struct ept12_log *log);
+
+/*
  * Both together, for accesses that Umbra makes on L2's behalf (instructions it
  * decodes, operands, devices). `log` may be NULL.
  */

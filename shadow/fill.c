@@ -117,10 +117,8 @@ struct filler {
 	u32 filled;
 };
 
-#define ALIKE_01 \
-	(EPT_R | EPT_X | EPT_MAY_WRITE | EPT_TYPE | EPT_IGNORE_PAT | EPT_LARGE)
-
-static u64 alike12(const struct shadow *shadow, const struct shadow_table *t)
+u64 shadow_fill_alike12(const struct shadow *shadow,
+			const struct shadow_table *t)
 {
 	const struct ept_format *offered = &shadow->ept12.offered;
 	u64 bits = EPT_RWX | EPT_TYPE | EPT_IGNORE_PAT | EPT_LARGE;
@@ -179,7 +177,7 @@ static bool make_alike(struct filler *f, ept_entry_t from12, ept_entry_t leaf01,
 
 	if (!f->leaf.raw || level01 != f->level01 ||
 	    ((from12.raw ^ f->from12.raw) & f->alike12) ||
-	    ((leaf01.raw ^ f->leaf01.raw) & ALIKE_01))
+	    ((leaf01.raw ^ f->leaf01.raw) & SHADOW_ALIKE_01))
 		return false;
 	f->leaf.raw = (f->leaf.raw & ~EPT_ADDRESS) |
 		      (leaf01.raw & EPT_ADDRESS) |
@@ -226,14 +224,16 @@ static void learn(struct shadow_table *t, u32 holes, u32 filled)
 void shadow_fill_forget(struct shadow_table *t)
 {
 	t->window = WINDOW_FIRST;
+	t->like.leaf.raw = 0;
 }
 
 void shadow_fill_around(struct shadow *shadow, struct shadow_table *t,
 			u32 index)
 {
 	enum ept_level level = shadow_table_level(t);
-	struct filler f = {
-	    .shadow = shadow, .t = t, .alike12 = alike12(shadow, t)};
+	struct filler f = {.shadow = shadow,
+			   .t = t,
+			   .alike12 = shadow_fill_alike12(shadow, t)};
 	u32 holes = 0;
 	u32 first;
 

@@ -362,6 +362,21 @@ static enum err find_page(struct fault *f, struct shadow_page *page)
 	return err;
 }
 
+/* For the next one: shadow/quick.c. */
+static void remember(const struct fault *f, const struct shadow_parts *parts,
+		     u32 index)
+{
+	if (parts->tracking || parts->level12 != EPT_4K)
+		return;
+	f->at->like = (struct shadow_like){
+	    .alike12 = shadow_fill_alike12(f->shadow, f->at),
+	    .from12 = parts->leaf12,
+	    .leaf01 = parts->leaf01,
+	    .leaf = f->at->hardware[index],
+	    .level01 = parts->level01,
+	};
+}
+
 static enum made make_leaf(struct fault *f)
 {
 	struct shadow_page page = page_of(f, f->walk.entries[f->walk.level]);
@@ -381,6 +396,7 @@ static enum made make_leaf(struct fault *f)
 			      shadow_page_leaf(&page, parts->level12),
 			      parts->leaf12);
 	f->shadow->counts.filled++;
+	remember(f, parts, index);
 	if (f->walk.access & ~shadow_rights(parts))
 		return MADE_NOTHING_THERE;
 	if ((f->walk.access & EPT12_WRITE) &&
@@ -468,14 +484,29 @@ struct shadow_result shadow_fault(struct shadow *shadow,
 				  const struct ept12_access *access,
 				  struct ept12_log *log)
 {
-	struct shadow_result result = resume();
+	struct shadow_result result;
 
 	spin_lock(&shadow->lock);
 	shadow->counts.faults++;
-	if (!fix_fast(shadow, root, access))
-		result = fault_slowly(shadow, root, access, log);
+	result = fault_slowly(shadow, root, access, log);
 	spin_unlock(&shadow->lock);
 	return result;
+}
+
+bool shadow_fault_quickly(struct shadow *shadow, const struct shadow_root *root,
+			  const struct ept12_access *access,
+			  struct ept12_log *log, struct shadow_result *result)
+{
+	bool done = true;
+
+	spin_lock(&shadow->lock);
+	if (fix_fast(shadow, root, access))
+		*result = resume();
+	else
+		done = shadow_quick_fault(shadow, root, access, log, result);
+	shadow->counts.faults += done;
+	spin_unlock(&shadow->lock);
+	return done;
 }
 
 void shadow_prefault(struct shadow *shadow, const struct shadow_root *root,

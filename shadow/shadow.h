@@ -242,6 +242,14 @@ struct shadow_result shadow_fault(struct shadow *shadow,
 				  struct ept12_log *log);
 
 /*
+ * The same for most faults. False: they are others, and nothing has changed.
+ * Nothing is proven here, so a CPU need not have said that it has left.
+ */
+bool shadow_fault_quickly(struct shadow *shadow, const struct shadow_root *root,
+			  const struct ept12_access *access,
+			  struct ept12_log *log, struct shadow_result *result);
+
+/*
  * L1 enters L2 after it has handled a violation there: makes the entry now if
  * that is possible without setting A or D, and saves L2 the exit.
  */

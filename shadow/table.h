@@ -38,6 +38,19 @@ struct shadow_link {
 	u32 next, previous;
 };
 
+/*
+ * The last leaf that was made in a table: what it was made from, but for the
+ * addresses. No leaf: nothing is known. See shadow/quick.c.
+ */
+struct shadow_like {
+	u64 alike12; /* bits of L1's entry that a leaf depends on */
+	ept_entry_t from12, leaf01, leaf;
+	enum ept_level level01;
+};
+
+#define SHADOW_ALIKE_01 \
+	(EPT_R | EPT_X | EPT_MAY_WRITE | EPT_TYPE | EPT_IGNORE_PAT | EPT_LARGE)
+
 struct shadow_table {
 	ept_entry_t hardware[EPT_ENTRIES];
 	ept_entry_t copy[EPT_ENTRIES];
@@ -50,10 +63,11 @@ struct shadow_table {
 	u64 key;
 	const ept_entry_t *memory; /* L1's table; NULL: not of memory */
 	enum shadow_state state;
-	bool watched;          /* L1's page is write-protected for us */
-	u8 changes;            /* times in a row that it differed */
-	bool recent;           /* was on a fault's way lately */
-	u32 window;            /* how many entries a fault fills */
+	bool watched; /* L1's page is write-protected for us */
+	u8 changes;   /* times in a row that it differed */
+	bool recent;  /* was on a fault's way lately */
+	u32 window;   /* how many entries a fault fills */
+	struct shadow_like like;
 	u64 stamp;             /* of the last fault that came by */
 	u64 watch_generation;  /* proven once all have flushed up to here */
 	u64 retire_generation; /* free then */
@@ -232,6 +246,13 @@ void shadow_coherence_resume(struct shadow *shadow, struct shadow_table *t);
 /* L1's page is about to be written: tables made from it are open. */
 enum shadow_watch shadow_coherence_written(struct shadow *shadow, gpa_t page);
 
+/* --- The quick way (shadow/quick.c) --------------------------------------- */
+
+/* False: the slow way is to be gone; nothing has changed. */
+bool shadow_quick_fault(struct shadow *shadow, const struct shadow_root *root,
+			const struct ept12_access *access,
+			struct ept12_log *log, struct shadow_result *result);
+
 /* --- Filling (shadow/fill.c) --------------------------------------------- */
 
 /* Both leaves for an address of L1's. */
@@ -272,5 +293,9 @@ void shadow_fill_entry(struct shadow *shadow, struct shadow_table *t, u32 index,
 void shadow_fill_around(struct shadow *shadow, struct shadow_table *t,
 			u32 index);
 void shadow_fill_forget(struct shadow_table *t);
+
+/* Bits of L1's entries that leaves of `t` depend on, but for the frame. */
+u64 shadow_fill_alike12(const struct shadow *shadow,
+			const struct shadow_table *t);
 
 #endif

@@ -146,8 +146,10 @@ static enum shadow_outcome smp_write(struct smp_cpu *cpu, u32 way)
 			return SHADOW_RESUME;
 		}
 		smp_leave_for_others(cpu);
-		result = shadow_fault(&cpu->smp->w.shadow, &cpu->root, &access,
-				      NULL);
+		if (!shadow_fault_quickly(&cpu->smp->w.shadow, &cpu->root,
+					  &access, NULL, &result))
+			result = shadow_fault(&cpu->smp->w.shadow, &cpu->root,
+					      &access, NULL);
 		smp_enter(cpu);
 		if (result.outcome != SHADOW_RESUME)
 			return result.outcome;

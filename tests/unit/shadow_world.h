@@ -371,7 +371,10 @@ UNUSED static struct w_result l2_access(struct world *w, u64 at, u64 access)
 			return (struct w_result){SHADOW_RESUME, access,
 						 to->frame + at % PAGE_4K};
 		w->vm_exits++;
-		result = shadow_fault(&w->shadow, &w->root, &how, &w->log);
+		if (!shadow_fault_quickly(&w->shadow, &w->root, &how, &w->log,
+					  &result))
+			result =
+			    shadow_fault(&w->shadow, &w->root, &how, &w->log);
 		if (result.outcome != SHADOW_RESUME)
 			return (struct w_result){result.outcome,
 						 result.qualification,

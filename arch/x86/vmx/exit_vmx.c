@@ -280,10 +280,15 @@ enum exit_action exit_vmx_with_pointer(struct vcpu *vcpu,
 	};
 	struct nested_result result;
 
-	nested_vcpu_leave_guest(vcpu);
-	before(vcpu, vcpu->registers.gpr, &i);
-	result = nested_execute(&cpu, &i);
-	after(vcpu, vcpu->registers.gpr, &i);
+	/* A VMCLEAR of another one does not concern the current VMCS. */
+	if (i.reason == EXIT_VMCLEAR &&
+	    !gpa_equal(gpa(*pointer), vcpu->nested->state.current)) {
+		result = nested_execute(&cpu, &i);
+	} else {
+		before(vcpu, vcpu->registers.gpr, &i);
+		result = nested_execute(&cpu, &i);
+		after(vcpu, vcpu->registers.gpr, &i);
+	}
 	return finish(vcpu, &cpu, &result, *rsp);
 }
 

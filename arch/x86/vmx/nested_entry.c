@@ -155,13 +155,14 @@ static u64 load_msrs(struct vcpu *vcpu)
 static void start_timer(struct vcpu *vcpu)
 {
 	struct nested_state *state = &vcpu->nested->state;
-	u32 shift = (u32)bits_get(vcpu->vm->offer.misc, MISC_PREEMPTION_SHIFT);
+	u32 shift;
 
 	state->timer_runs = state->vmcs12.pin_controls & PIN_PREEMPTION_TIMER;
-	if (state->timer_runs)
-		state->timer_deadline =
-		    vcpu_tsc(vcpu) +
-		    ((u64)state->vmcs12.preemption_timer << shift);
+	if (!state->timer_runs)
+		return;
+	shift = (u32)bits_get(vcpu->vm->offer.misc, MISC_PREEMPTION_SHIFT);
+	state->timer_deadline =
+	    vcpu_tsc(vcpu) + ((u64)state->vmcs12.preemption_timer << shift);
 }
 
 u64 nested_timer_tsc(const struct vcpu *vcpu)

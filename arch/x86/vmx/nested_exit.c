@@ -103,13 +103,14 @@ static u32 activity_of(enum vcpu_activity activity)
 static void save_timer(struct vcpu *vcpu)
 {
 	struct nested_state *state = &vcpu->nested->state;
-	u32 shift = (u32)bits_get(vcpu->vm->offer.misc, MISC_PREEMPTION_SHIFT);
+	u32 shift;
 	u64 now;
 
 	state->timer_runs = false;
 	if (!(state->vmcs12.exit_controls & EXIT_SAVE_PREEMPTION_TIMER))
 		return;
 	now = vcpu_tsc(vcpu);
+	shift = (u32)bits_get(vcpu->vm->offer.misc, MISC_PREEMPTION_SHIFT);
 	state->vmcs12.preemption_timer =
 	    state->timer_deadline > now
 		? (u32)((state->timer_deadline - now) >> shift)
@@ -408,8 +409,12 @@ static enum exit_action on_shadow_fault(struct vcpu *vcpu,
 	};
 	struct shadow_result result;
 
-	nested_vcpu_leave_guest(vcpu);
-	result = shadow_fault(&vcpu->vm->shadow, &n->root, &access, &log);
+	if (!shadow_fault_quickly(&vcpu->vm->shadow, &n->root, &access, &log,
+				  &result)) {
+		nested_vcpu_leave_guest(vcpu);
+		result =
+		    shadow_fault(&vcpu->vm->shadow, &n->root, &access, &log);
+	}
 
 	if (log.on)
 		v->pml_index = log.index;
