@@ -385,15 +385,15 @@ u32 vmcs12_load_revision(const struct guest_mem *mem, gpa_t region)
 {
 	u32 revision;
 
-	if (guest_mem_read(mem, region, &revision, sizeof(revision)) != OK)
-		return ~0u;
-	return revision;
+	return guest_mem_read_u32(mem, region, &revision) == OK ? revision
+								: ~0u;
 }
 
 void vmcs12_store_clear(struct guest_mem *mem, gpa_t region)
 {
-	const u32 clear = VMCS12_CLEAR;
+	enum err ignored = guest_mem_write_u32(
+	    mem, gpa_add(region, offsetof(struct vmcs12, launch_state)),
+	    VMCS12_CLEAR);
 
-	store(mem, gpa_add(region, offsetof(struct vmcs12, launch_state)),
-	      &clear, sizeof(clear));
+	(void)ignored; /* as above */
 }

@@ -114,6 +114,10 @@ bool shadow_quick_fault(struct shadow *shadow, const struct shadow_root *root,
 	if (shadow->tracking || ept12_is_beyond(access->address) ||
 	    !(access->qualification & EPT12_TRANSLATED) || !go_down(&q, root))
 		return false;
+	/* Read-only because it was tracked: L1 has nothing to do with it. */
+	if ((q.t->hardware[q.index].raw & (EPT_MAY_WRITE | EPT_W)) ==
+	    EPT_MAY_WRITE)
+		return false;
 	q.seen = ept_read(&q.t->memory[q.index]);
 	if (!(q.seen.raw & EPT_RWX)) {
 		*result = violation(&q);

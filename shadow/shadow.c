@@ -500,10 +500,10 @@ bool shadow_fault_quickly(struct shadow *shadow, const struct shadow_root *root,
 	bool done = true;
 
 	spin_lock(&shadow->lock);
-	if (fix_fast(shadow, root, access))
+	if (!shadow_quick_fault(shadow, root, access, log, result)) {
 		*result = resume();
-	else
-		done = shadow_quick_fault(shadow, root, access, log, result);
+		done = fix_fast(shadow, root, access);
+	}
 	shadow->counts.faults += done;
 	spin_unlock(&shadow->lock);
 	return done;

@@ -184,7 +184,6 @@ static void before(struct vcpu *vcpu, const u64 *gpr,
 	case EXIT_VMCLEAR:
 	case EXIT_VMPTRLD:
 	case EXIT_VMXOFF:
-		vmcs_shadow_take(vcpu);
 		nested_vcpu_settle(vcpu);
 		n->loaded.controls = n->loaded.cold = false;
 		n->loaded.checked = false;

@@ -278,6 +278,7 @@ static inline enum exit_action go_into_l2(struct vcpu *vcpu)
 	n->state.entry_pending = true;
 	nested_launched(&n->state);
 	start_timer(vcpu);
+	vcpu_choose_timer(vcpu);
 	take_injection(vcpu);
 	/* What waited for L1 may end L2 at once. */
 	vcpu_events_check(vcpu);

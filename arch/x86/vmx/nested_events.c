@@ -285,6 +285,7 @@ bool nested_events_choose(struct vcpu *vcpu)
 	u32 window;
 
 	vcpu->leave_at_once = false;
+	vcpu_choose_timer(vcpu);
 	if (vcpu->nested->exception.info)
 		settle_exception(vcpu);
 	if (!vcpu->in_l2)
@@ -301,6 +302,7 @@ bool nested_events_choose(struct vcpu *vcpu)
 			return false;
 		}
 		vcpu->leave_at_once = true;
+		vcpu_choose_timer(vcpu);
 	}
 	window = busy ? 0 : window_of_sleeper(vcpu);
 	if (window) {

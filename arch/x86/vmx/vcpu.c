@@ -284,7 +284,10 @@ static inline void arm_preemption_timer(i64 ticks)
 
 void vcpu_choose_timer(struct vcpu *vcpu)
 {
-	vcpu->plain_ticks = vmx_capability.has_preemption_timer && !vcpu->in_l2
+	bool is_plain = !vcpu->in_l2 || (!vcpu->nested->state.timer_runs &&
+					 !vcpu->leave_at_once);
+
+	vcpu->plain_ticks = vmx_capability.has_preemption_timer && is_plain
 				? vcpu->stay_ticks
 				: INT64_MAX;
 }
@@ -452,6 +455,7 @@ enum vcpu_stop vcpu_run(struct vcpu *vcpu, u64 until_tsc)
 
 	/* Much may have happened since it ran last. */
 	vcpu->attention = 1;
+	vcpu_choose_timer(vcpu);
 	stop = run_until_stopped(vcpu, until_tsc);
 	nested_vcpu_leave_guest(vcpu);
 	/* Whoever does not run has nothing in its PML page: see vm_sync. */

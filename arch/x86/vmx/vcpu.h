@@ -194,7 +194,10 @@ static inline void vcpu_call_attention(struct vcpu *vcpu)
 	__atomic_store_n(&vcpu->attention, 1, __ATOMIC_RELEASE);
 }
 
-/* in_l2 has changed: decides which stays need more than the timer. */
+/*
+ * in_l2, leave_at_once or L1's preemption timer have changed: decides which
+ * stays need more than the timer.
+ */
 void vcpu_choose_timer(struct vcpu *vcpu);
 
 /* The guest's TSC now, and its offset in vmcs01. */
