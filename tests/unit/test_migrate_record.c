@@ -309,6 +309,86 @@ static void l2_that_cannot_be_is_refused(void **state)
 	refused("an L1 that waits for its own events");
 }
 
+/* --- Bugs that others have had: docs/NESTED-STATE.md lists them ------------
+ */
+
+static void make_32_bit_l2(void)
+{
+	struct vmcs12 *v = &nested[3].vmcs12;
+
+	v->entry_controls &= ~(u32)ENTRY_IA32E_MODE_GUEST;
+	v->guest_rights[SEG12_CS] = 0xc09b;
+	v->guest_rip = 0x100000;
+	l2s[3].efer = EFER_NXE;
+	l2s[3].pdpte[0] = 0x15001;
+	l2s[3].pdpte[1] = l2s[3].pdpte[2] = l2s[3].pdpte[3] = 0;
+}
+
+static void efer_of_a_32_bit_l2_is_not_taken_for_l1s(void **state)
+{
+	u64 l1s;
+
+	(void)state;
+	make_world();
+	make_32_bit_l2();
+	l1s = vcpus[3].efer;
+	taken(save_world(first));
+	assert_int_equal(l2s[3].efer, EFER_NXE);
+	assert_int_equal(vcpus[3].efer, l1s);
+	assert_true(l1s & EFER_LMA);
+}
+
+/* L2's own, as its CPU has them: not L1's, nor what memory says by now. */
+static void pdptes_of_l2_are_not_found_by_another_cr3(void **state)
+{
+	(void)state;
+	make_world();
+	make_32_bit_l2();
+	vcpus[3].pdpte[0] = 0x99001;
+	nested[3].vmcs12.guest_pdpte[0] = 0x77001;
+	taken(save_world(first));
+	assert_int_equal(l2s[3].pdpte[0], 0x15001);
+	assert_int_equal(vcpus[3].pdpte[0], 0x99001);
+	l2s[3].pdpte[1] = 0x2000 | BIT(5) | BIT(0);
+	refused("PDPTE");
+}
+
+static void preemption_timer_goes_on_from_where_it_was(void **state)
+{
+	(void)state;
+	make_world();
+	nested[3].vmcs12.preemption_timer = 1000000;
+	l2s[3].timer_deadline = 0x1122334455667788UL;
+	taken(save_world(first));
+	assert_int_equal(l2s[3].timer_runs, 1);
+	assert_int_equal(l2s[3].timer_deadline, 0x1122334455667788UL);
+}
+
+static void vmcs12_that_was_saved_is_checked_again(void **state)
+{
+	(void)state;
+	make_world();
+	nested[3].vmcs12.guest_rights[SEG12_TR] = 0;
+	refused("no CPU can be in that state of L2");
+	nested[3].vmcs12.host_rip = 0x0000800000000000UL;
+	refused("no CPU can be in that state of L2");
+	nested[3].vmcs12.io_bitmap_a = BIT(60);
+	refused("no CPU can be in that state of L2");
+}
+
+static void vmxon_pointer_goes_with_vmxoff(void **state)
+{
+	u32 bytes;
+
+	(void)state;
+	make_world();
+	nested_state_reset(&nested[2]);
+	bytes = save_world(first);
+	memset(&nested[2], 0x55, sizeof(nested[2]));
+	taken(bytes);
+	assert_false(nested_in_vmx(&nested[2]));
+}
+
 /* A shadow VMCS may be current, but only where there are any. */
 static void shadow_vmcs_needs_vmcs_shadowing(void **state)
 {
@@ -500,6 +580,11 @@ int main(void)
 	    cmocka_unit_test(guest_that_steps_over_branches_moves),
 	    cmocka_unit_test(l2_comes_back_in_every_field),
 	    cmocka_unit_test(l2_that_cannot_be_is_refused),
+	    cmocka_unit_test(efer_of_a_32_bit_l2_is_not_taken_for_l1s),
+	    cmocka_unit_test(pdptes_of_l2_are_not_found_by_another_cr3),
+	    cmocka_unit_test(preemption_timer_goes_on_from_where_it_was),
+	    cmocka_unit_test(vmcs12_that_was_saved_is_checked_again),
+	    cmocka_unit_test(vmxon_pointer_goes_with_vmxoff),
 	    cmocka_unit_test(shadow_vmcs_needs_vmcs_shadowing),
 	    cmocka_unit_test(section_of_vmx_has_its_own_length),
 	    cmocka_unit_test(vcpu_in_a_state_that_cannot_be_is_refused),
