@@ -262,8 +262,8 @@ void nested_entry_resume(struct vcpu *vcpu)
 		return;
 	}
 	read_l1(&l1);
-	l1.cr0 = (control_registers_read_cr0() & ~NESTED_CR0_KEPT) |
-		 n->l2.cr0_kept;
+	l1.cr0 =
+	    (control_registers_read_cr0() & ~NESTED_CR0_KEPT) | n->l2.cr0_kept;
 	use_l2(vcpu, &l1, n->l2.pdpte);
 	vmcs02_load_rest(&n->l2);
 	begin_l2(vcpu);
