@@ -534,6 +534,22 @@ static void harvest_waits_for_flushes_owed_before(void **state)
 	end();
 }
 
+/* Far enough apart not to be filled as neighbours of each other. */
+static void leaf_is_taken_over_only_where_entries_are_alike(void **state)
+{
+	(void)state;
+	begin(0);
+	l1_map(&w, 0, EPT_4K, 0x5000 | LEAF(EPT_RWX));
+	l1_map(&w, 0x64000, EPT_4K, 0x6000 | LEAF(EPT_RWX));
+	l1_map(&w, 0xc8000, EPT_4K, 0x7000 | LEAF(EPT_R | EPT_X));
+	assert_outcome(0, L2_WRITE, SHADOW_RESUME);
+	assert_outcome(0x64000, L2_READ, SHADOW_RESUME);
+	assert_outcome(0x64000, L2_WRITE, SHADOW_RESUME);
+	assert_outcome(0xc8000, L2_READ, SHADOW_RESUME);
+	assert_outcome(0xc8000, L2_WRITE, SHADOW_VIOLATION);
+	end();
+}
+
 /* Every access is under another table of its own. */
 static enum shadow_outcome touch_anew(u64 number)
 {
@@ -1007,6 +1023,7 @@ int main(void)
 	    cmocka_unit_test(table_is_not_proven_before_all_have_flushed),
 	    cmocka_unit_test(harvest_waits_for_flushes_owed_before),
 	    cmocka_unit_test(tables_are_reused_after_all_have_flushed),
+	    cmocka_unit_test(leaf_is_taken_over_only_where_entries_are_alike),
 	    cmocka_unit_test(random_use_agrees_with_two_walks),
 	};
 
