@@ -50,7 +50,7 @@ devices.pure		:= acpi_pm aml guest_acpi guest_time i8042 ioapic lapic \
 			   lapic_deliver lapic_state lapic_timer msix mtrr pci \
 			   pic pit platform platform_irq platform_pci platform_ports \
 			   rtc uart virtio_console virtio_pci virtqueue
-emulate.pure		:= access alu decode emulate operation string_operation
+emulate.pure		:= access alu decode emulate operation string_operation task
 migrate.pure		:= audit link link_fault link_memory net pack pages receiver record \
 			   record_machine record_nested record_vcpu serial_frame shape source \
 			   stream stream_frame wire
@@ -65,7 +65,8 @@ arch/x86/vmx.pure	:= apicv controls event guest_cpu guest_cpuid mitigation msr_b
 arch/x86/cpu.hard	:= apic cpu descriptors paging smp traps tsc
 arch/x86/vmx.hard	:= capability control_registers exit exit_cpuid \
 			   exit_cr exit_emulate exit_ept exit_event exit_io \
-			   exit_misc exit_msr exit_vmx exit_vmx_fast mitigate nested_entry \
+			   exit_misc exit_msr exit_task exit_vmx exit_vmx_fast \
+			   mitigate nested_entry \
 			   nested_events nested_exit nested_memory nested_vcpu vcpu vcpu_apic \
 			   vcpu_events vcpu_state vcpu_sync vm vmcs02 vmcs_host vmcs_shadow \
 			   vmx_cpu

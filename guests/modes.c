@@ -2,7 +2,7 @@
 /*
  * A guest that goes through all modes of a CPU, down to real mode and up again
  * (modes32.asm), and in each does what exits or what needs the tables of that
- * mode.
+ * mode; on the way it switches tasks by the CPU's own means.
  *
  *	n=N   how often (default 20)
  *
@@ -49,6 +49,16 @@ enum mode_result {
 	REAL_STACK,
 	STOP,
 	LONG_TSS16,
+	TASK_CALL,
+	TASK_LINK,
+	TASK_BUSY,
+	TASK_TS,
+	TASK_JUMP,
+	TASK_INT,
+	TASK_ERROR,
+	TASK_16,
+	TASK_PAGING,
+	TASK_BAD,
 	RESULT_COUNT,
 };
 
@@ -95,6 +105,16 @@ static const struct expected expected[RESULT_COUNT] = {
     [REAL_STACK] = {"stack_of_real_mode", STACK_OF_REAL},
     [STOP] = {"back_in_32_bit_mode", 1},
     [LONG_TSS16] = {"no_long_mode_with_a_16_bit_task", VECTOR_GP},
+    [TASK_CALL] = {"task_comes_back_with_its_registers", 5},
+    [TASK_LINK] = {"called_task_has_its_own", 8},
+    [TASK_BUSY] = {"only_the_task_that_runs_is_busy", 0x8b89},
+    [TASK_TS] = {"task_switch_sets_ts", 8},
+    [TASK_JUMP] = {"jump_through_a_task_gate", 0x11},
+    [TASK_INT] = {"interrupt_through_a_task_gate", 8},
+    [TASK_ERROR] = {"error_code_is_on_the_tasks_stack", 0x7ff8},
+    [TASK_16] = {"task_of_16_bits", 0x16},
+    [TASK_PAGING] = {"task_has_its_own_cr3", SCRATCH_VALUE},
+    [TASK_BAD] = {"bad_segment_faults_in_the_new_task", 0xa0038},
 };
 
 static void compare(void)

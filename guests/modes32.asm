@@ -48,6 +48,8 @@ T_CODE16	equ 0x20
 T_DATA16	equ 0x28
 T_TSS32		equ 0x30
 T_TSS16		equ 0x38
+T_OTHER		equ 0x40
+T_GATE		equ 0x48
 
 PAGE_P		equ 1
 PAGE_RW		equ 3
@@ -73,7 +75,9 @@ R_%1	equ r
 		PSE_ALIAS, PSE_MMIO, PSE_FAULT_VECTOR, PSE_FAULT_ERROR, \
 		V86_CPUID, V86_END, \
 		REAL_INT, REAL_CPUID, REAL_UD, REAL_GP, REAL_MMIO, REAL_OUTS, \
-		REAL_NMI, REAL_INTERRUPT, REAL_STACK, STOP, LONG_TSS16
+		REAL_NMI, REAL_INTERRUPT, REAL_STACK, STOP, LONG_TSS16, \
+		TASK_CALL, TASK_LINK, TASK_BUSY, TASK_TS, TASK_JUMP, TASK_INT, \
+		TASK_ERROR, TASK_16, TASK_PAGING, TASK_BAD
 
 section .text
 bits 64
@@ -262,6 +266,137 @@ bits 32
 	mov	byte [tour_gdt + T_TSS32 + 5], 0x89
 	mov	ax, T_TSS32
 	ltr	ax
+
+; Task switches: there by CALL, JMP and gates, back by IRET and JMP.
+	mov	edi, other_tss
+	mov	ecx, 104 / 4
+	xor	eax, eax
+	rep stosd
+	mov	eax, other_tss
+	mov	[tour_gdt + T_OTHER + 2], ax
+	shr	eax, 16
+	mov	[tour_gdt + T_OTHER + 4], al
+	mov	[tour_gdt + T_OTHER + 7], ah
+	mov	byte [tour_gdt + T_OTHER + 5], 0x89
+	mov	dword [tour_gdt + T_GATE], T_OTHER << 16
+	mov	dword [tour_gdt + T_GATE + 4], 0x8500
+	; By CALL, and back by IRET: registers come and go.
+	mov	dword [other_tss + 0x20], task_adds
+	call	reset_other
+	mov	ebx, 5
+	call	T_OTHER:0
+	result	TASK_CALL, ebx
+	mov	eax, [task_sum]
+	result	TASK_LINK, eax
+	mov	al, [tour_gdt + T_OTHER + 5]
+	mov	ah, [tour_gdt + T_TSS32 + 5]
+	movzx	eax, ax
+	result	TASK_BUSY, eax
+	mov	eax, cr0
+	and	eax, 8			; TS
+	result	TASK_TS, eax
+	clts
+	; By JMP through a gate, and back by JMP.
+	mov	dword [other_tss + 0x20], task_jumps_back
+	call	reset_other
+	jmp	T_GATE:0
+	mov	eax, [task_sum]
+	result	TASK_JUMP, eax
+	; By an interrupt's gate; IRET goes behind the INT.
+	mov	dword [other_tss + 0x20], task_adds
+	call	reset_other
+	mov	dword [tour_idt + 8 * 0x52], T_OTHER << 16
+	mov	dword [tour_idt + 8 * 0x52 + 4], 0x8500
+	xor	ebx, ebx
+	int	0x52
+	mov	eax, [task_sum]
+	result	TASK_INT, eax
+	; By a fault: its error code is on the new task's stack.
+	push	dword [tour_idt + 8 * 13]
+	push	dword [tour_idt + 8 * 13 + 4]
+	mov	dword [other_tss + 0x20], task_takes_error
+	call	reset_other
+	mov	dword [tour_idt + 8 * 13], T_OTHER << 16
+	mov	dword [tour_idt + 8 * 13 + 4], 0x8500
+	mov	dword [resume_at], .task_over
+	mov	eax, 0x7ff8
+	mov	es, ax
+.task_over:
+	pop	dword [tour_idt + 8 * 13 + 4]
+	pop	dword [tour_idt + 8 * 13]
+	mov	eax, [fault_error]
+	result	TASK_ERROR, eax
+	; A 16-bit one, and back.
+	call	reset_other
+	mov	byte [tour_gdt + T_OTHER + 5], 0x81
+	mov	word [other_tss + 0x0e], low(task16)
+	mov	word [other_tss + 0x10], 2
+	mov	word [other_tss + 0x18], 7		; BX
+	mov	word [other_tss + 0x1a], LOW_STACK
+	mov	word [other_tss + 0x22], T_DATA32
+	mov	word [other_tss + 0x24], T_CODE16
+	mov	word [other_tss + 0x26], T_DATA16
+	mov	word [other_tss + 0x28], T_DATA32
+	mov	word [other_tss + 0x2a], 0
+	mov	ebx, 5
+	call	T_OTHER:0
+	mov	eax, [task_sum]
+	result	TASK_16, eax
+	; With paging: the new task has tables of its own.
+	mov	edi, other_tss
+	mov	ecx, 104 / 4
+	xor	eax, eax
+	rep stosd
+	mov	byte [tour_gdt + T_OTHER + 5], 0x89
+	mov	dword [other_tss + 0x20], task_adds_alias
+	mov	dword [other_tss + 0x1c], directory
+	mov	eax, cr4
+	or	eax, CR4_PSE
+	mov	cr4, eax
+	mov	eax, directory
+	mov	cr3, eax
+	mov	[tour_tss + 0x1c], eax
+	mov	eax, cr0
+	or	eax, CR0_PG
+	mov	cr0, eax
+	call	reset_other
+	mov	ebx, 0
+	call	T_OTHER:0
+	mov	eax, cr0
+	and	eax, ~(CR0_PG | 8)
+	mov	cr0, eax
+	mov	eax, [task_sum]
+	result	TASK_PAGING, eax
+	; Its DS is no segment: the exception is the new task's.
+	call	reset_other
+	mov	dword [other_tss + 0x54], T_TSS16
+	mov	dword [other_tss + 0x20], task_adds
+	mov	[task_esp], esp
+	expect_fault .bad_task
+	call	T_OTHER:0
+.bad_task:
+	mov	ax, T_DATA32
+	mov	ds, ax
+	mov	ss, ax
+	mov	esp, [task_esp]
+	clts
+	mov	eax, [fault_vector]
+	shl	eax, 16
+	mov	ax, [fault_error]
+	result	TASK_BAD, eax
+	; Back into the first one without a switch.
+	mov	byte [tour_gdt + T_TSS32 + 5], 0x89
+	mov	ax, T_TSS32
+	ltr	ax
+	pushfd
+	and	dword [esp], ~(1 << 14)		; NT
+	popfd
+	mov	ax, T_DATA32
+	mov	ds, ax
+	mov	es, ax
+	mov	fs, ax
+	mov	gs, ax
+
 	mov	[esp_before_v86], esp
 	expect_fault v86_left
 	push	0			; GS, FS
@@ -383,6 +518,9 @@ fill_idt:
 	mov	eax, on_unexpected
 	call	.set
 	loop	.entry
+	mov	edi, tour_idt + 8 * 10
+	mov	eax, on_ts
+	call	.set
 	mov	edi, tour_idt + 8 * 13
 	mov	eax, on_gp
 	call	.set
@@ -399,6 +537,47 @@ fill_idt:
 	add	edi, 8
 	ret
 
+; What the other task begins with.
+reset_other:
+	mov	dword [other_tss + 0x24], 2
+	mov	dword [other_tss + 0x34], 7	; EBX
+	mov	dword [other_tss + 0x38], other_stack_end
+	mov	dword [other_tss + 0x48], T_DATA32
+	mov	dword [other_tss + 0x4c], T_CODE32
+	mov	dword [other_tss + 0x50], T_DATA32
+	mov	dword [other_tss + 0x54], T_DATA32
+	mov	dword [other_tss + 0x58], T_DATA32
+	mov	dword [other_tss + 0x5c], T_DATA32
+	mov	dword [task_sum], 0
+	ret
+
+task_adds:
+	inc	ebx
+	mov	[task_sum], ebx
+	iretd
+
+task_jumps_back:
+	mov	dword [task_sum], 0x11
+	jmp	T_TSS32:0
+
+task_takes_error:
+	pop	dword [fault_error]
+	mov	eax, [resume_at]
+	mov	[tour_tss + 0x20], eax
+	iretd
+
+task_adds_alias:
+	mov	eax, [ALIAS + LOW_SCRATCH]
+	mov	[task_sum], eax
+	iretd
+
+on_ts:
+	push	eax			; DS is what was wrong
+	mov	ax, T_DATA32
+	mov	ds, ax
+	pop	eax
+	mov	dword [ss:fault_vector], 10
+	jmp	on_fault
 on_gp:
 	mov	dword [ss:fault_vector], 13
 	jmp	on_fault
@@ -459,6 +638,10 @@ fill_directory:
 section .rodata
 bits 16
 low_begin:
+task16:
+	mov	dword [dword task_sum], 0x16
+	iret
+
 v86_code:
 	xor	eax, eax
 	cpuid
@@ -588,6 +771,8 @@ tour_gdt:
 	dq	0x000093000000ffff	; T_DATA16
 	dq	0x0000890000000067	; T_TSS32
 	dq	0x000081000000002b	; T_TSS16
+	dq	0x0000890000000067	; T_OTHER
+	dq	0			; T_GATE
 tour_gdt_end:
 tour_gdt_pointer:
 	dw	tour_gdt_end - tour_gdt - 1
@@ -610,6 +795,11 @@ tour_idt:	resb 0x60 * 8
 tour_tss:	resb 104
 		resb 4096
 tour_stack_end:
+other_tss:	resb 104
+		resb 512
+other_stack_end:
+task_sum:	resd 1
+task_esp:	resd 1
 saved_rsp:	resq 1
 saved_cr0:	resq 1
 saved_cr3:	resq 1
@@ -620,4 +810,4 @@ fault_vector:	resd 1
 fault_error:	resd 1
 esp_before_v86:	resd 1
 global mode_results
-mode_results:	resd R_LONG_TSS16 + 1
+mode_results:	resd R_TASK_BAD + 1

@@ -43,7 +43,8 @@ exit_handler on_exception_or_nmi, on_external_interrupt;   /* exit_event.c */
 exit_handler on_entry_machine_check;                       /* exit_event.c */
 exit_handler on_interrupt_window, on_nmi_window;           /* exit_event.c */
 exit_handler on_triple_fault, on_hlt, on_preemption_timer; /* exit_misc.c */
-exit_handler on_invd, on_undefined, on_task_switch;        /* exit_misc.c */
+exit_handler on_invd, on_undefined;                        /* exit_misc.c */
+exit_handler on_task_switch;                               /* exit_task.c */
 exit_handler on_vmx_instruction;                           /* exit_vmx.c */
 exit_handler on_l1_vmread, on_l1_vmwrite, on_l1_invept;    /* exit_vmx_fast.c */
 exit_handler on_l1_vmclear, on_l1_vmptrld, on_l1_vmresume; /* exit_vmx_fast.c */

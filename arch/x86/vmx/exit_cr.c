@@ -50,7 +50,7 @@ static bool pae_tables_in_use(u64 cr0, u64 cr4)
  * PDPTEs from memory (SDM vol. 3, "PDPTE Registers"); under EPT the VM entry
  * takes them from the VMCS.
  */
-static enum control_register_verdict load_pdptes(struct vcpu *vcpu)
+enum control_register_verdict exit_cr_load_pdptes(struct vcpu *vcpu)
 {
 	u64 pdptes[4];
 	gpa_t table = gpa(vmcs_read(VMCS_GUEST_CR3) & BITS(31, 5));
@@ -78,7 +78,7 @@ static enum exit_action write_cr0(struct vcpu *vcpu, u64 value)
 		return fault(vcpu);
 	if ((value & CR0_PG) && (cr4 & CR4_PAE) && !long_mode &&
 	    ((value ^ old) & (CR0_PG | CR0_CD | CR0_NW)) &&
-	    load_pdptes(vcpu) != CONTROL_REGISTER_OK)
+	    exit_cr_load_pdptes(vcpu) != CONTROL_REGISTER_OK)
 		return fault(vcpu);
 	control_registers_write_cr0(vcpu, value);
 	return ACTION_SKIP;
@@ -92,7 +92,7 @@ static enum exit_action write_cr4(struct vcpu *vcpu, u64 value)
 		return fault(vcpu);
 	if ((changed & (CR4_PAE | CR4_PGE | CR4_PSE | CR4_SMEP)) &&
 	    pae_tables_in_use(vmcs_read(VMCS_GUEST_CR0), value) &&
-	    load_pdptes(vcpu) != CONTROL_REGISTER_OK)
+	    exit_cr_load_pdptes(vcpu) != CONTROL_REGISTER_OK)
 		return fault(vcpu);
 	control_registers_write_cr4(vcpu, value);
 	return ACTION_SKIP;

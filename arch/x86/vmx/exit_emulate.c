@@ -39,7 +39,7 @@ static void read_segments(struct emulate_cpu *cpu)
 	}
 }
 
-static void read_cpu(const struct vcpu *vcpu, struct emulate_cpu *cpu)
+void exit_emulate_read_cpu(const struct vcpu *vcpu, struct emulate_cpu *cpu)
 {
 	memcpy(cpu->gpr, vcpu->registers.gpr, sizeof(cpu->gpr));
 	cpu->gpr[GPR_RSP] = vmcs_read(VMCS_GUEST_RSP);
@@ -55,8 +55,9 @@ static void read_cpu(const struct vcpu *vcpu, struct emulate_cpu *cpu)
 	    (u8)bits_get(cpu->segments[SEGMENT_SS].access_rights, RIGHTS_DPL);
 }
 
-static void read_paging(const struct vcpu *vcpu, const struct emulate_cpu *cpu,
-			struct guest_paging *paging)
+void exit_emulate_read_paging(const struct vcpu *vcpu,
+			      const struct emulate_cpu *cpu,
+			      struct guest_paging *paging)
 {
 	*paging = (struct guest_paging){
 	    .cr0 = cpu->cr0,
@@ -243,7 +244,7 @@ static void fail_unsupported(struct vcpu *vcpu, const struct emulation *e)
 		  bytes);
 }
 
-static void raise_fault(struct vcpu *vcpu, const struct emulate_fault *fault)
+void exit_emulate_raise(struct vcpu *vcpu, const struct emulate_fault *fault)
 {
 	if (fault->vector == EXCEPTION_PF)
 		vcpu_raise_page_fault(vcpu, fault->address, fault->error_code);
@@ -262,8 +263,8 @@ enum exit_action exit_emulate(struct vcpu *vcpu)
 	struct emulation e = {.bus = &bus, .context = &context};
 	enum emulate_result result;
 
-	read_cpu(vcpu, &e.cpu);
-	read_paging(vcpu, &e.cpu, &context.paging);
+	exit_emulate_read_cpu(vcpu, &e.cpu);
+	exit_emulate_read_paging(vcpu, &e.cpu, &context.paging);
 	context.paging.below = nested_memory_init(&context.memory, vcpu);
 	/* A single step is one iteration. */
 	result =
@@ -282,7 +283,7 @@ enum exit_action exit_emulate(struct vcpu *vcpu)
 		return ACTION_RESUME;
 	case EMULATE_FAULT:
 		write_cpu(vcpu, &e.cpu);
-		raise_fault(vcpu, &e.fault);
+		exit_emulate_raise(vcpu, &e.fault);
 		return ACTION_RESUME;
 	case EMULATE_AGAIN:
 		return ACTION_RESUME;

@@ -7,6 +7,8 @@
 #define ARCH_X86_VMX_EXIT_EMULATE_H
 
 #include "arch/x86/vmx/exit.h"
+#include "emulate/emulate.h"
+#include "mm/guest_walk.h"
 
 /*
  * Does the work of the instruction at RIP, or some iterations of it if it is
@@ -14,5 +16,14 @@
  * is not known how to do stops the guest, with the bytes shown.
  */
 enum exit_action exit_emulate(struct vcpu *vcpu);
+
+/* The loaded vCPU as emulate/ wants it, and its paging. */
+void exit_emulate_read_cpu(const struct vcpu *vcpu, struct emulate_cpu *cpu);
+void exit_emulate_read_paging(const struct vcpu *vcpu,
+			      const struct emulate_cpu *cpu,
+			      struct guest_paging *paging);
+
+/* The exception that emulate/ has found. */
+void exit_emulate_raise(struct vcpu *vcpu, const struct emulate_fault *fault);
 
 #endif

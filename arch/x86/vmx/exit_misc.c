@@ -93,16 +93,6 @@ enum exit_action on_triple_fault(struct vcpu *vcpu, const struct vmx_exit *exit)
 	return ACTION_STOP;
 }
 
-/* Hardware task switches exit always; no system that we know uses them. */
-enum exit_action on_task_switch(struct vcpu *vcpu, const struct vmx_exit *exit)
-{
-	vcpu_fail(vcpu,
-		  "hardware task switch to selector %#lx, which Umbra "
-		  "does not emulate",
-		  bits_get(exit->qualification, BITS(15, 0)));
-	return ACTION_STOP;
-}
-
 enum exit_action on_entry_failure(struct vcpu *vcpu,
 				  const struct vmx_exit *exit)
 {
