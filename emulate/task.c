@@ -140,7 +140,7 @@ static enum emulate_result copy(struct task_switch *t,
 static enum emulate_result read(struct task_switch *t, u64 linear, void *to,
 				u32 bytes)
 {
-	struct place place;
+	struct place place = {.part_bytes = {0}};
 	enum emulate_result result =
 	    map(t, linear, bytes, EMULATE_READ, &place);
 
@@ -151,7 +151,7 @@ static enum emulate_result read(struct task_switch *t, u64 linear, void *to,
 static enum emulate_result write(struct task_switch *t, u64 linear, void *from,
 				 u32 bytes)
 {
-	struct place place;
+	struct place place = {.part_bytes = {0}};
 	enum emulate_result result =
 	    map(t, linear, bytes, EMULATE_WRITE, &place);
 
@@ -163,7 +163,7 @@ static enum emulate_result write(struct task_switch *t, u64 linear, void *from,
 static enum emulate_result check_writable(struct task_switch *t, u64 linear,
 					  u32 bytes)
 {
-	struct place place;
+	struct place place = {.part_bytes = {0}};
 
 	return map(t, linear, bytes, EMULATE_WRITE, &place);
 }
@@ -192,7 +192,7 @@ static enum emulate_result find(struct task_switch *t, u16 selector, u8 vector,
 	u32 limit = local ? cpu->ldtr.limit : cpu->gdt_limit;
 	u32 offset = selector & ~7U;
 	enum emulate_result result;
-	u32 raw[2];
+	u32 raw[2] = {0};
 
 	if ((local && (cpu->ldtr.access_rights & SEGMENT_UNUSABLE)) ||
 	    offset + 7 > limit)
@@ -399,7 +399,7 @@ static void load_v86(struct emulate_cpu *cpu)
 static enum emulate_result load_ldt(struct task_switch *t)
 {
 	u16 selector = t->cpu.ldtr.selector;
-	struct descriptor d;
+	struct descriptor d = {.linear = 0};
 	enum emulate_result result;
 
 	if (!(selector & ~SELECTOR_RPL))
@@ -442,7 +442,7 @@ static enum emulate_result load_segment(struct task_switch *t,
 {
 	struct emulate_segment *segment = &t->cpu.core.segments[which];
 	u16 selector = segment->selector;
-	struct descriptor d;
+	struct descriptor d = {.linear = 0};
 	enum emulate_result result;
 
 	if (!(selector & ~SELECTOR_RPL)) {
@@ -550,8 +550,8 @@ static enum emulate_result write_tasks(struct task_switch *t,
 enum emulate_result task_switch(struct task_switch *t)
 {
 	const struct format *format;
-	struct descriptor old, new;
-	u8 tss[TSS_BYTES_MAX];
+	struct descriptor old = {.linear = 0}, new = {.linear = 0};
+	u8 tss[TSS_BYTES_MAX] = {0};
 	enum emulate_result result = find_new(t, &new);
 
 	t->is_new = t->debug_trap = false;

@@ -570,6 +570,31 @@ static void deliveries(void)
 		      good[i], repeat_count());
 }
 
+/* --- Instructions that CPUID does not tell of
+ * --------------------------------- */
+
+/* With a CPU model older than the CPU it is hidden, and raises #UD. */
+static void hidden(void)
+{
+	u32 basic = cpuid(0, 0).eax;
+	u32 leaf1 = cpuid(1, 0).ecx;
+	u32 leaf7 = basic >= 7 ? cpuid(7, 0).ebx : 0;
+	u32 extended = cpuid(0x80000001, 0).edx;
+	u64 descriptor[2] = {0, 0};
+
+	if (!(leaf1 & BIT(30)))
+		expect("rdrand_hidden", TRY_WITH("rdrand %1", 0), VECTOR_UD);
+	if (!(leaf7 & BIT(18)))
+		expect("rdseed_hidden", TRY_WITH("rdseed %1", 0), VECTOR_UD);
+	if (!(leaf7 & BIT(10)))
+		expect("invpcid_hidden",
+		       TRY_WITH("invpcid (%1), %%rsp", (u64)descriptor),
+		       VECTOR_UD);
+	if (!(extended & BIT(27)))
+		expect("rdtscp_hidden", TRY_WITH("rdtscp", 0), VECTOR_UD);
+	check(true, "hidden", "-");
+}
+
 /* --- Vector state --------------------------------------------------------- */
 
 static void xsetbv(u64 value)
@@ -856,6 +881,7 @@ static const struct event_case cases[] = {
     {"window", interrupt_window},
     {"nmi-blocking", nmi_blocking},
     {"nmi-off", nmi_while_interrupts_are_off},
+    {"hidden", hidden},
     {"deliveries", deliveries},
     {"xsetbv", xsetbv_faults},
     {"vectors", vectors_stay},

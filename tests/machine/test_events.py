@@ -11,7 +11,7 @@ MACHINE = ("--mem", "8M", "--set", "host.ips=20000000")
 #: Each is a case of the guest.
 CASES = ("step", "trap-first", "icebp", "stack-shadow", "breakpoints",
          "general-detect", "debug-faults", "debug-stay", "shadows", "window",
-         "nmi-blocking", "nmi-off", "deliveries", "xsetbv", "vectors",
+         "nmi-blocking", "nmi-off", "hidden", "deliveries", "xsetbv", "vectors",
          "control", "memory-types", "monitor", "speculation",
          "spec-stay")
 
@@ -38,6 +38,14 @@ def events_are_what_a_machine_makes_of_them(machine):
     for case in CASES:
         run.said(f"^events: {case}$")
     run.said(r"^RESULT PASS (\d+)/\1$")
+
+
+@machine_test(seconds=2)
+def instructions_of_newer_cpus_are_undefined(machine):
+    """RDRAND, RDSEED and INVPCID, which a nehalem does not have."""
+    run = events(machine, "hidden", "--set", "cpu=nehalem")
+    run.said("CPU model nehalem$")
+    run.printed(r"^RESULT PASS 4/4$")
 
 
 @machine_test(seconds=2)

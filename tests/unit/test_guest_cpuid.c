@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "arch/x86/vmx/guest_cpuid.h"
+#include "lib/vmx.h"
 #include "lib/x86.h"
 #include "tests/unit/support.h"
 
@@ -575,6 +576,27 @@ static void cr4_allows_what_cpuid_offers(void **state)
 
 #define TEST(name) cmocka_unit_test_setup(name, on_a_host_with_everything)
 
+/* An instruction is undefined where its feature is hidden, and only there. */
+static void hidden_instructions_are_not_enabled(void **state)
+{
+	const u32 enabled = (u32)(SECONDARY_RDTSCP | SECONDARY_INVPCID);
+	const u32 exits = (u32)(SECONDARY_RDRAND | SECONDARY_RDSEED);
+
+	(void)state;
+	build();
+	assert_int_equal(guest_cpuid_secondary(&cpuid, enabled, ~0u), enabled);
+	cpuid.basic[1].ecx &= ~(1u << 30);
+	cpuid.basic[7].ebx &= ~(1u << 10);
+	assert_int_equal(guest_cpuid_secondary(&cpuid, enabled, ~0u),
+			 SECONDARY_RDTSCP | SECONDARY_RDRAND);
+	cpuid.basic[7].ebx &= ~(1u << 18);
+	cpuid.extended[1].edx &= ~(1u << 27);
+	assert_int_equal(guest_cpuid_secondary(&cpuid, enabled | 1, ~0u),
+			 exits | 1);
+	/* The CPU may not have the exits. */
+	assert_int_equal(guest_cpuid_secondary(&cpuid, enabled, enabled), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -582,6 +604,7 @@ int main(void)
 	    TEST(random_hosts_leak_nothing_and_lend_only_what_they_have),
 	    TEST(host_with_nothing_still_has_what_umbra_makes),
 	    TEST(controls_that_vmx_lacks_hide_their_instructions),
+	    TEST(hidden_instructions_are_not_enabled),
 	    TEST(osxsave_follows_cr4),
 	    TEST(apic_id_is_that_of_who_asks),
 	    TEST(apic_that_is_off_is_not_shown),

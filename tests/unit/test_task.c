@@ -8,7 +8,6 @@
 #include <cmocka.h>
 
 #include "emulate/task.h"
-#include "lib/string.h"
 #include "tests/unit/support.h"
 
 #define MEMORY_BYTES 0x10000u
@@ -46,7 +45,7 @@ static enum err translate(void *context, gva_t address,
 			  enum emulate_access access, gpa_t *result,
 			  u32 *error_code)
 {
-	u64 page = gva_raw(address) & ~0xfffULL;
+	u64 linear = gva_raw(address), page = linear & ~0xfffULL;
 
 	(void)context;
 	*error_code = access == EMULATE_WRITE ? 2 : 0;
@@ -58,7 +57,7 @@ static enum err translate(void *context, gva_t address,
 	}
 	if (page >= MEMORY_BYTES)
 		return ERR_NOT_FOUND;
-	*result = gpa(gva_raw(address));
+	*result = gpa(linear);
 	return OK;
 }
 

@@ -85,6 +85,8 @@ static const struct exit_entry entries[EXIT_REASON_COUNT] = {
 			       READS_NOTHING},
     [EXIT_INVVPID] = {on_vmx_instruction, "INVVPID", READS_NOTHING},
     [EXIT_WBINVD] = {on_invd, "WBINVD", READS_NOTHING},
+    [EXIT_RDRAND] = {on_undefined, "RDRAND", READS_NOTHING},
+    [EXIT_RDSEED] = {on_undefined, "RDSEED", READS_NOTHING},
     [EXIT_PML_FULL] = {on_pml_full, "page-modification log full",
 		       READS_DELIVERY},
     [EXIT_XSETBV] = {on_xsetbv, "XSETBV", READS_NOTHING},

@@ -32,7 +32,7 @@ static enum err bus_translate(void *context, gva_t address,
 			      u32 *error_code)
 {
 	struct task_of_vcpu *task = context;
-	struct guest_page page;
+	struct guest_page page = {.error_code = 0};
 	enum err err = ERR_BUSY;
 
 	for (u32 i = 0; i < WALKS_MAX && err == ERR_BUSY; i++)

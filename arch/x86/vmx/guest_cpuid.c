@@ -11,6 +11,7 @@
 #include "arch/x86/vmx/mitigation.h"
 #include "lib/bits.h"
 #include "lib/string.h"
+#include "lib/vmx.h"
 #include "lib/x86.h"
 
 #define LEAF1_ECX_X2APIC       BIT(21)
@@ -41,6 +42,8 @@
 #define LEAF7_EBX_TSC_ADJUST BIT(1)
 #define LEAF7_EBX_SMEP       BIT(7)
 #define LEAF7_EBX_INVPCID    BIT(10)
+#define LEAF7_EBX_RDSEED     BIT(18)
+#define LEAF1_ECX_RDRAND     BIT(30)
 #define LEAF7_EBX_SMAP       BIT(20)
 /* FSGSBASE BMI1 AVX2 SMEP BMI2 RDSEED ADX SMAP CLFLUSHOPT CLWB SHA */
 #define LEAF7_EBX_FROM_HOST                                               \
@@ -346,4 +349,20 @@ u64 guest_cpuid_cr4_allowed(const struct guest_cpuid *cpuid)
 	if (cpuid->basic[7].ecx & LEAF7_ECX_UMIP)
 		cr4 |= CR4_UMIP;
 	return cr4;
+}
+
+u32 guest_cpuid_secondary(const struct guest_cpuid *cpuid, u32 word,
+			  u32 may_be_1)
+{
+	u64 exits = 0, hidden = 0;
+
+	if (!(cpuid->basic[1].ecx & LEAF1_ECX_RDRAND))
+		exits |= SECONDARY_RDRAND;
+	if (!(cpuid->basic[7].ebx & LEAF7_EBX_RDSEED))
+		exits |= SECONDARY_RDSEED;
+	if (!(cpuid->basic[7].ebx & LEAF7_EBX_INVPCID))
+		hidden |= SECONDARY_INVPCID;
+	if (!(cpuid->extended[1].edx & EXT1_EDX_RDTSCP))
+		hidden |= SECONDARY_RDTSCP;
+	return (word & ~(u32)hidden) | ((u32)exits & may_be_1);
 }

@@ -93,4 +93,13 @@ guest_cpuid_fixed_leaf(const struct guest_cpuid *cpuid, u32 leaf)
 /* CR4 bits that the offered features allow the guest to set. */
 u64 guest_cpuid_cr4_allowed(const struct guest_cpuid *cpuid);
 
+/*
+ * The secondary controls of a guest that sees this CPUID: instructions that it
+ * hides raise #UD where the CPU has a control for it, by not enabling them or
+ * by an exit (RDRAND, RDSEED). `word` is what every guest has, `may_be_1` what
+ * the CPU allows.
+ */
+u32 guest_cpuid_secondary(const struct guest_cpuid *cpuid, u32 word,
+			  u32 may_be_1);
+
 #endif

@@ -154,14 +154,20 @@ static void write_tsc_multiplier(const struct vcpu *vcpu)
 		   vmcs_read(VMCS_SECONDARY_CONTROLS) | SECONDARY_TSC_SCALING);
 }
 
+u32 vcpu_secondary(const struct vcpu *vcpu)
+{
+	return guest_cpuid_secondary(
+	    &vcpu->vm->cpuid, vmx_capability.controls.words[CONTROLS_SECONDARY],
+	    vmx_capability.words[CONTROLS_SECONDARY].may_be_1);
+}
+
 static void write_controls(const struct vcpu *vcpu)
 {
 	const struct controls *controls = &vmx_capability.controls;
 
 	vmcs_write(VMCS_PIN_CONTROLS, controls->words[CONTROLS_PIN]);
 	vmcs_write(VMCS_PRIMARY_CONTROLS, controls->words[CONTROLS_PRIMARY]);
-	vmcs_write(VMCS_SECONDARY_CONTROLS,
-		   controls->words[CONTROLS_SECONDARY]);
+	vmcs_write(VMCS_SECONDARY_CONTROLS, vcpu_secondary(vcpu));
 	vmcs_write(VMCS_EXIT_CONTROLS, controls->words[CONTROLS_EXIT]);
 	vmcs_write(VMCS_ENTRY_CONTROLS, controls->words[CONTROLS_ENTRY]);
 	vmcs_write(VMCS_EXCEPTION_BITMAP, VCPU_EXCEPTIONS_EXITING);

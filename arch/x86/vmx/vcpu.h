@@ -208,6 +208,9 @@ static inline u64 vcpu_tsc_offset(const struct vcpu *vcpu)
 	return vcpu->vm->time.offset + vcpu->lapic->tsc_offset;
 }
 
+/* The secondary controls that its CPU model asks for, besides everybody's. */
+u32 vcpu_secondary(const struct vcpu *vcpu);
+
 /* Never 0, which is Umbra's own, and no other's. */
 u16 vcpu_allocate_vpid(void);
 

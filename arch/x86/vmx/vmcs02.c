@@ -46,6 +46,8 @@ static void describe_base(const struct vcpu *vcpu, u64 l1_cr0,
 	u32 secondary = nested_secondary_controls(v);
 
 	memcpy(base->words, vmx_capability.controls.words, sizeof(base->words));
+	/* What L1's CPU does not have, L2's does not have either. */
+	base->words[CONTROLS_SECONDARY] = vcpu_secondary(vcpu);
 	base->exception_bitmap = (u32)VCPU_EXCEPTIONS_EXITING;
 	base->cr0_mask = control_registers_our_cr0();
 	base->cr4_mask = control_registers_our_cr4(vcpu);
