@@ -2,7 +2,8 @@
 /*
  * The memory-type range registers of a virtual CPU (SDM vol. 3, "Memory Type
  * Range Registers (MTRRs)"): they keep what is written, and refuse what a CPU
- * refuses. With EPT no CPU looks at them; a guest's RAM is write-back.
+ * refuses. With EPT no CPU looks at them (SDM vol. 3, "EPT and Memory Typing");
+ * a guest's RAM is write-back, and arch/x86/ept/ept.c says why.
  *
  * They begin as a PC's firmware leaves them: everything write-back, the hole
  * for devices below 4 GiB and the video memory uncached.

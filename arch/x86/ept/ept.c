@@ -210,12 +210,21 @@ enum err ept_map(struct ept *ept, gpa_t base, hpa_t frame, u64 bytes,
 	return err;
 }
 
+/*
+ * One type for one frame: Umbra reads and writes guest memory write-back, and
+ * so does the guest, whatever its PAT says ("ignore PAT"). Nothing but CPUs,
+ * whose caches are coherent, ever sees that memory: no device is passed
+ * through, and those that are emulated are Umbra. So what a guest makes
+ * uncached or write-combining for a device's sake behaves as it expects, only
+ * faster.
+ */
 static enum err map_slot(struct ept *ept, const struct guest_mem *mem,
 			 const struct guest_slot *slot)
 {
 	const struct ept_attributes attributes = {
 	    .rights = slot->kind == GUEST_ROM ? EPT_R | EPT_X : EPT_RWX,
 	    .type = EPT_WB,
+	    .ignore_pat = true,
 	};
 	u64 bytes;
 
