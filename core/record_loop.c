@@ -49,8 +49,9 @@ static const char *const moment_names[MOMENTS] = {
 static struct record_loop {
 	struct vm *vm; /* NULL: nothing to do */
 	u64 rounds_left, rounds_done;
-	u64 seen[MOMENTS]; /* how often a vCPU was there */
-	u64 wait_ns;       /* between two rounds, at most */
+	u64 save_ticks, restore_ticks; /* of all rounds, host TSC */
+	u64 seen[MOMENTS];             /* how often a vCPU was there */
+	u64 wait_ns;                   /* between two rounds, at most */
 	u64 random;
 	u64 next_tsc;
 	u32 room;
@@ -96,8 +97,12 @@ enum err record_loop_start(struct vm *vm, const struct guest_plan *plan)
 
 static void finish(void)
 {
+	u64 rounds = loop.rounds_done ? loop.rounds_done : 1;
+
 	log_info("record: %lu rounds, %u bytes each: identical",
 		 loop.rounds_done, loop.bytes);
+	log_info("record: saved in %lu ticks, restored in %lu, on average",
+		 loop.save_ticks / rounds, loop.restore_ticks / rounds);
 	for (u32 i = 0; i < MOMENTS; i++)
 		if (loop.seen[i])
 			log_info("record: %lu %s", loop.seen[i],
@@ -135,15 +140,19 @@ static u32 first_difference(const u8 *a, const u8 *b, u32 bytes)
 static bool is_made_anew(const u8 *record, u32 bytes)
 {
 	char why[WIRE_TEXT_BYTES];
+	u64 start;
+	enum err err;
 
 	if (vm_power_on_empty(loop.vm, loop.vm->vcpu_count) != OK) {
 		give_up("no memory for new vCPUs", "");
 		return false;
 	}
-	if (vm_record_restore(loop.vm, record, bytes, why, sizeof(why)) == OK)
-		return true;
-	give_up("it is refused: ", why);
-	return false;
+	start = insn_rdtsc();
+	err = vm_record_restore(loop.vm, record, bytes, why, sizeof(why));
+	loop.restore_ticks += insn_rdtsc() - start;
+	if (err != OK)
+		give_up("it is refused: ", why);
+	return err == OK;
 }
 
 /* --- Where it is ---------------------------------------------------------- */
@@ -242,8 +251,10 @@ static void go_round(void)
 {
 	struct vm *vm = loop.vm;
 	u8 *first = phys_ptr(loop.block);
+	u64 start = insn_rdtsc();
 	u32 bytes = vm_record_save(vm, vm_record_moment(vm), first, loop.room);
 
+	loop.save_ticks += insn_rdtsc() - start;
 	count_moments();
 	sched_remove(vm);
 	if (!is_made_anew(first, bytes) ||

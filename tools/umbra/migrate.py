@@ -168,6 +168,7 @@ class Migration:
         self._keyboard = keyboard
         self._at = options.at
         self._times = options.times
+        self._then = options.then
         self._wishes = [pair for pair in options.set
                         if pair.partition("=")[0] in _WISHES]
         self._is_held = "start=no" in options.set
@@ -332,6 +333,9 @@ class Migration:
             self.failed = True
         for line in statistics(result):
             self._view.note(line)
+        if len(self.results) == self._times and self._then is not None:
+            self._active.send(mux.guest_channel(self._active.guest),
+                              self._then.encode() + b"\n")
         self._arm()
 
     # --- The keyboard -----------------------------------------------------
