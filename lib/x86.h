@@ -57,6 +57,8 @@
 
 #define DR6_BREAKPOINTS                 BITS(3, 0)
 #define DR6_SINGLE_STEP                 BIT(14)
+/* Of the field of pending debug exceptions: a breakpoint that is enabled. */
+#define PENDING_DEBUG_ENABLED           BIT(12)
 #define DR6_RESET                       0xffff0ff0ULL
 
 #define MSR_TSC                         0x10u

@@ -576,6 +576,45 @@ static void timer_of_zero(void)
 	suite_expect(vmread(VMCS_GUEST_RIP), rip, "RIP");
 }
 
+/*
+ * What L2's last instruction has left pending comes before the timer, though
+ * that has run out (SDM vol. 3, "VMX-Preemption Timer").
+ */
+static void debug_trap_before_timer(void)
+{
+	u64 rip;
+
+	if (!vmx_allows(CONTROLS_PIN, PIN_PREEMPTION_TIMER))
+		return;
+	suite_case("debug_trap_before_timer");
+	make(&(struct l2_controls){.pin = PIN_PREEMPTION_TIMER}, do_nothing);
+	rip = vmread(VMCS_GUEST_RIP);
+	vmwrite(VMCS_EXCEPTION_BITMAP, BIT(EXCEPTION_DB));
+	vmwrite(VMCS_PREEMPTION_TIMER, 0);
+	vmwrite(VMCS_GUEST_PENDING_DEBUG, PENDING_DEBUG_ENABLED | BIT(1));
+	if (!suite_run(EXIT_EXCEPTION_OR_NMI))
+		return;
+	suite_expect(vmread(VMCS_EXIT_QUALIFICATION), BIT(1),
+		     "the qualification");
+	suite_expect(vmread(VMCS_GUEST_RIP), rip, "RIP");
+}
+
+/* It ends HLT, too. */
+static void debug_trap_wakes_from_hlt(void)
+{
+	if (!(rdmsr(MSR_VMX_MISC) & MISC_HLT))
+		return;
+	suite_case("debug_trap_wakes_from_hlt");
+	make(&(struct l2_controls){0}, do_nothing);
+	vmwrite(VMCS_EXCEPTION_BITMAP, BIT(EXCEPTION_DB));
+	vmwrite(VMCS_GUEST_ACTIVITY_STATE, ACTIVITY_HLT);
+	vmwrite(VMCS_GUEST_PENDING_DEBUG, PENDING_DEBUG_ENABLED | BIT(0));
+	if (!suite_run(EXIT_EXCEPTION_OR_NMI))
+		return;
+	suite_expect(vmread(VMCS_EXIT_QUALIFICATION), BIT(0),
+		     "the qualification");
+}
+
 static void saved_timer(void)
 {
 	u64 left;
@@ -663,6 +702,8 @@ void suite_events(void)
 	}
 	preemption_timer();
 	timer_of_zero();
+	debug_trap_before_timer();
+	debug_trap_wakes_from_hlt();
 	saved_timer();
 	timer_wakes_from_hlt();
 	tpr_below_threshold();

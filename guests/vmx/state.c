@@ -478,6 +478,78 @@ static void bad_pdpte(void)
 	suite_expect(vmread(VMCS_EXIT_QUALIFICATION), 2, "the qualification");
 }
 
+/*
+ * A MOV to CR0 that changes CD loads the PDPTEs: from where EPT12 has the table
+ * that CR3 is the L2-physical address of.
+ */
+static const u8 cd_program[] = {
+    0x0f, 0x20, 0xc0,             /* mov eax, cr0 */
+    0x0d, 0x00, 0x00, 0x00, 0x40, /* or eax, CD */
+    0x0f, 0x22, 0xc0,             /* mov cr0, eax */
+    0x0f, 0x01, 0xc1,             /* vmcall */
+};
+#define CD_MOV    8   /* the instruction that loads */
+#define CD_ALIAS  (3 * GIB)
+#define CD_UNUSED 3   /* a PDPTE that the program needs not */
+
+/* An L2 whose CR3 is an address where L1 has something else, or nothing. */
+static struct ept12 cd_ept;
+
+static void make_cd_case(u64 *code)
+{
+	u64 *pointers = make_pae();
+
+	memcpy(code, cd_program, sizeof(cd_program));
+	ept12_make(&cd_ept);
+	ept12_identity(&cd_ept, CD_ALIAS, EPT12_2M);
+	ept12_map(&cd_ept, &(struct ept12_range){.l2 = CD_ALIAS,
+						 .l1 = (u64)pointers,
+						 .bytes = PAGE_BYTES,
+						 .level = EPT12_4K,
+						 .rights = EPT12_RWX |
+							   EPT12_TYPE_WB});
+	vmwrite(VMCS_EPT_POINTER, cd_ept.pointer);
+	vmwrite(VMCS_GUEST_RIP, (u64)code);
+	vmwrite(VMCS_GUEST_CR3, CD_ALIAS);
+	write_pdptes(pointers);
+	vmwrite(VMCS_GUEST_PDPTE0 + 2 * CD_UNUSED, pointers[0]);
+	pointers[CD_UNUSED] = 0;
+}
+
+static void pdptes_are_loaded_through_ept(void)
+{
+	u64 *code = (u64 *)pages_take(1);
+
+	if (!suite_ept12.root)
+		return;
+	suite_case("pdptes_are_loaded_through_ept");
+	make_cd_case(code);
+	suite_run(EXIT_VMCALL);
+	suite_expect(vmread(VMCS_GUEST_PDPTE0 + 2 * CD_UNUSED), 0,
+		     "the PDPTE that L2 has loaded");
+	write_cr0(read_cr0() & ~CR0_CD);
+}
+
+static void pdptes_without_ept_violate(void)
+{
+	u64 *code = (u64 *)pages_take(1);
+
+	if (!suite_ept12.root)
+		return;
+	suite_case("pdptes_without_ept_violate");
+	make_cd_case(code);
+	*ept12_entry(&cd_ept, CD_ALIAS, EPT12_4K) = 0;
+	(void)invept(INVEPT_ALL, 0, 0);
+	if (!suite_run(EXIT_EPT_VIOLATION))
+		return;
+	/* It is no access by a linear address. */
+	suite_expect(vmread(VMCS_EXIT_QUALIFICATION) & 0x1ff, EPT12_R,
+		     "the qualification");
+	suite_expect(vmread(VMCS_GUEST_PHYSICAL_ADDRESS), CD_ALIAS,
+		     "the physical address");
+	suite_expect(vmread(VMCS_GUEST_RIP), (u64)code + CD_MOV, "RIP");
+}
+
 /* --- Task switches -------------------------------------------------------- */
 
 /* A GDT of a 32-bit L2: code, data, its TSS and another. */
@@ -635,6 +707,8 @@ void suite_state(void)
 	protected_mode_without_paging();
 	pae_paging();
 	bad_pdpte();
+	pdptes_are_loaded_through_ept();
+	pdptes_without_ept_violate();
 	task_switch("task_switch_by_jump", 0xea, 2);
 	task_switch("task_switch_by_call", 0x9a, 0);
 	shadow_vmcs();

@@ -60,8 +60,8 @@ control_registers_check_cr4(const struct vcpu *vcpu, u64 value);
 enum control_register_verdict control_registers_set_efer(struct vcpu *vcpu,
 							 u64 value);
 
-/* PAE paging's four entries, from where CR3 points. Nothing has changed if one
- * of them is wrong (exit_cr.c). */
+/* PAE paging's four entries, from where CR3 of a guest that is no L2 points.
+ * Nothing has changed if one of them is wrong (exit_cr.c). */
 enum control_register_verdict exit_cr_load_pdptes(struct vcpu *vcpu);
 
 #endif

@@ -189,6 +189,20 @@ static bool exit_is_due(struct vcpu *vcpu, enum platform_interrupt interrupt)
 		takes_interrupts(vcpu));
 }
 
+/*
+ * The CPU delivers debug exceptions that L2's last instruction has left
+ * pending before anything that L1 waits for but INIT (SDM vol. 3, "Priority
+ * Among Concurrent Events"; "Delivery of Pending Debug Exceptions after VM
+ * Entry"); they end HLT.
+ */
+static bool debug_trap_is_due(const struct vcpu *vcpu)
+{
+	return takes_interrupts(vcpu) &&
+	       (vmcs_read(VMCS_GUEST_PENDING_DEBUG) &
+		(PENDING_DEBUG_ENABLED | DR6_SINGLE_STEP)) &&
+	       !(vmcs_read(VMCS_GUEST_INTERRUPTIBILITY) & BLOCKING_BY_MOV_SS);
+}
+
 /* In the order of the manual. */
 static void exit_by_what_is_due(struct vcpu *vcpu,
 				enum platform_interrupt interrupt)
@@ -239,10 +253,10 @@ static void set_windows(struct vcpu *vcpu, bool nmi, bool interrupt)
 }
 
 /* Interrupts and NMIs that L1 leaves to L2. */
-static bool inject_into_l2(struct vcpu *vcpu, enum platform_interrupt interrupt)
+static bool inject_into_l2(struct vcpu *vcpu, enum platform_interrupt interrupt,
+			   bool busy)
 {
 	u64 blocking = vmcs_read(VMCS_GUEST_INTERRUPTIBILITY);
-	bool busy = vcpu->injection.info & EVENT_VALID;
 
 	if (!busy && vcpu->nmi_pending && takes_nmis(vcpu) &&
 	    vcpu_events_can_take_nmi(blocking)) {
@@ -281,7 +295,7 @@ static bool inject_into_l2(struct vcpu *vcpu, enum platform_interrupt interrupt)
 bool nested_events_choose(struct vcpu *vcpu)
 {
 	enum platform_interrupt interrupt;
-	bool busy;
+	bool injects, busy;
 	u32 window;
 
 	vcpu->leave_at_once = false;
@@ -295,9 +309,10 @@ bool nested_events_choose(struct vcpu *vcpu)
 	interrupt =
 	    platform_interrupt_pending(&vcpu->vm->platform, vcpu->index);
 	/* What is being delivered goes in first, and then L2 exits. */
-	busy = vcpu->injection.info & EVENT_VALID;
+	injects = vcpu->injection.info & EVENT_VALID;
+	busy = injects || debug_trap_is_due(vcpu);
 	if (exit_is_due(vcpu, interrupt)) {
-		if (!busy) {
+		if (!busy || (!injects && init_is_due(vcpu))) {
 			exit_by_what_is_due(vcpu, interrupt);
 			return false;
 		}
@@ -311,7 +326,7 @@ bool nested_events_choose(struct vcpu *vcpu)
 		nested_exit(vcpu, &exit);
 		return false;
 	}
-	return inject_into_l2(vcpu, interrupt);
+	return inject_into_l2(vcpu, interrupt, busy);
 }
 
 bool nested_events_none(const struct vcpu *vcpu)

@@ -45,16 +45,10 @@ static enum err refuse(struct nested_memory *memory,
 	return ERR_STATE;
 }
 
-static enum err translate(void *context, u64 physical, enum guest_access access,
-			  enum guest_target target, gpa_t *address)
+static enum err look_up(struct nested_memory *memory,
+			const struct ept12_access *what, gpa_t *address)
 {
-	struct nested_memory *memory = context;
 	struct vmcs12 *v = &memory->vcpu->nested->state.vmcs12;
-	const struct ept12_access what = {
-	    .address = ngpa(physical),
-	    .qualification = access_bit(access) | EPT12_LINEAR_VALID |
-			     (target == GUEST_PAGE ? EPT12_TRANSLATED : 0),
-	};
 	struct ept12_log log = {
 	    .on = nested_secondary_controls(v) & SECONDARY_PML,
 	    .page = gpa(v->pml_address),
@@ -62,14 +56,26 @@ static enum err translate(void *context, u64 physical, enum guest_access access,
 	};
 	struct ept12_walk walk;
 
-	ept12_translate(&memory->vcpu->vm->shadow.ept12, v->ept_pointer, &what,
+	ept12_translate(&memory->vcpu->vm->shadow.ept12, v->ept_pointer, what,
 			&log, &walk);
 	if (log.on)
 		v->pml_index = log.index;
 	if (walk.outcome != EPT12_MAPPED)
-		return refuse(memory, &walk, physical);
+		return refuse(memory, &walk, ngpa_raw(what->address));
 	*address = walk.to;
 	return OK;
+}
+
+static enum err translate(void *context, u64 physical, enum guest_access access,
+			  enum guest_target target, gpa_t *address)
+{
+	const struct ept12_access what = {
+	    .address = ngpa(physical),
+	    .qualification = access_bit(access) | EPT12_LINEAR_VALID |
+			     (target == GUEST_PAGE ? EPT12_TRANSLATED : 0),
+	};
+
+	return look_up(context, &what, address);
 }
 
 const struct guest_below *nested_memory_init(struct nested_memory *memory,
@@ -80,4 +86,26 @@ const struct guest_below *nested_memory_init(struct nested_memory *memory,
 	    .below = {.translate = translate, .context = memory},
 	};
 	return nested_l2_has_ept(vcpu) ? &memory->below : NULL;
+}
+
+/* The table is aligned to its size: it is in one page. */
+enum err nested_memory_read_pdptes(struct nested_memory *memory,
+				   struct vcpu *vcpu, u64 physical,
+				   u64 pdptes[4])
+{
+	const struct ept12_access what = {
+	    .address = ngpa(physical),
+	    .qualification = EPT12_READ,
+	};
+	gpa_t table = gpa(physical);
+	enum err err = OK;
+
+	if (nested_memory_init(memory, vcpu))
+		err = look_up(memory, &what, &table);
+	if (err != OK)
+		return err;
+	return guest_mem_read(&vcpu->vm->memory, table, pdptes,
+			      4 * sizeof(*pdptes)) == OK
+		   ? OK
+		   : ERR_NOT_FOUND;
 }

@@ -27,4 +27,14 @@ struct nested_memory {
 const struct guest_below *nested_memory_init(struct nested_memory *memory,
 					     struct vcpu *vcpu);
 
+/*
+ * Reads the table of PDPTEs at a physical address of the guest that runs, as
+ * MOV CR does (SDM vol. 3, "Exit Qualification for EPT Violations": there is no
+ * linear address). Answers as guest_walk does; ERR_STATE: memory->exit has
+ * become L1's.
+ */
+MUST_CHECK enum err nested_memory_read_pdptes(struct nested_memory *memory,
+					      struct vcpu *vcpu, u64 physical,
+					      u64 pdptes[4]);
+
 #endif
