@@ -488,9 +488,9 @@ static const u8 cd_program[] = {
     0x0f, 0x22, 0xc0,             /* mov cr0, eax */
     0x0f, 0x01, 0xc1,             /* vmcall */
 };
-#define CD_MOV    8   /* the instruction that loads */
+#define CD_MOV    8 /* the instruction that loads */
 #define CD_ALIAS  (3 * GIB)
-#define CD_UNUSED 3   /* a PDPTE that the program needs not */
+#define CD_UNUSED 3 /* a PDPTE that the program needs not */
 
 /* An L2 whose CR3 is an address where L1 has something else, or nothing. */
 static struct ept12 cd_ept;
@@ -502,12 +502,12 @@ static void make_cd_case(u64 *code)
 	memcpy(code, cd_program, sizeof(cd_program));
 	ept12_make(&cd_ept);
 	ept12_identity(&cd_ept, CD_ALIAS, EPT12_2M);
-	ept12_map(&cd_ept, &(struct ept12_range){.l2 = CD_ALIAS,
-						 .l1 = (u64)pointers,
-						 .bytes = PAGE_BYTES,
-						 .level = EPT12_4K,
-						 .rights = EPT12_RWX |
-							   EPT12_TYPE_WB});
+	ept12_map(&cd_ept,
+		  &(struct ept12_range){.l2 = CD_ALIAS,
+					.l1 = (u64)pointers,
+					.bytes = PAGE_BYTES,
+					.level = EPT12_4K,
+					.rights = EPT12_RWX | EPT12_TYPE_WB});
 	vmwrite(VMCS_EPT_POINTER, cd_ept.pointer);
 	vmwrite(VMCS_GUEST_RIP, (u64)code);
 	vmwrite(VMCS_GUEST_CR3, CD_ALIAS);

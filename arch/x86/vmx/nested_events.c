@@ -191,9 +191,9 @@ static bool exit_is_due(struct vcpu *vcpu, enum platform_interrupt interrupt)
 
 /*
  * The CPU delivers debug exceptions that L2's last instruction has left
- * pending before anything that L1 waits for but INIT (SDM vol. 3, "Priority
- * Among Concurrent Events"; "Delivery of Pending Debug Exceptions after VM
- * Entry"); they end HLT.
+ * pending before anything that L1 waits for but INIT (SDM vol. 3,
+ * "Prioritization of Concurrent Events"; "Delivery of Pending Debug Exceptions
+ * after VM Entry"); they end HLT.
  */
 static bool debug_trap_is_due(const struct vcpu *vcpu)
 {
