@@ -103,13 +103,13 @@ def logs_by_write_protection(machine, model):
 @machine_test(seconds=2)
 def broadwell_logs_by_write_protection(machine):
     run = logs_by_write_protection(machine, "broadwell_ult")
-    has(run, TSC_scaling="no", APIC_register_virtualization="yes")
+    has(run, TSC_scaling="no", virtual_interrupt_delivery="yes")
 
 
 @machine_test(seconds=2)
 def cannon_lake_logs_by_write_protection(machine):
     run = logs_by_write_protection(machine, "corei3_cnl")
-    has(run, TSC_scaling="yes", APIC_register_virtualization="no",
+    has(run, TSC_scaling="yes", virtual_APIC="yes",
         virtual_interrupt_delivery="no")
 
 
@@ -128,7 +128,7 @@ def every_capability_has_its_line(machine):
     has(run, EPT="yes", unrestricted_guest="yes", EPT_2M_pages="yes",
         EPT_1G_pages="yes", EPT_accessed_bits="yes", PML="yes", VPID="yes",
         preemption_timer="yes", TSC_scaling="yes", VMCS_shadowing="yes",
-        APIC_register_virtualization="yes", virtual_interrupt_delivery="yes",
+        virtual_APIC="yes", virtual_interrupt_delivery="yes",
         posted_interrupts="no")
 
 
