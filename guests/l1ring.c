@@ -27,6 +27,8 @@
  *	nmi	  the same, an NMI, whose handler takes its time
  *	halt	  L2 halts at the end of each lap until L1 wakes it
  *	sleep	  the same, and L1 sees it only when an interrupt comes
+ *	registers L2 has registers of its own in each lap that no exit
+ *		  saves: DR7, EFER, PAT, IA32_DEBUGCTL; alone
  *	interrupt has interrupts of its own while L2 runs
  *	fields	  reads all fields of the VMCS after each lap, twice
  *	switch	  two L2s on each CPU, in turn, one of them sometimes VMCLEARed
@@ -91,7 +93,7 @@ static u64 rings_per_cpu = 1;
 static u64 lap_count, mark_every, pauses, damaged_lap;
 static bool with_ept, with_ad, with_pml, with_alias, with_protect, with_timer,
     with_areas, with_inject, with_halt, with_interrupt, with_fields,
-    with_switch, with_vmfunc, with_talk, with_nmi, with_sleep;
+    with_switch, with_vmfunc, with_talk, with_nmi, with_sleep, with_registers;
 static u32 failed; /* any CPU has found something wrong */
 static volatile u64 timer_exits, interrupts_seen;
 
@@ -152,6 +154,33 @@ static void write_lap(struct ring *ring, u64 lap)
 	}
 }
 
+#define OWN_DR7 (BIT(10) | BIT(8)) /* LE, besides what is always 1 */
+#define OWN_PAT (PAT_RESET | 5ul << 56)
+
+static u64 own_efer(void)
+{
+	return EFER_LMA | EFER_LME | EFER_NXE | EFER_SCE;
+}
+
+static void take_own_registers(void)
+{
+	__asm__ volatile("mov %0, %%dr7" ::"r"(OWN_DR7));
+	wrmsr(MSR_PAT, OWN_PAT);
+	wrmsr(MSR_EFER, own_efer());
+	wrmsr(MSR_DEBUGCTL, DEBUGCTL_BTF);
+}
+
+static void check_own_registers(void)
+{
+	u64 dr7;
+
+	__asm__ volatile("mov %%dr7, %0" : "=r"(dr7));
+	if (dr7 != OWN_DR7 || rdmsr(MSR_PAT) != OWN_PAT ||
+	    rdmsr(MSR_EFER) != own_efer() ||
+	    rdmsr(MSR_DEBUGCTL) != DEBUGCTL_BTF)
+		l2_call(CALL_FAILED, dr7);
+}
+
 static void count_in_msrs(void)
 {
 	wrmsr(MSR_LSTAR, rdmsr(MSR_LSTAR) + 1);
@@ -170,7 +199,11 @@ static void program(void)
 	for (u64 lap = 0;; lap++) {
 		if (with_vmfunc)
 			change_ept(lap % 2);
+		if (with_registers)
+			take_own_registers();
 		write_lap(ring, lap);
+		if (with_registers)
+			check_own_registers();
 		if (with_areas)
 			count_in_msrs();
 		if (with_halt || with_sleep)
@@ -617,6 +650,7 @@ static void read_words(void)
 	with_nmi = boot_has_word("nmi");
 	with_inject = with_nmi || boot_has_word("inject");
 	with_halt = boot_has_word("halt");
+	with_registers = boot_has_word("registers");
 	with_sleep = boot_has_word("sleep");
 	with_interrupt = with_sleep || boot_has_word("interrupt");
 	with_fields = boot_has_word("fields");

@@ -32,8 +32,8 @@ def record_of_a_guest_with_two_cpus_is_complete(machine):
 
 
 def hypervisor_is_complete(machine, cpus, rounds, moments, *words):
-    """It is made anew between any two instructions, of its own or of its L2;
-    each of `moments` must have been among them."""
+    """It is made anew at random moments, of its own and of its L2; each of
+    `moments` must have been among them."""
     run = machine.run(L1RING, "--append",
                       " ".join((f"cpus={cpus} mark=0", *words)), "--mem",
                       "32M", "--cpus", cpus, "--set", f"record.loop={rounds}",
@@ -71,6 +71,12 @@ def record_of_a_hypervisor_with_two_cpus_is_complete(machine):
 def record_of_a_hypervisor_whose_l2_sleeps_is_complete(machine):
     hypervisor_is_complete(machine, 1, 600, ("in L2", "L2 halted"),
                            "laps=12", "mb=1", "sleep", "ept=0")
+
+
+@machine_test(seconds=12, limit=300)
+def record_of_an_l2_has_registers_that_no_exit_saves(machine):
+    hypervisor_is_complete(machine, 1, 800, ("in L2",), "laps=30", "mb=1",
+                           "registers")
 
 
 @machine_test(seconds=15, limit=300)
