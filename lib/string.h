@@ -21,7 +21,9 @@ int strncmp(const char *a, const char *b, size_t limit);
 /*
  * -ffreestanding makes plain calls of these. Asked for by its own name, the
  * compiler writes a copy of a few bytes as a few instructions, and calls the
- * function only where it does not know how many they are.
+ * function only where it does not know how many they are. It may then read the
+ * source twice: what a guest can change meanwhile is read by guest_mem_read(),
+ * or has a barrier behind its copy.
  */
 #define memcpy(to, from, bytes)  __builtin_memcpy(to, from, bytes)
 #define memset(to, value, bytes) __builtin_memset(to, value, bytes)

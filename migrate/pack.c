@@ -105,6 +105,9 @@ struct packed_page packer_pack(struct packer *packer, gpa_t page,
 	struct packed_page result = {.count = 0};
 
 	memcpy(packer->copy, contents, PAGE_4K);
+	/* The guest writes on: from here on only the copy may be read, also
+	 * where the compiler knows where it is from. */
+	__asm__ volatile("" ::: "memory");
 	if (holds(slot, page))
 		result = pack_delta(packer, slot);
 	if (!result.count || result.count > SMALL_BYTES)
