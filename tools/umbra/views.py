@@ -48,22 +48,12 @@ class _Bar:
         self._round = None
 
 
-class Plain:
-    """The guest on standard output, everything else on standard error."""
+class _View:
+    """What both have."""
 
     def __init__(self, outputs):
         self._outputs = outputs
         self._bar = _Bar()
-
-    def umbra(self, side, line):
-        self._bar.clear()
-        console.write(sys.stderr, f"{side.name}: ".encode() + line + b"\n")
-
-    def guest(self, _side, event):
-        self._outputs.text(event)
-
-    def follow(self, side):
-        """The guest is there now: its console goes on."""
 
     def progress(self, words):
         self._bar.show(words)
@@ -79,13 +69,26 @@ class Plain:
         self._bar.clear()
 
 
-class Columns:
+class Plain(_View):
+    """The guest on standard output, everything else on standard error."""
+
+    def umbra(self, side, line):
+        self._bar.clear()
+        console.write(sys.stderr, f"{side.name}: ".encode() + line + b"\n")
+
+    def guest(self, _side, event):
+        self._outputs.text(event)
+
+    def follow(self, side):
+        """The guest is there now: its console goes on."""
+
+
+class Columns(_View):
     """The source on the left, the destination on the right: consoles of both
     guests and both Umbras, line by line, on standard error."""
 
     def __init__(self, outputs, sides, width=None):
-        self._outputs = outputs
-        self._bar = _Bar()
+        super().__init__(outputs)
         self._width = (max(width or _width(), _COLUMNS_MIN) - len(_GAP)) // 2
         self._lines = [
             console.Lines(lambda line, side=side: self._put(side, line))
@@ -106,18 +109,8 @@ class Columns:
         here, there = self._lines[side.number], self._lines[1 - side.number]
         here.feed(there.take_open())
 
-    def progress(self, words):
-        self._bar.show(words)
-
-    def note(self, text):
-        self._bar.clear()
-        self._outputs.note(text)
-
-    def tick(self):
-        self._outputs.tick()
-
     def close(self):
-        self._bar.clear()
+        super().close()
         for lines in self._lines:
             lines.flush()
 
