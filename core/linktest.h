@@ -9,7 +9,7 @@
  *	                       protocol: what the device could carry at most.
  *	                       Nothing is checked, and nothing sent again
  *	linktest=memory        no peer: what a page costs Umbra itself, in
- *ticks, on its way into a link in memory
+ * ticks, on its way into a link in memory
  *
  * It ends with the line "linktest: good: ..." and status 0, or with "linktest:
  * failed: ..." and 125. Another machine may be the peer, or a program.

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Live migration on this machine: drives the engines of migrate/ over a link,
- *in bounded steps of the first CPU's loop.
+ * in bounded steps of the first CPU's loop.
  *
  *	idle --migration_send--> sending --> moved | stays here | unconfirmed
  *	  |
@@ -15,7 +15,7 @@
  * (when it writes faster than the link carries, whatever is tried).
  *
  * The front end is told by records: "migration round=... " while it goes on,
- *and one "migrated ..." at its end; docs/MIGRATION.md lists their words.
+ * and one "migrated ..." at its end; docs/MIGRATION.md lists their words.
  */
 #ifndef CORE_MIGRATION_H
 #define CORE_MIGRATION_H

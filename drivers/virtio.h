@@ -15,9 +15,7 @@
 #include "lib/err.h"
 #include "lib/types.h"
 
-#define VIRTIO_QUEUE_MAX                                    \
-	256U /* descriptors that are used of a longer queue \
-	      */
+#define VIRTIO_QUEUE_MAX 256U /* descriptors used of a longer queue */
 
 struct virtio_device {
 	struct pci_function at;

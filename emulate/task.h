@@ -7,11 +7,12 @@
  *	GDT: busy flags, link             then the descriptors of its selectors
  *
  * Up to the point where registers are saved an exception is one of the old
- *task, and nothing has changed. From there on it is one of the new task, which
- *is what the registers hold; segments that are not loaded by then are unusable.
+ * task, and nothing has changed. From there on it is one of the new task, which
+ * is what the registers hold; segments that are not loaded by then are
+ * unusable.
  *
  * The CPU has checked privileges before its exit. What is in memory is looked
- *at again: another CPU may have changed it.
+ * at again: another CPU may have changed it.
  */
 #ifndef EMULATE_TASK_H
 #define EMULATE_TASK_H

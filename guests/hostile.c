@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A guest that does whatever comes to its mind: MSRs, ports, devices'
- *registers, VMX instructions, CPUID, control and debug registers, descriptors,
- *page tables, its APIC, code that it writes itself. What comes to its mind
- *follows from a seed; exceptions bring it back, and it goes on.
+ * registers, VMX instructions, CPUID, control and debug registers, descriptors,
+ * page tables, its APIC, code that it writes itself. What comes to its mind
+ * follows from a seed; exceptions bring it back, and it goes on.
  *
  *	seed=N    the first seed (default 1)
  *	seeds=N   how many (default 20); 0: without end

@@ -8,8 +8,9 @@
  *	n=N       how often the cases that repeat do it (default 100)
  *
  * On the bare machine the same must come out; only some cases need a
- *hypervisor: `level` (Bochs' I/O APIC keeps no remote IRR), `odd` (Bochs does
- *not survive it) and `moved` (an APIC that was switched off stays so in Bochs).
+ * hypervisor: `level` (Bochs' I/O APIC keeps no remote IRR), `odd` (Bochs does
+ * not survive it) and `moved` (an APIC that was switched off stays so in
+ * Bochs).
  */
 #include "guests/lib/guest.h"
 

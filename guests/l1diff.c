@@ -10,7 +10,7 @@
  *	DIFF seed=7 exits=3 last=0x12 digest=0123456789abcdef
  *
  * An L2 that does not end by itself is stopped; its line says endless instead
- *of a digest, since where it is then is a matter of time. The generator is in
+ * of a digest, since where it is then is a matter of time. The generator is in
  * guests/diff/, which says what is left out and why.
  */
 #include "guests/diff/diff.h"

@@ -7,7 +7,7 @@
  *	steps=N   how much it does (default 2000)
  *	reckless  nothing is spared, itself neither: it may be stopped or end in
  *	          any way. Without this word it keeps its own way back from L2
- *and its own memory whole, and must come to its end.
+ * and its own memory whole, and must come to its end.
  *
  * Not for the bare emulator, which stops for good at some of this.
  */

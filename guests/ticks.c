@@ -2,7 +2,7 @@
 /*
  * What single operations cost the guest: one line each for the benchmarks, as
  * bench_print() writes it (guests/lib/bench.h). The loop around the operation
- *is part of the figure; the line `nothing` shows what an empty loop costs.
+ * is part of the figure; the line `nothing` shows what an empty loop costs.
  *
  *	n=N      how often each is done (default 1000)
  *	cpus=N   with 2 or more: interrupts from one CPU to another, too

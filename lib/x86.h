@@ -78,6 +78,7 @@
 #define MSR_DEBUGCTL                    0x1d9u
 #define DEBUGCTL_LBR                    BIT(0)
 #define DEBUGCTL_BTF                    BIT(1) /* TF steps over branches */
+/* What a guest may set. */
 #define DEBUGCTL_OF_GUESTS              (DEBUGCTL_LBR | DEBUGCTL_BTF)
 #define MSR_PAT                         0x277u
 #define MSR_MTRR_PHYSBASE0              0x200u

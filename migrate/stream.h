@@ -7,11 +7,11 @@
  *
  * Frames are numbered from 0. Every frame that is sent says what has arrived
  * (`due`, `seen`) and what is welcome (`limit`). A frame is sent again only
- *when the peer, asked or not, has said something that shows it is missing:
- *three later ones have come, or the answer to a PING that was sent after it.
- *Time alone, which in an emulator stretches, only makes it ask (PING), first
- *after what a round trip takes, then after twice that, up to a bound. Fewer
- *frames are under way while a network loses some.
+ * when the peer, asked or not, has said something that shows it is missing:
+ * three later ones have come, or the answer to a PING that was sent after it.
+ * Time alone, which in an emulator stretches, only makes it ask (PING), first
+ * after what a round trip takes, then after twice that, up to a bound. Fewer
+ * frames are under way while a network loses some.
  *
  * Who is there: each link_connect takes a new name; HELLO says it to everybody
  * on the line until somebody answers. From then on only frames count that bear

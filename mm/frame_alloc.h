@@ -8,8 +8,8 @@
  *
  *	frame_alloc_init()		nothing is known yet
  *	frame_alloc_reserve() ...	image, boot modules, firmware: never
- *ours frame_alloc_add() ...		RAM of the loader's map, below 4 GiB
- *first frame_alloc_add() ...		the rest, once the page tables map it
+ * ours frame_alloc_add() ...		RAM of the loader's map, below 4 GiB
+ * first frame_alloc_add() ...		the rest, once the page tables map it
  *
  * Maps may be sparse, unsorted, overlapping and unaligned: what is reserved,
  * or was added before, is never added again. Ranges that add() gets must be

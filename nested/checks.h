@@ -15,7 +15,7 @@
  *
  * Nothing here is changed but the verdict. Memory of L1 that is looked at (the
  * virtual TPR, PDPTEs, the link pointer's region) may change meanwhile; what
- *was checked is handed out, and is what must be loaded.
+ * was checked is handed out, and is what must be loaded.
  */
 #ifndef NESTED_CHECKS_H
 #define NESTED_CHECKS_H

@@ -11,7 +11,7 @@
  * The rights of CS and SS are saved at every exit, as they say L2's mode.
  *
  * Not in the lists, because more than a copy is to be done: CR0, CR4,
- *IA32_EFER, IA32_PAT, the debug controls, PDPTEs, the activity state.
+ * IA32_EFER, IA32_PAT, the debug controls, PDPTEs, the activity state.
  */
 #ifndef NESTED_FIELDS_H
 #define NESTED_FIELDS_H

@@ -11,7 +11,7 @@
  *
  * The first two words are the manual's; software may touch nothing else
  * (SDM vol. 3, "Format of the VMCS Region"). The rest is struct vmcs12, byte
- *for byte; the region has 4 KiB, of which what follows the struct is not used.
+ * for byte; the region has 4 KiB, of which what follows the struct is not used.
  * The layout is part of what migrates: whoever changes it changes
  * NESTED_REVISION, and tests/unit/test_vmcs12.c, which knows it by heart.
  *

@@ -8,7 +8,8 @@
  *	  x2APIC mode         x2APIC: the same for MSRs
  *	  delivery            IRR, ISR, EOI and self-IPIs without exits, and
  *	                      registers can be read (two controls, used
- *together) posted            vectors from other CPUs without exits
+ *	                      together)
+ *	    posted            vectors from other CPUs without exits
  *
  * What stands further in needs what stands around it. A guest hypervisor's
  * guest has none of it but what L1 gives it (nested/merge.h).

@@ -2,12 +2,12 @@
 /*
  * VMX instructions as L1 executes nearly all of them: 64-bit code at CPL 0 that
  * does nothing wrong. Whatever is not so goes the whole way, from the
- *beginning: here nothing is changed before everything is known to be right.
+ * beginning: here nothing is changed before everything is known to be right.
  *
  * The mode need not be looked at: in real, virtual-8086 and compatibility mode
  * the CPU raises #UD before it exits (SDM vol. 3, "Relative Priority of Faults
  * and VM Exits"), and IA32_EFER.LMA cannot change in VMX operation, where
- *CR0.PG is fixed. exit_vmx.c has noted that it is set, so this is 64-bit code.
+ * CR0.PG is fixed. exit_vmx.c has noted that it is set, so this is 64-bit code.
  */
 #include "arch/x86/vmx/control_registers.h"
 #include "arch/x86/vmx/exit.h"

@@ -16,7 +16,7 @@
  * MMIO stale data needs nothing here: no guest reaches a device's registers.
  *
  * Names are those of IA32_ARCH_CAPABILITIES (SDM vol. 4). A CPU without that
- *MSR is judged by its model.
+ * MSR is judged by its model.
  *
  * Pure: numbers in, a plan out.
  */

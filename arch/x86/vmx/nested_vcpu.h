@@ -15,10 +15,10 @@
  * windows and PML in struct vcpu, are of that one.
  *
  * Everything that must survive the vCPU, that is, move to a peer, is in
- *`state`, `l2` and `exception` once nested_vcpu_settle() has been called; the
- *rest is made again from it: vmcs02 of a vCPU that has come in L2 when it is
- *loaded for the first time, and until then `state.in_l2` alone says that it is
- *there.
+ * `state`, `l2` and `exception` once nested_vcpu_settle() has been called; the
+ * rest is made again from it. A vCPU that has come in L2 gets its vmcs02 when
+ * it is loaded for the first time; until then `state.in_l2` alone says where it
+ * is.
  */
 #ifndef ARCH_X86_VMX_NESTED_VCPU_H
 #define ARCH_X86_VMX_NESTED_VCPU_H

@@ -80,8 +80,6 @@ enum vcpu_live_msr {
 #define VCPU_EXCEPTIONS_EXITING \
 	(BIT(EXCEPTION_MC) | BIT(EXCEPTION_AC) | BIT(EXCEPTION_DB))
 
-/* What a guest may set of IA32_DEBUGCTL. */
-
 struct nested_vcpu;
 
 struct vcpu {
