@@ -132,6 +132,10 @@ def what_has_changed_is_all_that_is_sent_again(machine):
     result = json.loads(run.out)["migrations"][0]
     deltas = result["delta"]
     check(result["result"] == "moved" and deltas >= 200, f"it says {result}")
+    # Each round's finds are of the way in which this CPU logs: PML.
+    last = result["each_round"][-1]
+    check(last["logged"] >= 200 and not last["faults"]
+          and not last["l2_faults"], f"writes were found so: {last}")
     check(result["bytes"] < 1.02 * 4096 * (result["raw"] - deltas)
           + 100 * deltas + 20000,
           f"{result['bytes']} bytes for {result['raw']} pages, of which "
