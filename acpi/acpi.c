@@ -17,6 +17,7 @@
 #define RSDP_SIGNATURE   "RSD PTR "
 #define RSDP_V1_BYTES    20u
 #define RSDP_V2_BYTES    36u
+#define RSDP_OEM_ID      9
 #define RSDP_REVISION    15
 #define RSDP_RSDT        16
 #define RSDP_XSDT        24
@@ -194,6 +195,7 @@ enum err acpi_read(struct acpi_info *info, const u8 *rsdp, u32 rsdp_bytes,
 	if (err)
 		return err;
 	memset(info, 0, sizeof(*info));
+	memcpy(info->oem_id, pointer.bytes + RSDP_OEM_ID, ACPI_OEM_ID_BYTES);
 	read_tables(info, memory, &root);
 	return OK;
 }

@@ -20,6 +20,7 @@
 #define ACPI_IOAPICS_MAX   16
 #define ACPI_OVERRIDES_MAX 32
 #define ACPI_ECAMS_MAX     8
+#define ACPI_OEM_ID_BYTES  6
 
 enum acpi_cpu_state {
 	ACPI_CPU_ENABLED,
@@ -74,6 +75,7 @@ struct acpi_ecam {
 enum acpi_timer_width { ACPI_TIMER_24_BITS, ACPI_TIMER_32_BITS };
 
 struct acpi_info {
+	char oem_id[ACPI_OEM_ID_BYTES + 1]; /* the root pointer's */
 	struct acpi_cpu cpus[ACPI_CPUS_MAX];
 	u32 cpu_count;
 	struct acpi_ioapic ioapics[ACPI_IOAPICS_MAX];

@@ -6,6 +6,7 @@
 #include "arch/x86/cpu/tsc.h"
 #include "core/console.h"
 #include "lib/log.h"
+#include "lib/string.h"
 #include "mm/phys.h"
 
 /* Bochs 2.7's iodebug device: unlock it, then return to the debugger. */
@@ -43,6 +44,12 @@ void machine_read_acpi(const u8 *rsdp, u32 rsdp_bytes)
 	if (err != OK)
 		log_warn("ACPI tables: %s; only one CPU, no power-off",
 			 err_text(err));
+}
+
+bool machine_is_bochs(void)
+{
+	return !cpu_features.hypervisor &&
+	       strcmp(machine_acpi.oem_id, "BOCHS ") == 0;
 }
 
 struct interrupt_route machine_isa_route(u8 irq)

@@ -14,6 +14,12 @@ extern struct acpi_info machine_acpi;
 /* Reads the host's tables. All RAM is mapped by then. */
 void machine_read_acpi(const u8 *rsdp, u32 rsdp_bytes);
 
+/*
+ * Is this machine Bochs, which has defects that Umbra works round? Its firmware
+ * says so, as QEMU's does, whose CPUs have the bit of a hypervisor.
+ */
+bool machine_is_bochs(void);
+
 /* Where an interrupt of the ISA bus arrives; vector and CPU are to be added. */
 struct interrupt_route machine_isa_route(u8 irq);
 

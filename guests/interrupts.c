@@ -247,6 +247,29 @@ static void case_self(void)
 	}
 }
 
+/*
+ * One that waits while interrupts are off does not come, whatever else the
+ * machine is busy with meanwhile: what was just printed is on its way out.
+ * (Bochs 2.7 as the CPU that delivers lets it in with the host's interrupts.)
+ */
+static void case_masked(void)
+{
+	const u32 lines = 8;
+	const volatile u32 *count = &came.count;
+
+	for (u32 i = 0; i < lines; i++) {
+		forget();
+		print("masked: a line that takes its time to go out, %u\n", i);
+		send_by(apic_mode() == APIC_X2APIC ? 2 : 0, VECTOR_LOW);
+		interrupts_off(); /* they are, but Bochs needs the word */
+		for (u32 j = 0; j < 100000 && !*count; j++)
+			; /* without an exit of its own */
+		same("does not come", came.count, 0);
+		let_in();
+		came_in_order("comes later", 1, VECTOR_LOW, 0);
+	}
+}
+
 static void case_priority(void)
 {
 	forget();
@@ -609,6 +632,7 @@ static const struct {
     {"registers", case_registers},
     {"faults", case_faults},
     {"self", case_self},
+    {"masked", case_masked},
     {"priority", case_priority},
     {"nesting", case_nesting},
     {"sleep", case_sleep},
@@ -646,6 +670,8 @@ u8 guest_main(void)
 		if (!is_chosen(i))
 			continue;
 		print("interrupts: %s\n", cases[i].name);
+		/* Until that is out: see what Bochs does in case_masked(). */
+		time_delay_us(5000);
 		cases[i].run();
 	}
 	return result_print();

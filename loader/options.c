@@ -58,7 +58,9 @@ static const struct cmdline_rule rules[OPTION_COUNT] = {
     [OPTION_APICV] =
 	{.key = "apicv",
 	 .kind = CMDLINE_CHOICE,
-	 .choices = {[VIRTUAL_APIC_AUTO] = "auto", [VIRTUAL_APIC_OFF] = "off"}},
+	 .choices = {[VIRTUAL_APIC_AUTO] = "auto",
+		     [VIRTUAL_APIC_ON] = "on",
+		     [VIRTUAL_APIC_OFF] = "off"}},
     [OPTION_LINK] = {.key = "link",
 		     .kind = CMDLINE_CHOICE,
 		     .choices = {[LINK_KIND_NONE] = "none",

@@ -7,7 +7,7 @@
  *	loglevel=error|warn|info|debug
  *	cpus=N                      use at most N CPUs of the machine
  *	mitigations=auto|off        against weaknesses of speculative execution
- *	apicv=auto|off              the CPU's help with the guests' APICs
+ *	apicv=auto|on|off           the CPU's help with the guests' APICs
  *	link=none|uart|net|virtio   what carries a migration to the peer; tcp is
  *	                            another word for net
  *	link.ip=A.B.C.D             net: this machine's address; else made up
@@ -78,7 +78,8 @@ enum mitigations {
 
 /* Whether the CPU virtualizes the guests' APICs (arch/x86/vmx/apicv.h). */
 enum virtual_apic {
-	VIRTUAL_APIC_AUTO, /* as far as it can; the default */
+	VIRTUAL_APIC_AUTO, /* as far as it can and does it right; the default */
+	VIRTUAL_APIC_ON,   /* as far as it can */
 	VIRTUAL_APIC_OFF,
 };
 

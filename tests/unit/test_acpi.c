@@ -93,9 +93,11 @@ static void list(u64 table)
 static void make_rsdp(u8 revision, u32 rsdt, u64 xsdt)
 {
 	static const char signature[8] = "RSD PTR ";
+	static const char maker[6] = "MAKER ";
 
 	memset(rsdp, 0, sizeof(rsdp));
 	memcpy(rsdp, signature, sizeof(signature));
+	memcpy(rsdp + 9, maker, sizeof(maker));
 	rsdp[15] = revision;
 	memcpy(rsdp + 16, &rsdt, 4);
 	rsdp[20] = sizeof(rsdp);
@@ -524,6 +526,7 @@ static void root_pointer_is_found_in_the_bios_areas(void **state)
 		begin_madt();
 		assert_int_equal(acpi_read(&info, NULL, 0, &memory), OK);
 		assert_true(info.has_madt);
+		assert_string_equal(info.oem_id, "MAKER ");
 	}
 	reset(state);
 	poke(0xe0008, rsdp, sizeof(rsdp)); /* not on 16 bytes */

@@ -43,7 +43,7 @@ static void nothing_is_used_without_the_tpr_shadow(void **state)
 
 	(void)state;
 	make_cpu(PIN_POSTED_INTERRUPTS, 0, ALL_OF_IT);
-	a = apicv_choose(cpu, APICV_AUTO);
+	a = apicv_choose(cpu, APICV_ALL);
 	assert_false(a.tpr_shadow || a.accesses || a.x2apic || a.delivery ||
 		     a.posted);
 	assert_int_equal(apicv_pin(&a, PIN_PLAIN), PIN_PLAIN);
@@ -51,6 +51,18 @@ static void nothing_is_used_without_the_tpr_shadow(void **state)
 	for (u32 mode = APICV_ELSEWHERE; mode <= APICV_X2APIC; mode++)
 		assert_int_equal(
 		    apicv_secondary(&a, (enum apicv_mode)mode, 0x82), 0x82);
+}
+
+static void delivery_can_be_left_out(void **state)
+{
+	struct apicv a;
+
+	(void)state;
+	make_cpu(PIN_POSTED_INTERRUPTS, PRIMARY_TPR_SHADOW, ALL_OF_IT);
+	a = apicv_choose(cpu, APICV_NO_DELIVERY);
+	assert_true(a.tpr_shadow && a.accesses && a.x2apic);
+	assert_false(a.delivery || a.posted);
+	assert_int_equal(apicv_secondary(&a, APICV_XAPIC, 0) & DELIVERY, 0);
 }
 
 static void off_is_off(void **state)
@@ -82,7 +94,7 @@ static void controls_depend_on_each_other_as_entries_check(void **state)
 		make_cpu(i & 16 ? PIN_POSTED_INTERRUPTS : 0,
 			 i & 32 ? PRIMARY_TPR_SHADOW : 0, secondary);
 		for (u32 mode = APICV_ELSEWHERE; mode <= APICV_X2APIC; mode++) {
-			struct apicv a = apicv_choose(cpu, APICV_AUTO);
+			struct apicv a = apicv_choose(cpu, APICV_ALL);
 			u32 words[3] = {
 			    apicv_pin(&a, PIN_PLAIN),
 			    apicv_primary(&a, (u32)CR8_EXITS),
@@ -131,7 +143,7 @@ static void msrs_pass_that_the_cpu_does_itself(void **state)
 
 	(void)state;
 	make_cpu(0, PRIMARY_TPR_SHADOW, ALL_OF_IT);
-	a = apicv_choose(cpu, APICV_AUTO);
+	a = apicv_choose(cpu, APICV_ALL);
 	msr_bitmap_init(bitmap);
 	memcpy(before, bitmap, sizeof(before));
 	apicv_set_msr_bitmap(&a, APICV_X2APIC, bitmap);
@@ -149,7 +161,7 @@ static void msrs_pass_that_the_cpu_does_itself(void **state)
 	assert_memory_equal(bitmap, before, sizeof(before));
 	/* Without delivery the CPU has the TPR only. */
 	make_cpu(0, PRIMARY_TPR_SHADOW, SECONDARY_X2APIC_MODE);
-	a = apicv_choose(cpu, APICV_AUTO);
+	a = apicv_choose(cpu, APICV_ALL);
 	apicv_set_msr_bitmap(&a, APICV_X2APIC, bitmap);
 	for (u32 msr = 0x800; msr < 0x900; msr++) {
 		assert_int_equal(exits(bitmap, msr, 0), msr != 0x808);
@@ -565,6 +577,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    TEST(nothing_is_used_without_the_tpr_shadow),
+	    TEST(delivery_can_be_left_out),
 	    TEST(off_is_off),
 	    TEST(controls_depend_on_each_other_as_entries_check),
 	    TEST(mode_follows_the_base),

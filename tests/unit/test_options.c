@@ -53,6 +53,7 @@ static void every_key_is_understood(void **state)
 	assert_int_equal(host_log_count, 0);
 	assert_int_equal(parsed("apicv=off").apicv, VIRTUAL_APIC_OFF);
 	assert_int_equal(parsed("apicv=auto").apicv, VIRTUAL_APIC_AUTO);
+	assert_int_equal(parsed("apicv=on").apicv, VIRTUAL_APIC_ON);
 	assert_int_equal(parsed("mitigations=off").mitigations,
 			 MITIGATIONS_OFF);
 	assert_int_equal(parsed("mitigations=auto").mitigations,

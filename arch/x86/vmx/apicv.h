@@ -31,8 +31,9 @@ struct apicv {
 };
 
 enum apicv_choice {
-	APICV_AUTO, /* what the CPU has */
-	APICV_OFF,  /* all of it emulated */
+	APICV_ALL,         /* what the CPU has */
+	APICV_NO_DELIVERY, /* the same, but Umbra delivers */
+	APICV_OFF,         /* all of it emulated */
 };
 
 struct apicv

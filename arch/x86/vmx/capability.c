@@ -115,6 +115,10 @@ static void report_all(const struct vmx_capability *c, enum apicv_choice choice)
 	       "an interrupt for a running guest exits it");
 	if (choice == APICV_OFF)
 		log_info("VMX: virtual APICs are switched off (apicv=off)");
+	if (choice == APICV_NO_DELIVERY)
+		log_info("VMX: virtual-interrupt delivery is left out: Bochs "
+			 "delivers while interrupts are off (apicv=on: use it "
+			 "all the same)");
 }
 
 static const char *refusal_of_controls(struct vmx_capability *c)
