@@ -629,18 +629,12 @@ static const struct {
 	const char *name;
 	void (*run)(void);
 } cases[] = {
-    {"registers", case_registers},
-    {"faults", case_faults},
-    {"self", case_self},
-    {"masked", case_masked},
-    {"priority", case_priority},
-    {"nesting", case_nesting},
-    {"sleep", case_sleep},
-    {"timer", case_timer},
-    {"level", case_level},
-    {"pic", case_pic},
-    {"others", case_others},
-    {"odd", case_odd},
+    {"registers", case_registers}, {"faults", case_faults},
+    {"self", case_self},           {"masked", case_masked},
+    {"priority", case_priority},   {"nesting", case_nesting},
+    {"sleep", case_sleep},         {"timer", case_timer},
+    {"level", case_level},         {"pic", case_pic},
+    {"others", case_others},       {"odd", case_odd},
     {"moved", case_moved},
 };
 

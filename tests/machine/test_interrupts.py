@@ -9,8 +9,8 @@ HELLO = "build/guests/hello.elf"
 MACHINE = ("--mem", "8M", "--set", "host.ips=20000000")
 
 #: Each is a case of the guest; what a hypervisor is needed for comes last.
-CASES = ("registers", "faults", "self", "masked", "priority", "nesting", "sleep",
-         "timer", "level", "pic", "others", "odd", "moved")
+CASES = ("registers", "faults", "self", "masked", "priority", "nesting",
+         "sleep", "timer", "level", "pic", "others", "odd", "moved")
 
 TIGER = ("--set", "host.cpu=tigerlake")
 #: Has the TPR shadow and neither register virtualization nor delivery.

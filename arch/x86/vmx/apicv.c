@@ -55,8 +55,8 @@ apicv_choose(const struct control_capability capabilities[CONTROLS_COUNT],
 	a.tpr_shadow = true;
 	a.accesses = has(secondary, SECONDARY_APIC_ACCESSES);
 	a.x2apic = has(secondary, SECONDARY_X2APIC_MODE);
-	a.delivery = choice != APICV_NO_DELIVERY &&
-		     has(secondary, SECONDARY_DELIVERY);
+	a.delivery =
+	    choice != APICV_NO_DELIVERY && has(secondary, SECONDARY_DELIVERY);
 	/* It asks for interrupts that are acknowledged by VM exits, as vmcs01
 	 * does always. */
 	a.posted = a.delivery &&
