@@ -246,6 +246,12 @@ static u64 second_register(const struct nested_cpu *cpu,
 	return of_mode(cpu, cpu->gpr[nested_operand_second(i->information)]);
 }
 
+/* What VMREAD and VMWRITE access; an error number goes to the current VMCS. */
+static struct nested_state *accessed(const struct nested_cpu *cpu)
+{
+	return cpu->linked ? cpu->linked : cpu->state;
+}
+
 static struct nested_result on_vmread(struct nested_cpu *cpu,
 				      const struct nested_instruction *i)
 {
@@ -255,9 +261,9 @@ static struct nested_result on_vmread(struct nested_cpu *cpu,
 
 	if (!admit(cpu, &result))
 		return result;
-	if (!nested_has_current(cpu->state))
+	if (!nested_has_current(accessed(cpu)))
 		return fail_invalid(cpu);
-	error = vmcs12_read(&cpu->state->vmcs12, cpu->offer,
+	error = vmcs12_read(&accessed(cpu)->vmcs12, cpu->offer,
 			    second_register(cpu, i), &value);
 	if (error != VMX_ERROR_NONE)
 		return nested_fail(cpu, error);
@@ -280,7 +286,7 @@ static struct nested_result on_vmwrite(struct nested_cpu *cpu,
 
 	if (!admit(cpu, &result))
 		return result;
-	if (!nested_has_current(cpu->state))
+	if (!nested_has_current(accessed(cpu)))
 		return fail_invalid(cpu);
 	error = vmcs12_may_write(cpu->offer, encoding);
 	if (error != VMX_ERROR_NONE)
@@ -290,9 +296,10 @@ static struct nested_result on_vmwrite(struct nested_cpu *cpu,
 				cpu->gpr[nested_operand_first(i->information)]);
 	else if (!nested_operand_read(cpu, i, &value, mode_bytes(cpu), &result))
 		return result;
-	error = vmcs12_write(&cpu->state->vmcs12, cpu->offer, encoding, value);
+	error =
+	    vmcs12_write(&accessed(cpu)->vmcs12, cpu->offer, encoding, value);
 	CHECK(error == VMX_ERROR_NONE); /* asked before */
-	cpu->state->vmcs12_changed = true;
+	accessed(cpu)->vmcs12_changed = true;
 	return succeed(cpu);
 }
 

@@ -67,6 +67,12 @@ struct nested_segment_state {
 /* The vCPU that executes the instruction, in L1. */
 struct nested_cpu {
 	struct nested_state *state;
+	/*
+	 * NULL but for VMREAD and VMWRITE in L2 with VMCS shadowing: the VMCS
+	 * that the link pointer names is current here (none, if it names none),
+	 * and that is what they access. Failures are told in `state`.
+	 */
+	struct nested_state *linked;
 	const struct nested_capability *offer;
 	struct guest_mem *mem;
 	u64 *gpr; /* 16, in the order of encodings, with RSP */

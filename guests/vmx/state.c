@@ -651,8 +651,12 @@ static void shadow_vmcs(void)
 	suite_expect(shadow_read, MARK(50), "what it reads");
 	suite_expect(shadow_did[1], VMX_OK, "VMWRITE in L2");
 	suite_expect(shadow_did[2], VMX_FAIL_VALID, "VMREAD of no field");
+	suite_expect(vmread(VMCS_INSTRUCTION_ERROR),
+		     VMX_ERROR_UNSUPPORTED_FIELD, "its error, told to L1");
 	suite_expect(field_of_shadow(shadow, VMCS_GUEST_RSP), MARK(51),
 		     "what L2 has written");
+	suite_expect(field_of_shadow(shadow, VMCS_INSTRUCTION_ERROR), 0,
+		     "the error in the VMCS that L2 accessed");
 }
 
 static void shadowed_field_that_exits(void)

@@ -617,6 +617,45 @@ static void shadow_bitmaps_have_a_bit_per_encoding(void **state)
 	assert_true(nested_shadow_exits(&mem, NO_MEMORY, VMCS_GUEST_RSP));
 }
 
+/* SDM vol. 3, "VMX Instruction Reference": VMREAD and VMWRITE in L2. */
+static void shadowed_access_fails_in_the_current_vmcs(void **state)
+{
+	static struct nested_state linked;
+
+	(void)state;
+	make_current();
+	nested_state_reset(&linked);
+	cpu.linked = &linked;
+	gpr[RBX] = VMCS_GUEST_RIP;
+	expect_flags(run(EXIT_VMREAD, INFO_REGISTERS), CF);
+	expect_flags(run(EXIT_VMWRITE, INFO_REGISTERS), CF);
+	assert_int_equal(nested.vmcs12.instruction_error, VMX_ERROR_NONE);
+
+	linked.current = gpa(PAGE_SHADOW);
+	linked.vmcs12.guest_rip = 0x1234;
+	gpr[RDX] = 0;
+	expect_flags(run(EXIT_VMREAD, INFO_REGISTERS), 0);
+	assert_int_equal(gpr[RDX], 0x1234);
+	gpr[RDX] = 0x5678;
+	expect_flags(run(EXIT_VMWRITE, INFO_REGISTERS), 0);
+	assert_int_equal(linked.vmcs12.guest_rip, 0x5678);
+	assert_int_equal(nested.vmcs12.guest_rip, 0);
+	assert_true(linked.vmcs12_changed);
+
+	linked.vmcs12_changed = nested.vmcs12_changed = false;
+	gpr[RBX] = 0x6bfe;
+	for (u32 i = 0; i < 2; i++) {
+		nested.vmcs12.instruction_error = VMX_ERROR_NONE;
+		expect_flags(
+		    run(i ? EXIT_VMREAD : EXIT_VMWRITE, INFO_REGISTERS), ZF);
+		assert_int_equal(nested.vmcs12.instruction_error,
+				 VMX_ERROR_UNSUPPORTED_FIELD);
+	}
+	assert_true(nested.vmcs12_changed);
+	assert_int_equal(linked.vmcs12.instruction_error, VMX_ERROR_NONE);
+	assert_false(linked.vmcs12_changed);
+}
+
 static void vmfunc_switches_the_ept_pointer(void **state)
 {
 	(void)state;
@@ -852,6 +891,7 @@ int main(void)
 	    TEST(noncanonical_operands_fault),
 	    TEST(segments_are_checked_in_32_bit_mode),
 	    TEST(shadow_bitmaps_have_a_bit_per_encoding),
+	    TEST(shadowed_access_fails_in_the_current_vmcs),
 	    TEST(vmfunc_switches_the_ept_pointer),
 	    TEST(operand_page_holds_while_its_entries_do),
 	    TEST(operand_page_is_learned_where_nothing_is_forgotten),

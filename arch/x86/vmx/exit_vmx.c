@@ -53,6 +53,7 @@ void exit_vmx_read_cpu(struct vcpu *vcpu, struct nested_cpu *cpu)
 
 	vcpu->registers.gpr[REG_RSP] = vmcs_read(VMCS_GUEST_RSP);
 	cpu->state = &vcpu->nested->state;
+	cpu->linked = NULL;
 	cpu->offer = &vcpu->vm->offer;
 	cpu->mem = &vcpu->vm->memory;
 	cpu->paging.below = NULL;
@@ -344,7 +345,6 @@ static void take_shadow(struct vcpu *vcpu)
 	u64 link = n->state.vmcs12.link_pointer;
 
 	nested_state_reset(&n->of_l2);
-	n->of_l2.vmxon = n->state.vmxon;
 	n->of_l2.current = gpa(link);
 	if (nested_has_current(&n->of_l2))
 		vmcs12_load(&n->of_l2.vmcs12, &vcpu->vm->memory, gpa(link));
@@ -365,7 +365,7 @@ enum exit_action exit_vmx_access_shadow(struct vcpu *vcpu,
 	u64 rsp;
 
 	exit_vmx_read_cpu(vcpu, &cpu);
-	cpu.state = &n->of_l2;
+	cpu.linked = &n->of_l2;
 	cpu.paging.cr0 = vmcs_read(VMCS_GUEST_CR0);
 	cpu.paging.cr4 = vmcs_read(VMCS_GUEST_CR4);
 	cpu.paging.below = nested_memory_init(&memory, vcpu);
