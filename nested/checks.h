@@ -102,8 +102,12 @@ static inline u32 nested_secondary_controls(const struct vmcs12 *v)
 /*
  * MSR areas (SDM vol. 3, "Loading MSRs", "Saving MSRs"). The caller walks
  * `index` from 0 to the count and stops at the first refusal; a load also stops
- * when WRMSR of the value at CPL 0 would fault. Entries past the offered limit
- * are refused, so that the walk ends.
+ * when WRMSR of the value at CPL 0 would fault.
+ *
+ * IA32_VMX_MISC recommends a largest size; what comes of more entries the
+ * manual does not define ("Miscellaneous Data"). Those past it are refused, so
+ * that the walk ends: the VM entry fails with the first one's number as its
+ * qualification, a VM exit ends in a VMX abort, after all before it were done.
  */
 enum nested_msr_area {
 	NESTED_MSR_ENTRY_LOAD,

@@ -219,6 +219,35 @@ static void msr_areas(void)
 		     "KERNEL_GS_BASE, which nobody reloads");
 }
 
+/* As many entries as IA32_VMX_MISC recommends, and nothing behind them. */
+static void msr_areas_of_the_recommended_size(void)
+{
+	u64 count = 512 * (bits_get(rdmsr(MSR_VMX_MISC), MISC_MSR_LIST) + 1);
+	u64 pages = (count + 1) * sizeof(struct msr_entry) / PAGE_BYTES + 1;
+	struct msr_entry *load = (struct msr_entry *)pages_take(pages);
+	struct msr_entry *store = (struct msr_entry *)pages_take(pages);
+
+	suite_case("msr_areas_of_the_recommended_size");
+	for (u64 i = 0; i < count; i++) {
+		load[i] = (struct msr_entry){MSR_LSTAR, 0, MARK(i)};
+		store[i] = (struct msr_entry){MSR_LSTAR, 0, 1};
+	}
+	load[count] = store[count] = (struct msr_entry){~0u, ~0u, 1};
+	make(&quiet, do_nothing);
+	no_msr_exits();
+	use_area(VMCS_ENTRY_MSR_LOAD_ADDRESS, VMCS_ENTRY_MSR_LOAD_COUNT, load,
+		 (u32)count);
+	use_area(VMCS_EXIT_MSR_STORE_ADDRESS, VMCS_EXIT_MSR_STORE_COUNT, store,
+		 (u32)count);
+	use_area(VMCS_EXIT_MSR_LOAD_ADDRESS, VMCS_EXIT_MSR_LOAD_COUNT, load,
+		 (u32)count);
+	suite_finish();
+	suite_expect(store[0].value, MARK(count - 1), "the first one stored");
+	suite_expect(store[count - 1].value, MARK(count - 1), "the last one");
+	suite_expect(store[count].value, 1, "what is behind the area");
+	suite_expect(rdmsr(MSR_LSTAR), MARK(count - 1), "LSTAR in L1");
+}
+
 /* --- Time ----------------------------------------------------------------- */
 
 static volatile u64 seen_tsc;
@@ -702,6 +731,7 @@ void suite_state(void)
 	host_state_is_loaded();
 	pat_and_efer_are_switched();
 	msr_areas();
+	msr_areas_of_the_recommended_size();
 	tsc_is_offset();
 	tsc_is_scaled();
 	unswitched_registers_pass_through();
