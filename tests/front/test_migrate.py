@@ -180,6 +180,59 @@ class Demo(unittest.TestCase):
             self.assertEqual(len(demo.doubts(status, result)), 1)
 
 
+class Machine(Sides):
+    """One that takes all that it is sent."""
+
+    def __init__(self, number, name):
+        super().__init__(number, name)
+        self.guest = self.verdict = None
+        self.is_ready = True
+        self.sent = []
+
+    def send(self, channel, data):
+        self.sent.append((channel, data))
+
+
+class Deaf:
+    """A view that shows nothing."""
+
+    def __getattr__(self, _name):
+        return lambda *_: None
+
+
+class LastLine(unittest.TestCase):
+    """It is typed once, for the guest's number where it now is, whichever
+    machine speaks first."""
+
+    SOURCE = ("migrated result=moved rounds=1 raw=1 lz4=0 delta=0 zero=0 "
+              "bytes=1 rate=1 dirty=0 time_us=1 audit=off groups=0 throttle=0",
+              "downtime_us total=1 pause=0 copy=0 state_audit=1 answer=0 "
+              "start=0")
+    DESTINATION = ("arrived", "guest 3 name=web")
+
+    def typed(self, order):
+        options = cli._parser().parse_args(
+            ["migrate", "x", "--at", "mark", "--then", "enough"])
+        sides = [Machine(0, "source"), Machine(1, "destination")]
+        moving = migrate.Migration(sides, Deaf(), None, options)
+        moving._on_record(sides[0], "guest 0 name=web")
+        moving._look_for_mark(b"mark")
+        moving._begin_when_due()
+        self.assertEqual(len(sides[0].sent), 1)
+        for number, text in order:
+            moving._on_record(sides[number], text)
+        self.assertEqual(len(sides[0].sent), 1)
+        return sides[1].sent
+
+    def test_all_orders(self):
+        source = [(0, text) for text in self.SOURCE]
+        destination = [(1, text) for text in self.DESTINATION]
+        for order in (source + destination, destination + source,
+                      [source[0], *destination, source[1]]):
+            self.assertEqual(self.typed(order),
+                             [(mux.guest_channel(3), b"enough\n")])
+
+
 class Options(unittest.TestCase):
     def refused(self, *words):
         return cli.main(["migrate", "/dev/null", *words])

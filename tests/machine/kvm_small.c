@@ -3,12 +3,14 @@
  * A small virtual machine on the KVM interface of the Linux that it runs on:
  * one that is itself a guest of Umbra's. Static; in the initial RAM disk.
  *
- *	kvm_small [PAGES [ROUNDS]]
+ *	kvm_small [PAGES [ROUNDS [EVERY]]]
  *
  * Its guest adds a byte to each of its pages, round and round, asks CPUID in
  * each round, tells the number of the round through a port, and halts behind
  * the last one. KVM's dirty log is on: each round must have dirtied all pages.
- * Prints "kvm_small: PASS" or what is wrong.
+ * Prints "kvm_small: PASS" or what is wrong; before, of each EVERYth round that
+ * it is over, if so asked. With 0 rounds it goes on until there is a file
+ * /stop.
  */
 #include <fcntl.h>
 #include <linux/kvm.h>
@@ -26,6 +28,8 @@
 #define PAGES_AT       0x10000u
 #define PORT           0x80
 #define PAGES_MAX      0x90u
+#define ROUNDS_MAX     0xffffu
+#define STOP           "/stop"
 #define DEFAULT_PAGES  100
 #define DEFAULT_ROUNDS 5
 
@@ -61,7 +65,7 @@ static uint8_t code[] = {
 #define PAGES_WORD  6
 #define ROUNDS_WORD 0x23
 
-static unsigned pages = DEFAULT_PAGES, rounds = DEFAULT_ROUNDS;
+static unsigned pages = DEFAULT_PAGES, rounds = DEFAULT_ROUNDS, every;
 static uint8_t *memory;
 static size_t memory_bytes;
 static int vm, vcpu;
@@ -102,8 +106,8 @@ static void make_vm(int kvm)
 	if (memory == MAP_FAILED)
 		fail("memory: %m");
 	code[PAGES_WORD] = (uint8_t)pages;
-	code[ROUNDS_WORD] = (uint8_t)rounds;
-	code[ROUNDS_WORD + 1] = (uint8_t)(rounds >> 8);
+	code[ROUNDS_WORD] = (uint8_t)(rounds ? rounds : ROUNDS_MAX);
+	code[ROUNDS_WORD + 1] = (uint8_t)((rounds ? rounds : ROUNDS_MAX) >> 8);
 	memcpy(memory + CODE_AT, code, sizeof(code));
 	region.memory_size = memory_bytes;
 	region.userspace_addr = (uintptr_t)memory;
@@ -161,9 +165,14 @@ static void check_round(unsigned round)
 		if (memory[PAGES_AT + i * PAGE_BYTES] != (uint8_t)round)
 			fail("round %u: page %u holds %u", round, i,
 			     memory[PAGES_AT + i * PAGE_BYTES]);
+	if (every && round % every == 0) {
+		printf("kvm_small: round %u\n", round);
+		fflush(stdout);
+	}
 }
 
-static void run_guest(void)
+/* How many rounds it was. */
+static unsigned run_guest(void)
 {
 	unsigned round = 0;
 
@@ -172,11 +181,13 @@ static void run_guest(void)
 		switch (run->exit_reason) {
 		case KVM_EXIT_IO:
 			check_round(++round);
+			if (!rounds && access(STOP, F_OK) == 0)
+				return round;
 			break;
 		case KVM_EXIT_HLT:
 			if (round != rounds)
 				fail("halted after %u rounds", round);
-			return;
+			return round;
 		default:
 			fail("exit %u, hardware reason %#llx", run->exit_reason,
 			     (unsigned long long)run->hw.hardware_exit_reason);
@@ -194,11 +205,12 @@ int main(int argc, char **argv)
 		pages = (unsigned)atoi(argv[1]);
 	if (argc > 2)
 		rounds = (unsigned)atoi(argv[2]);
-	if (!pages || pages > PAGES_MAX || !rounds || rounds > 0xffff)
-		fail("1 to %u pages, 1 to 65535 rounds", PAGES_MAX);
+	if (argc > 3)
+		every = (unsigned)atoi(argv[3]);
+	if (!pages || pages > PAGES_MAX || rounds > ROUNDS_MAX)
+		fail("1 to %u pages, 0 to %u rounds", PAGES_MAX, ROUNDS_MAX);
 	make_vm(kvm);
 	make_vcpu(kvm);
-	run_guest();
-	printf("kvm_small: PASS %u pages, %u rounds\n", pages, rounds);
+	printf("kvm_small: PASS %u pages, %u rounds\n", pages, run_guest());
 	return 0;
 }

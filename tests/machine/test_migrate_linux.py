@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: MIT
 """Debian's Linux under load goes from machine to machine, several times in a
 row and each at another moment: loops on both CPUs write files in memory, and
-every checksum is right at the end."""
+every checksum is right at the end; or its own KVM runs a guest, whose every
+write is checked."""
 
 import linux
-from lib import check, machine_test
+from lib import ROOT, check, machine_test
 
 #: Two loops, each writes chunks, keeps their checksums, and says that it works,
 #: until somebody types a line.
@@ -32,20 +33,36 @@ poweroff -f
 """
 
 
-def moves_under_load(machine, times, *options):
-    disk = linux.new_disk()
-    disk.script = SCRIPT
+#: KVM's guest is one and the same from before the first move on.
+NESTED_SCRIPT = """\
+kvm_small 100 0 100 &
+read line < /dev/console
+touch /stop
+wait
+poweroff -f
+"""
+
+
+def moves(machine, disk, times, mark, *options):
+    """`times` moves, each a moment behind a line with this mark."""
     path = disk.write(machine.folder / "linux.cpio")
     run = machine.umbra(
         "migrate", disk.kernel.image, "--engine", "bochs", "--timeout",
         machine.seconds_left(), "--initrd", path, "--append", "console=ttyS0",
-        "--cpus", "2", "--mem", "192M", "--link", "net", "--at",
-        "load goes on", "--times", times, "--then", "that is enough", "--set",
-        f"host.ips={linux.IPS}", "--set", "downtime=100s", *options)
+        "--mem", "192M", "--link", "net", "--at", mark, "--times", times,
+        "--then", "that is enough", "--set", f"host.ips={linux.IPS}",
+        "--set", "downtime=100s", *options)
     run.ended_with(0)
     check(run.err.count("umbra: migration moved:") == times,
           f"it was not moved {times} times")
     check(run.err.count("umbra: audit full:") == times, "without audit")
+    return run
+
+
+def moves_under_load(machine, times):
+    disk = linux.new_disk()
+    disk.script = SCRIPT
+    run = moves(machine, disk, times, "load goes on", "--cpus", "2")
     for loop in ("one", "two"):
         run.printed(rf"^LOAD DONE {loop} after \d+$")
     check("LOAD BAD" not in run.out and "LOAD SHORT" not in run.out,
@@ -56,3 +73,25 @@ def moves_under_load(machine, times, *options):
 def linux_under_load_moves_five_times(machine):
     """Each time at another moment of its work."""
     moves_under_load(machine, 5)
+
+
+def moves_with_its_guest(machine, times, cpus):
+    machine.command("make", "-s", "SETUP=no", "linux-programs")
+    disk = linux.new_disk()
+    disk.module("kvm-intel")
+    disk.program(ROOT / "build/linux/kvm_small")
+    disk.script = NESTED_SCRIPT
+    run = moves(machine, disk, times, "kvm_small: round", "--cpus", cpus)
+    rounds = int(run.printed(r"^kvm_small: PASS 100 pages, (\d+) rounds$")[1])
+    check(rounds > 100 * times, f"it ended after {rounds} rounds")
+
+
+@machine_test(seconds=90, limit=600)
+def linux_moves_with_its_guest(machine):
+    """L2 runs on KVM, KVM on Umbra, and L2's pages are checked all along."""
+    moves_with_its_guest(machine, 1, 1)
+
+
+@machine_test(seconds=400, limit=3000, long=True)
+def linux_moves_with_its_guest_ten_times(machine):
+    moves_with_its_guest(machine, 10, 2)

@@ -28,6 +28,11 @@ def runs_small_guests(machine, *options, rounds):
     run.never_said("error:")
 
 
-@machine_test(seconds=45, limit=400)
+@machine_test(seconds=45, limit=400, long=True)
 def linux_runs_a_guest(machine):
     runs_small_guests(machine, "--mem", "256M", rounds=(1, 20))
+
+
+@machine_test(seconds=60, limit=600)
+def linux_on_two_cpus_runs_guests(machine):
+    runs_small_guests(machine, "--mem", "256M", "--cpus", "2", rounds=(1, 20))

@@ -262,7 +262,7 @@ class Migration:
     def _begin_when_due(self):
         other = self._sides[1 - self._active.number]
         if (self._due is None or time.monotonic() < self._due
-                or not other.is_ready):
+                or not other.is_ready or self._active.guest is None):
             return
         self._due = None
         self._under_way = True
@@ -295,6 +295,7 @@ class Migration:
             self.history.guest_is_at(side.number)
             if side is self._active:
                 self._arm()
+                self._type_last_line()
         elif kind == "waiting":
             side.is_ready = True
         elif kind == "migration":
@@ -320,7 +321,9 @@ class Migration:
         self.history.guest_has_arrived(side.number)
         self._view.follow(side)
         self._active = side
-        self._sides[1 - side.number].is_ready = True
+        left = self._sides[1 - side.number]
+        left.is_ready = True
+        left.guest = None
 
     def _end_one(self, downtime):
         result = self.results[-1]
@@ -333,10 +336,18 @@ class Migration:
             self.failed = True
         for line in statistics(result):
             self._view.note(line)
-        if len(self.results) == self._times and self._then is not None:
-            self._active.send(mux.guest_channel(self._active.guest),
-                              self._then.encode() + b"\n")
+        self._type_last_line()
         self._arm()
+
+    def _type_last_line(self):
+        """The last move is over, and the guest's number there is known: either
+        machine may be the first to speak."""
+        if (self._then is None or self._active.guest is None
+                or self._under_way or len(self.results) < self._times):
+            return
+        self._active.send(mux.guest_channel(self._active.guest),
+                          self._then.encode() + b"\n")
+        self._then = None
 
     # --- The keyboard -----------------------------------------------------
 
