@@ -11,8 +11,9 @@
  * log, stopping it, its state record, making a VM and putting a record into it.
  *
  * A guest's settings: downtime=300ms (how long it may stand still),
- * audit=off|full, compress=off|lz4|on, dirty=pml|wp|auto, stuck=fail|switch
- * (when it writes faster than the link carries, whatever is tried).
+ * audit=off|sent|full, compress=off|lz4|on, dirty=pml|wp|auto,
+ * stuck=fail|switch (when it writes faster than the link carries, whatever is
+ * tried).
  *
  * The front end is told by records: "migration round=... " while it goes on,
  * and one "migrated ..." at its end; docs/MIGRATION.md lists their words.

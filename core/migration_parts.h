@@ -64,9 +64,10 @@ struct migration {
 	u32 rounds_said;
 	struct vm_writes writes; /* when it began */
 	u64 began_ns;
-	u64 fixed_ns;
 	struct sent_page *sent; /* a block of that order, or none */
 	enum frame_order sent_order;
+	u64 *audited; /* likewise */
+	enum frame_order audited_order;
 };
 
 extern struct migration migration;

@@ -37,7 +37,7 @@ static const struct migration_wishes defaults = {
     .downtime_ns = DOWNTIME_NS,
     .audit = AUDIT_FULL,
     .stuck = SOURCE_STUCK_FAIL,
-    .features = WIRE_FEATURES_KNOWN,
+    .features = WIRE_FEATURES_PAGES,
 };
 
 /* "300ms", "2s" or milliseconds. */
@@ -73,13 +73,15 @@ static const struct {
     [WISH_DOWNTIME] = {"downtime",
 		       {NULL},
 		       "milliseconds (300ms) or seconds (2s)"},
-    [WISH_AUDIT] = {"audit", {"off", "full"}, "off or full"},
+    [WISH_AUDIT] = {"audit", {"off", "full", "sent"}, "off, sent or full"},
     [WISH_STUCK] = {"stuck", {"fail", "switch"}, "fail or switch"},
     [WISH_COMPRESS] = {"compress", {"off", "lz4", "on"}, "off, lz4 or on"},
 };
 
 static const u64 features_of[WORDS_MAX] = {0, WIRE_FEATURE_LZ4,
-					   WIRE_FEATURES_KNOWN};
+					   WIRE_FEATURES_PAGES};
+_Static_assert(AUDIT_OFF == 0 && AUDIT_FULL == 1 && AUDIT_SENT == 2,
+	       "the words of audit= are in this order");
 
 /* WORDS_MAX: none of them. */
 static u32 find_word(enum wish wish, const char *value)
@@ -104,7 +106,7 @@ static enum err take_wish(struct migration_wishes *wishes, enum wish wish,
 	if (choice == WORDS_MAX)
 		return ERR_BAD_FORMAT;
 	if (wish == WISH_AUDIT)
-		wishes->audit = choice ? AUDIT_FULL : AUDIT_OFF;
+		wishes->audit = (enum audit_mode)choice;
 	else if (wish == WISH_COMPRESS)
 		wishes->features = features_of[choice];
 	else
@@ -192,8 +194,8 @@ static enum err take_words(struct migration_wishes *wishes, const char *text)
 
 /* --- Beginning ------------------------------------------------------------ */
 
-/* What hashing all of it takes, here and then there; by one page. */
-static u64 audit_ns(const struct vm *vm)
+/* What hashing a page takes, here and then there. */
+static u64 audit_page_ns(const struct vm *vm)
 {
 	const struct guest_slot *slot = &vm->memory.slots[0];
 	const void *page = guest_mem_ptr(&vm->memory, slot->base, PAGE_4K);
@@ -205,7 +207,7 @@ static u64 audit_ns(const struct vm *vm)
 	start = insn_rdtsc();
 	(void)crc32c(0, page, PAGE_4K);
 	ticks = insn_rdtsc() - start;
-	return tsc_to_ns(ticks * (vm->memory.bytes / PAGE_4K)) * 2;
+	return tsc_to_ns(ticks) * 2;
 }
 
 /*
@@ -230,11 +232,28 @@ static void allocate_sent(struct migration *m, const struct vm *vm)
 	m->sent = phys_ptr(block);
 }
 
-static void free_sent(struct migration *m)
+/* Which pages an audit of what was sent is of: a bit for each. */
+static void allocate_audited(struct migration *m, const struct vm *vm)
+{
+	hpa_t block;
+
+	m->audited_order =
+	    frame_order_for(vm->memory.log.word_count * sizeof(u64));
+	if (frame_alloc_try(m->audited_order, &block) == OK)
+		m->audited = phys_ptr(block);
+	else
+		log_warn("migration: no memory to note what is sent: the "
+			 "audit is a full one");
+}
+
+static void free_notes(struct migration *m)
 {
 	if (m->sent)
 		frame_free(phys_of(m->sent), m->sent_order);
+	if (m->audited)
+		frame_free(phys_of(m->audited), m->audited_order);
 	m->sent = NULL;
+	m->audited = NULL;
 }
 
 static u32 sent_count(const struct migration *m)
@@ -265,8 +284,13 @@ static void begin(struct migration *m, struct vm *vm)
 	    .word_count = MIGRATION_WORDS,
 	};
 
-	if (wish->audit == AUDIT_FULL)
-		config.fixed_ns += audit_ns(vm);
+	if (wish->audit != AUDIT_OFF)
+		config.audit_page_ns = audit_page_ns(vm);
+	if (wish->audit == AUDIT_SENT)
+		allocate_audited(m, vm);
+	config.audited = m->audited;
+	if (wish->audit == AUDIT_SENT && !m->audited)
+		config.audit = AUDIT_FULL;
 	if (!vm->has_started) /* it stands still as it is */
 		config.downtime_ns = STILL_NS;
 	vm_record_shape(vm, &room->shape);
@@ -281,13 +305,11 @@ static void begin(struct migration *m, struct vm *vm)
 	m->rounds_said = 0;
 	vm_count_writes(vm, &m->writes);
 	m->began_ns = migration_now_ns();
-	m->fixed_ns = config.fixed_ns;
 	m->phase = MIGRATION_SENDING;
 	log_info("migration: guest %s goes over %s: at most %lu ms of "
-		 "standstill, of which %lu are not for pages; audit %s",
+		 "standstill; audit %s",
 		 vm->name, m->link->name, config.downtime_ns / NS_PER_MS,
-		 config.fixed_ns / NS_PER_MS,
-		 wish->audit == AUDIT_FULL ? "full" : "off");
+		 audit_mode_name(config.audit));
 }
 
 static enum err start_tracking(struct migration *m, struct vm *vm)
@@ -340,7 +362,7 @@ void migration_send(struct vm *vm, const char *wishes)
 	}
 	if (take_words(&all_wishes[vm->index], wishes) != OK) {
 		log_error("migration: \"%s\": it can be downtime=TIME, "
-			  "audit=off|full, stuck=fail|switch, "
+			  "audit=off|sent|full, stuck=fail|switch, "
 			  "compress=off|lz4|on",
 			  wishes);
 		return;
@@ -427,8 +449,8 @@ static void say_end(struct migration *m, const char *result)
 		       s->delta_pages, s->zero_pages, s->sent_bytes,
 		       s->bandwidth, s->dirty_rate,
 		       us_between(m->began_ns, migration_now_ns()),
-		       source->config.audit == AUDIT_FULL ? "full" : "off",
-		       source->group_count, source->throttle_percent);
+		       audit_mode_name(source->audit), source->group_count,
+		       source->throttle_percent);
 	console_record(
 	    "downtime_us total=%lu pause=%lu copy=%lu state_audit=%lu "
 	    "answer=%lu start=%lu",
@@ -538,7 +560,7 @@ static void resume(struct migration *m)
 static void end(struct migration *m, const char *result)
 {
 	say_end(m, result);
-	free_sent(m);
+	free_notes(m);
 }
 
 static void stays(struct migration *m)

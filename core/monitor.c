@@ -136,7 +136,7 @@ static const struct command commands[] = {
     {"memory", "the machine's memory", on_memory},
     {"guests", "the guests and their VM exits", on_guests},
     {"start", "let a guest run that was loaded with start=no", on_start},
-    {"migrate", "GUEST [downtime=300ms] [audit=off|full]: to the peer",
+    {"migrate", "GUEST [downtime=300ms] [audit=off|sent|full]: to the peer",
      on_migrate},
     {"cancel", "call the migration off; the guest stays here",
      migration_cancel},

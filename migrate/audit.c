@@ -1,7 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* Comparing guest memories by hashes: see migrate/audit.h. */
 #include "migrate/audit.h"
+#include "lib/check.h"
 #include "lib/crc32c.h"
+
+const char *audit_mode_name(enum audit_mode mode)
+{
+	return mode == AUDIT_OFF ? "off" : mode == AUDIT_FULL ? "full" : "sent";
+}
 
 u64 audit_next_group(const struct guest_mem *mem, u64 group)
 {
@@ -17,34 +23,52 @@ u64 audit_next_group(const struct guest_mem *mem, u64 group)
 	return AUDIT_NO_GROUP;
 }
 
-void audit_read_pages(const struct guest_mem *mem, u64 group,
+u64 audit_known_pages(const struct guest_mem *mem, u64 group)
+{
+	return group < mem->log.word_count ? mem->log.known[group] : 0;
+}
+
+void audit_read_pages(const struct guest_mem *mem, u64 group, u64 count,
 		      struct audit_pages *pages)
 {
 	gpa_t base = gpa(group * AUDIT_GROUP_BYTES);
 
 	*pages = (struct audit_pages){0};
-	for (u32 i = 0; i < AUDIT_GROUP_PAGES; i++) {
+	for (u64 left = count & audit_known_pages(mem, group); left;
+	     left &= left - 1) {
+		u64 i = (u64)__builtin_ctzll(left);
 		const void *page =
 		    guest_mem_ptr(mem, gpa_add(base, i * PAGE_4K), PAGE_4K);
 
-		if (!page)
-			continue;
+		CHECK(page); /* the log knows guest memory, and only that */
 		pages->known |= BIT(i);
 		pages->crc[i] = crc32c(0, page, PAGE_4K);
 	}
 }
 
-u32 audit_group_hash(const struct guest_mem *mem, u64 group)
+u32 audit_group_hash(const struct guest_mem *mem, u64 group, u64 count)
 {
 	struct audit_pages pages;
 	u32 hash = 0;
 
-	audit_read_pages(mem, group, &pages);
+	audit_read_pages(mem, group, count, &pages);
 	for (u32 i = 0; i < AUDIT_GROUP_PAGES; i++)
 		if (pages.known & BIT(i))
 			hash =
 			    crc32c(hash, &pages.crc[i], sizeof(pages.crc[i]));
 	return hash;
+}
+
+u32 audit_root_of_full(u32 root, u32 hash)
+{
+	return crc32c(root, &hash, sizeof(hash));
+}
+
+u32 audit_root_of_sent(u32 root, u64 group, u64 count, u32 hash)
+{
+	root = crc32c(root, &group, sizeof(group));
+	root = crc32c(root, &count, sizeof(count));
+	return crc32c(root, &hash, sizeof(hash));
 }
 
 u64 audit_difference(const struct audit_pages *a, const struct audit_pages *b)

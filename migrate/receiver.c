@@ -330,17 +330,30 @@ static void on_state(struct receiver *receiver,
 	}
 }
 
-static void audit_one(struct receiver *receiver, u32 theirs)
+/* If there is any. */
+static enum audit_mode audit_due(const struct receiver *receiver)
 {
-	u64 group = receiver->next_group;
-	u32 ours = audit_group_hash(receiver->mem, group);
+	return receiver->features & WIRE_FEATURE_AUDIT_SENT ? AUDIT_SENT
+							    : AUDIT_FULL;
+}
 
-	receiver->root = crc32c(receiver->root, &ours, sizeof(ours));
+static void compare_group(struct receiver *receiver, u64 group, u32 ours,
+			  u32 theirs)
+{
 	if (ours != theirs) {
 		if (!receiver->bad_group_count++)
 			receiver->first_bad_group = group;
 	}
 	receiver->group_count++;
+}
+
+static void audit_one(struct receiver *receiver, u32 theirs)
+{
+	u64 group = receiver->next_group;
+	u32 ours = audit_group_hash(receiver->mem, group, AUDIT_ALL_PAGES);
+
+	receiver->root = audit_root_of_full(receiver->root, ours);
+	compare_group(receiver, group, ours, theirs);
 	receiver->next_group = audit_next_group(receiver->mem, group + 1);
 }
 
@@ -349,7 +362,8 @@ static void on_audit(struct receiver *receiver,
 {
 	struct wire_reader reader = wire_reader_of(record);
 
-	if (wire_get_u64(&reader) != receiver->next_group ||
+	if (audit_due(receiver) != AUDIT_FULL ||
+	    wire_get_u64(&reader) != receiver->next_group ||
 	    reader.left % sizeof(u32)) {
 		fail_field(receiver, record);
 		return;
@@ -357,6 +371,37 @@ static void on_audit(struct receiver *receiver,
 	while (reader.left && receiver->next_group != AUDIT_NO_GROUP)
 		audit_one(receiver, wire_get_u32(&reader));
 	if (reader.left)
+		fail_field(receiver, record);
+}
+
+/* False: out of order, or of pages that there are not. */
+static bool audit_one_sent(struct receiver *receiver,
+			   struct wire_reader *reader)
+{
+	u64 group = wire_get_u64(reader);
+	u64 count = wire_get_u64(reader);
+	u32 theirs = wire_get_u32(reader), ours;
+
+	if (group < receiver->next_group || !count ||
+	    count & ~audit_known_pages(receiver->mem, group))
+		return false;
+	ours = audit_group_hash(receiver->mem, group, count);
+	receiver->root = audit_root_of_sent(receiver->root, group, count, ours);
+	compare_group(receiver, group, ours, theirs);
+	receiver->next_group = group + 1;
+	return true;
+}
+
+static void on_audit_sent(struct receiver *receiver,
+			  const struct wire_record *record)
+{
+	struct wire_reader reader = wire_reader_of(record);
+	bool is_right = audit_due(receiver) == AUDIT_SENT &&
+			reader.left % WIRE_AUDIT_SENT_BYTES == 0;
+
+	while (is_right && reader.left)
+		is_right = audit_one_sent(receiver, &reader);
+	if (!is_right)
 		fail_field(receiver, record);
 }
 
@@ -375,8 +420,10 @@ static bool is_seal_right(struct receiver *receiver, struct wire_reader *reader,
 		return false;
 	if (mode == AUDIT_OFF)
 		return groups == 0 && root == 0;
-	return mode == AUDIT_FULL && receiver->next_group == AUDIT_NO_GROUP &&
-	       (receiver->bad_group_count || root == receiver->root);
+	if (mode != audit_due(receiver) ||
+	    (mode == AUDIT_FULL && receiver->next_group != AUDIT_NO_GROUP))
+		return false;
+	return receiver->bad_group_count || root == receiver->root;
 }
 
 static void on_seal(struct receiver *receiver, const struct wire_record *record)
@@ -433,7 +480,10 @@ static void on_audit_pages(struct receiver *receiver,
 		fail_field(receiver, record);
 		return;
 	}
-	audit_read_pages(receiver->mem, group, &ours);
+	audit_read_pages(receiver->mem, group,
+			 audit_due(receiver) == AUDIT_SENT ? theirs.known
+							   : AUDIT_ALL_PAGES,
+			 &ours);
 	name_pages(receiver, audit_difference(&ours, &theirs));
 }
 
@@ -491,6 +541,7 @@ static const struct {
     [WIRE_PREPARE] = {on_prepare, BIT(RECEIVER_ROUNDS)},
     [WIRE_STATE] = {on_state, BIT(RECEIVER_STATE)},
     [WIRE_AUDIT] = {on_audit, BIT(RECEIVER_AUDIT)},
+    [WIRE_AUDIT_SENT] = {on_audit_sent, BIT(RECEIVER_AUDIT)},
     [WIRE_SEAL] = {on_seal, BIT(RECEIVER_AUDIT)},
     [WIRE_AUDIT_PAGES] = {on_audit_pages, BIT(RECEIVER_NAMING)},
     [WIRE_COMMIT] = {on_commit, BIT(RECEIVER_COMMIT)},

@@ -26,8 +26,13 @@ void source_begin(struct source *source, const struct source_config *config,
 		  u64 now_ns)
 {
 	CHECK(shape_is_of(config->shape, config->mem) && config->word_count);
+	CHECK(!(config->features & ~WIRE_FEATURES_PAGES));
 	memset(source, 0, sizeof(*source));
 	source->config = *config;
+	source->audit = config->audit;
+	if (config->audit == AUDIT_SENT)
+		memset(config->audited, 0,
+		       config->mem->log.word_count * sizeof(u64));
 	source->inbox.room = config->in;
 	source->inbox.from = WIRE_DESTINATION;
 	source->outbox.room = config->out;
@@ -93,6 +98,13 @@ void source_link_lost(struct source *source, const char *why)
 
 /* --- Records that are built ----------------------------------------------- */
 
+static u64 offered(const struct source *source)
+{
+	return source->config.features |
+	       (source->config.audit == AUDIT_SENT ? WIRE_FEATURE_AUDIT_SENT
+						   : 0);
+}
+
 static void say_hello(struct source *source)
 {
 	struct wire_writer writer = wire_begin(&source->outbox);
@@ -102,7 +114,7 @@ static void say_hello(struct source *source)
 	wire_put_u16(&writer, 0);
 	wire_put_u32(&writer, 0);
 	wire_put_u64(&writer, source->config.session);
-	wire_put_u64(&writer, source->config.features);
+	wire_put_u64(&writer, offered(source));
 	wire_put_u64(&writer, 0);
 	wire_seal(&source->outbox, WIRE_HELLO, &writer);
 	source->phase = SOURCE_WELCOME;
@@ -134,12 +146,24 @@ static gpa_t take_page(struct source *source)
 	return gpa_add(word->base, page * PAGE_4K);
 }
 
+/* From now on the audit is of this page, too, whatever becomes of it. */
+static void count_for_audit(struct source *source, gpa_t page)
+{
+	u64 *word = &source->config.audited[gpa_raw(page) / AUDIT_GROUP_BYTES];
+	u64 bit = BIT(gpa_page(page) % AUDIT_GROUP_PAGES);
+
+	source->audited_count += !(*word & bit);
+	*word |= bit;
+}
+
 static void put_contents(struct source *source, struct pages_writer *pages,
 			 gpa_t page, const void *at)
 {
 	struct packed_page packed = {.kind = PAGE_RAW, .bytes = at};
 
 	source->now.raw++;
+	if (source->audit == AUDIT_SENT)
+		count_for_audit(source, page);
 	if (source->packer.features)
 		packed = packer_pack(&source->packer, page, at);
 	if (packed.kind == PAGE_RAW) {
@@ -210,6 +234,27 @@ static void begin_round(struct source *source)
 	source->now = (struct source_round){.ns = source->now_ns};
 }
 
+/* The next group that the audit is of, from `group` on. */
+static u64 find_group(const struct source *source, u64 group)
+{
+	const struct guest_mem *mem = source->config.mem;
+
+	if (source->audit == AUDIT_FULL)
+		return audit_next_group(mem, group);
+	if (source->audit == AUDIT_SENT)
+		for (; group < mem->log.word_count; group++)
+			if (source->config.audited[group])
+				return group;
+	return AUDIT_NO_GROUP;
+}
+
+/* Of the pages of that group. */
+static u64 audited_pages(const struct source *source, u64 group)
+{
+	return source->audit == AUDIT_SENT ? source->config.audited[group]
+					   : AUDIT_ALL_PAGES;
+}
+
 static void say_state(struct source *source)
 {
 	struct wire_writer writer = wire_begin(&source->outbox);
@@ -225,31 +270,43 @@ static void say_state(struct source *source)
 	source->state_sent += here;
 	if (source->state_sent == source->state_bytes) {
 		source->phase = SOURCE_AUDIT;
-		source->next_group =
-		    source->config.audit == AUDIT_FULL
-			? audit_next_group(source->config.mem, 0)
-			: AUDIT_NO_GROUP;
+		source->next_group = find_group(source, 0);
 	}
+}
+
+static void put_group(struct source *source, struct wire_writer *writer,
+		      u64 group)
+{
+	u64 count = audited_pages(source, group);
+	u32 hash = audit_group_hash(source->config.mem, group, count);
+
+	if (source->audit == AUDIT_FULL) {
+		source->root = audit_root_of_full(source->root, hash);
+	} else {
+		source->root =
+		    audit_root_of_sent(source->root, group, count, hash);
+		wire_put_u64(writer, group);
+		wire_put_u64(writer, count);
+	}
+	wire_put_u32(writer, hash);
 }
 
 static void say_audit(struct source *source)
 {
 	struct wire_writer writer = wire_begin(&source->outbox);
 
-	wire_put_u64(&writer, source->next_group);
+	if (source->audit == AUDIT_FULL)
+		wire_put_u64(&writer, source->next_group);
 	for (u32 i = 0;
 	     i < WIRE_AUDIT_GROUPS && source->next_group != AUDIT_NO_GROUP;
 	     i++) {
-		u32 hash =
-		    audit_group_hash(source->config.mem, source->next_group);
-
-		wire_put_u32(&writer, hash);
-		source->root = crc32c(source->root, &hash, sizeof(hash));
+		put_group(source, &writer, source->next_group);
 		source->group_count++;
-		source->next_group = audit_next_group(source->config.mem,
-						      source->next_group + 1);
+		source->next_group = find_group(source, source->next_group + 1);
 	}
-	wire_seal(&source->outbox, WIRE_AUDIT, &writer);
+	wire_seal(&source->outbox,
+		  source->audit == AUDIT_FULL ? WIRE_AUDIT : WIRE_AUDIT_SENT,
+		  &writer);
 }
 
 static void say_seal(struct source *source)
@@ -260,7 +317,7 @@ static void say_seal(struct source *source)
 	wire_put_u64(&writer, source->config.session);
 	wire_put_u32(&writer, source->state_bytes);
 	wire_put_u32(&writer, source->state_crc);
-	wire_put_u32(&writer, source->config.audit);
+	wire_put_u32(&writer, source->audit);
 	wire_put_u32(&writer, source->root);
 	wire_put_u64(&writer, source->group_count);
 	wire_seal(&source->outbox, WIRE_SEAL, &writer);
@@ -275,7 +332,8 @@ static void say_audit_pages(struct source *source)
 	struct wire_writer writer = wire_begin(&source->outbox);
 	struct audit_pages pages;
 
-	audit_read_pages(source->config.mem, source->asked_group, &pages);
+	audit_read_pages(source->config.mem, source->asked_group,
+			 audited_pages(source, source->asked_group), &pages);
 	wire_put_u64(&writer, source->asked_group);
 	wire_put_u64(&writer, pages.known);
 	for (u32 i = 0; i < AUDIT_GROUP_PAGES; i++)
@@ -308,6 +366,15 @@ static u64 ns_for_pages(const struct source *source, u64 pages)
 	       1000;
 }
 
+static u64 audit_ns(const struct source *source)
+{
+	u64 pages = source->audit == AUDIT_FULL
+			? source->config.mem->bytes / PAGE_4K
+			: source->audited_count;
+
+	return pages * source->config.audit_page_ns;
+}
+
 /* A round is over when the peer has seen it, so buffers are no bandwidth. */
 static void measure(struct source *source)
 {
@@ -326,8 +393,9 @@ static void measure(struct source *source)
 		stats->bandwidth = 1;
 	stats->pages_left = dirty_log_count(&source->config.mem->log);
 	stats->dirty_rate = per_second(stats->pages_left, us);
-	stats->estimated_downtime_ns =
-	    source->config.fixed_ns + ns_for_pages(source, stats->pages_left);
+	stats->estimated_downtime_ns = source->config.fixed_ns +
+				       audit_ns(source) +
+				       ns_for_pages(source, stats->pages_left);
 }
 
 /* Not even half as many as after the round before: slower, then. */
@@ -393,12 +461,15 @@ static void on_welcome(struct source *source, struct wire_reader *reader)
 	if (!is_session(source, wire_get_u64(reader)))
 		return;
 	features = wire_get_u64(reader);
-	if (!wire_is_done(reader) || features & ~source->config.features) {
+	if (!wire_is_done(reader) || features & ~offered(source)) {
 		fail(source, "the peer wants to use what was not offered");
 		return;
 	}
-	packer_init(&source->packer, features, source->config.sent,
-		    source->config.sent_count);
+	if (source->audit == AUDIT_SENT &&
+	    !(features & WIRE_FEATURE_AUDIT_SENT))
+		source->audit = AUDIT_FULL; /* which everybody can */
+	packer_init(&source->packer, features & WIRE_FEATURES_PAGES,
+		    source->config.sent, source->config.sent_count);
 	source->phase = SOURCE_VM;
 }
 
@@ -431,8 +502,7 @@ static void on_audit_ask(struct source *source, struct wire_reader *reader)
 {
 	u64 group = wire_get_u64(reader);
 
-	if (source->config.audit != AUDIT_FULL ||
-	    audit_next_group(source->config.mem, group) != group)
+	if (group == AUDIT_NO_GROUP || find_group(source, group) != group)
 		fail(source, "the peer asks for memory that there is not");
 	else
 		source->asked_group = group;
@@ -447,7 +517,7 @@ static void on_ready(struct source *source, struct wire_reader *reader)
 	state_crc = wire_get_u32(reader);
 	root = wire_get_u32(reader);
 	if (state_crc != source->state_crc ||
-	    (source->config.audit == AUDIT_FULL && root != source->root)) {
+	    (source->audit != AUDIT_OFF && root != source->root)) {
 		fail(source, "the peer is ready with something else");
 		return;
 	}

@@ -48,12 +48,15 @@ struct source_config {
 	const struct vm_shape *shape; /* of mem */
 	u64 session;                  /* another one for each migration */
 	u64 downtime_ns;              /* how long the guest may stand still */
-	u64 fixed_ns;   /* of it, what pausing, state and audit will take */
-	u64 silence_ns; /* of the peer, that means it is gone */
-	u32 rounds_max; /* until `stuck` decides */
+	u64 fixed_ns; /* of it, what pausing, state and answers will take */
+	u64 audit_page_ns; /* and each page of the audit, here and there */
+	u64 silence_ns;    /* of the peer, that means it is gone */
+	u32 rounds_max;    /* until `stuck` decides */
 	enum source_stuck stuck;
 	enum audit_mode audit;
-	u64 features;           /* that are offered, of WIRE_FEATURES_KNOWN */
+	u64 *
+	    audited; /* AUDIT_SENT: room for a bit per page, mem->log's words */
+	u64 features;           /* that are offered, of WIRE_FEATURES_PAGES */
 	struct sent_page *sent; /* for deltas: what was last sent; or none */
 	u32 sent_count;
 	u8 *in, *out;             /* WIRE_RECORD_BYTES each */
@@ -121,6 +124,8 @@ struct source {
 	struct source_round now; /* so far; ns: when it began */
 	const u8 *state;
 	u32 state_bytes, state_sent, state_crc;
+	enum audit_mode audit; /* that was agreed on */
+	u64 audited_count;     /* pages, of AUDIT_SENT */
 	u64 next_group, group_count;
 	u32 root;
 	u64 asked_group; /* AUDIT_NO_GROUP: none */

@@ -32,6 +32,8 @@ static const struct rule from_source[] = {
     [WIRE_PREPARE] = {"PREPARE", 8, 8},
     [WIRE_STATE] = {"STATE", 9, ANY},
     [WIRE_AUDIT] = {"AUDIT", 12, 8 + WIRE_AUDIT_GROUPS * 4},
+    [WIRE_AUDIT_SENT] = {"AUDIT_SENT", WIRE_AUDIT_SENT_BYTES,
+			 WIRE_AUDIT_GROUPS *WIRE_AUDIT_SENT_BYTES},
     [WIRE_SEAL] = {"SEAL", 32, 32},
     [WIRE_AUDIT_PAGES] = {"AUDIT_PAGES", 20, 16 + 64 * 4},
     [WIRE_COMMIT] = {"COMMIT", 8, 8},

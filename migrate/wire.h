@@ -21,18 +21,21 @@
 #include "lib/err.h"
 #include "lib/types.h"
 
-#define WIRE_MAGIC          0x47494d4152424d55UL /* "UMBRAMIG" */
-#define WIRE_VERSION        1
-#define WIRE_HEADER_BYTES   16
-#define WIRE_RECORD_BYTES   (64 * KIB) /* the longest record */
-#define WIRE_PAYLOAD_BYTES  (WIRE_RECORD_BYTES - WIRE_HEADER_BYTES)
-#define WIRE_TEXT_BYTES     200 /* of a reason in words */
-#define WIRE_AUDIT_GROUPS   64  /* in one record: what one step hashes */
+#define WIRE_MAGIC              0x47494d4152424d55UL /* "UMBRAMIG" */
+#define WIRE_VERSION            1
+#define WIRE_HEADER_BYTES       16
+#define WIRE_RECORD_BYTES       (64 * KIB) /* the longest record */
+#define WIRE_PAYLOAD_BYTES      (WIRE_RECORD_BYTES - WIRE_HEADER_BYTES)
+#define WIRE_TEXT_BYTES         200 /* of a reason in words */
+#define WIRE_AUDIT_GROUPS       64  /* in one record: what one step hashes */
+#define WIRE_AUDIT_SENT_BYTES   20  /* of each group in AUDIT_SENT */
 
 /* What both sides must agree on before they use it: bits of HELLO. */
-#define WIRE_FEATURE_LZ4    1UL /* pages as LZ4 blocks */
-#define WIRE_FEATURE_DELTA  2UL /* and as what has changed in them */
-#define WIRE_FEATURES_KNOWN (WIRE_FEATURE_LZ4 | WIRE_FEATURE_DELTA)
+#define WIRE_FEATURE_LZ4        1UL /* pages as LZ4 blocks */
+#define WIRE_FEATURE_DELTA      2UL /* and as what has changed in them */
+#define WIRE_FEATURE_AUDIT_SENT 4UL /* of what was sent, instead of all */
+#define WIRE_FEATURES_PAGES     (WIRE_FEATURE_LZ4 | WIRE_FEATURE_DELTA)
+#define WIRE_FEATURES_KNOWN     (WIRE_FEATURES_PAGES | WIRE_FEATURE_AUDIT_SENT)
 
 /*
  * Two ranges, one per direction, so that a record that comes back to its
@@ -51,6 +54,7 @@ enum wire_type {
 	WIRE_AUDIT_PAGES = 0x09,
 	WIRE_COMMIT = 0x0a,
 	WIRE_CANCEL = 0x0b,
+	WIRE_AUDIT_SENT = 0x0c,
 	/* from the destination */
 	WIRE_WELCOME = 0x41,
 	WIRE_ACCEPT = 0x42,

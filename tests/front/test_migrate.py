@@ -48,6 +48,11 @@ class Statistics(unittest.TestCase):
         lines = list(migrate.statistics({**MOVED, "audit": "off"}))
         self.assertEqual(lines[-1], "audit off: nothing was compared")
 
+    def test_audit_of_what_was_sent_claims_no_more(self):
+        lines = list(migrate.statistics({**MOVED, "audit": "sent"}))
+        self.assertEqual(lines[-1], "audit sent: in 16 groups the pages that "
+                         "had contents are the same")
+
     def test_who_stays_has_no_standstill(self):
         lines = list(migrate.statistics({**MOVED, "result": "failed"}))
         self.assertEqual(len(lines), 1)

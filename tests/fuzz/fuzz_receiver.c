@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The destination of a migration, fed by somebody hostile. The first byte says
- * whether what follows is the raw stream, or a list of records: type, two
- * bytes of length, payload, which are sealed here, or the fuzzer would hardly
- * ever get past a CRC. Types with the top bit set stand for whole records of a
- * good source, so that every phase is reached.
+ * which audit a good source would agree on, and whether what follows is the
+ * raw stream, or a list of records: type, two bytes of length, payload, which
+ * are sealed here, or the fuzzer would hardly ever get past a CRC. Types with
+ * the top bit set stand for whole records of a good source, so that every phase
+ * is reached.
  *
  * Whatever comes: the guest is let run only after a COMMIT of this session,
  * nothing outside the VM is written (the sanitizers), and every refusal has
@@ -24,6 +25,7 @@
 static struct receiver receiver;
 static struct guest_mem mem;
 static bool mem_exists, ran, commit_was_sent;
+static u64 offered; /* features */
 static u8 rooms[4][WIRE_RECORD_BYTES];
 static struct wire_outbox source = {.room = rooms[2]};
 
@@ -102,7 +104,7 @@ static void put_hello(struct wire_writer *writer)
 	wire_put_u16(writer, 0);
 	wire_put_u32(writer, 0);
 	wire_put_u64(writer, SESSION);
-	wire_put_u64(writer, WIRE_FEATURES_KNOWN);
+	wire_put_u64(writer, offered);
 	wire_put_u64(writer, 0);
 }
 
@@ -142,9 +144,20 @@ static void put_audit(struct wire_writer *writer)
 
 	wire_put_u64(writer, group);
 	for (u32 i = 0; i < 4 && mem_exists && group != AUDIT_NO_GROUP; i++) {
-		wire_put_u32(writer, audit_group_hash(&mem, group));
+		wire_put_u32(writer,
+			     audit_group_hash(&mem, group, AUDIT_ALL_PAGES));
 		group = audit_next_group(&mem, group + 1);
 	}
+}
+
+static void put_audit_sent(struct wire_writer *writer)
+{
+	u64 group = receiver.next_group;
+	u64 count = mem_exists ? audit_known_pages(&mem, group) & 0xff0f : 0;
+
+	wire_put_u64(writer, group);
+	wire_put_u64(writer, count);
+	wire_put_u32(writer, count ? audit_group_hash(&mem, group, count) : 0);
 }
 
 static void put_seal(struct wire_writer *writer)
@@ -152,7 +165,9 @@ static void put_seal(struct wire_writer *writer)
 	wire_put_u64(writer, SESSION);
 	wire_put_u32(writer, receiver.state_bytes);
 	wire_put_u32(writer, crc32c(0, rooms[3], receiver.state_bytes));
-	wire_put_u32(writer, receiver.group_count ? AUDIT_FULL : AUDIT_OFF);
+	wire_put_u32(writer, !receiver.group_count            ? AUDIT_OFF
+			     : offered == WIRE_FEATURES_KNOWN ? AUDIT_SENT
+							      : AUDIT_FULL);
 	wire_put_u32(writer, receiver.root);
 	wire_put_u64(writer, receiver.group_count);
 }
@@ -169,6 +184,8 @@ static void put_good(struct wire_writer *writer, u32 type)
 		put_state(writer);
 	else if (type == WIRE_AUDIT)
 		put_audit(writer);
+	else if (type == WIRE_AUDIT_SENT)
+		put_audit_sent(writer);
 	else if (type == WIRE_SEAL)
 		put_seal(writer);
 	else
@@ -221,6 +238,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (size < 1)
 		return 0;
 	begin();
+	offered = data[0] & 2 ? WIRE_FEATURES_KNOWN : WIRE_FEATURES_PAGES;
 	if (data[0] & 1) {
 		commit_was_sent = true; /* may be in there */
 		feed(data + 1, size - 1);

@@ -78,7 +78,9 @@ static void feed_good(void)
 	}
 	wire_put_u64(&writer, type == WIRE_ROUND_SEEN ? source.round : SESSION);
 	if (type == WIRE_WELCOME)
-		wire_put_u64(&writer, 0);
+		wire_put_u64(&writer, source.config.audit == AUDIT_SENT
+					  ? WIRE_FEATURE_AUDIT_SENT
+					  : 0);
 	if (type == WIRE_READY) {
 		wire_put_u32(&writer, source.state_crc);
 		wire_put_u32(&writer, source.root);
@@ -125,8 +127,9 @@ static size_t happen(const uint8_t *data, size_t size)
 	return 2;
 }
 
-static void begin(void)
+static void begin(enum audit_mode audit)
 {
+	static u64 audited[VM_BYTES / AUDIT_GROUP_BYTES];
 	struct source_config config = {
 	    .mem = &mem,
 	    .shape = &shape,
@@ -135,7 +138,8 @@ static void begin(void)
 	    .silence_ns = 1000000000,
 	    .rounds_max = 3,
 	    .stuck = SOURCE_STUCK_SWITCH,
-	    .audit = AUDIT_FULL,
+	    .audit = audit,
+	    .audited = audited,
 	    .in = rooms[0],
 	    .out = rooms[1],
 	    .words = words,
@@ -157,7 +161,7 @@ static void begin(void)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	begin();
+	begin(size ? (enum audit_mode)(data[size - 1] % 3) : AUDIT_FULL);
 	work();
 	while (size >= 2) {
 		size_t taken = happen(data, size);

@@ -69,6 +69,8 @@ struct world {
 	u8 buffers[4][WIRE_RECORD_BYTES];
 	u8 received_state[WORLD_STATE_BYTES];
 	struct sent_page sent[24]; /* fewer than there are pages */
+	u64 audited[WORLD_LIMIT / AUDIT_GROUP_BYTES + 1];
+	enum audit_mode audit;
 	u64 features;
 	struct random random;
 	u64 now_ns;
@@ -228,7 +230,8 @@ static void world_begin(u64 seed)
 	world.random = random_from(seed);
 	world.now_ns = seed * 12345;
 	world.writes_per_step = 2;
-	world.features = seed % 2 ? WIRE_FEATURES_KNOWN : 0;
+	world.features = seed % 2 ? WIRE_FEATURES_PAGES : 0;
+	world.audit = seed % 4 < 2 ? AUDIT_FULL : AUDIT_SENT;
 	frame_alloc_init();
 	assert_int_equal(frame_alloc_add(hpa(0), 32 * MIB), OK);
 	world_add_side(0);
@@ -531,7 +534,8 @@ static void world_prepare(u32 from)
 	    .silence_ns = 10 * WORLD_SECOND_NS,
 	    .rounds_max = 5,
 	    .stuck = SOURCE_STUCK_SWITCH,
-	    .audit = AUDIT_FULL,
+	    .audit = world.audit,
+	    .audited = world.audited,
 	    .features = world.features,
 	    .sent = world.sent,
 	    .sent_count = ARRAY_COUNT(world.sent),

@@ -103,7 +103,7 @@ static void harm_everywhere(u64 seed)
 static void any_harm_at_any_record_leaves_one_owner(void **state)
 {
 	(void)state;
-	for_seeds(2, harm_everywhere);
+	for_seeds(4, harm_everywhere);
 }
 
 /* --- The hand-over, record by record -------------------------------------- */
@@ -161,18 +161,177 @@ static void spoil_page(struct world *w)
 		    guest_mem_write_u8(mem, gpa(SPOILED + 5), 0xee), OK);
 }
 
-static void audit_names_the_page_that_differs(void **state)
+static void page_spoilt_is_named(enum audit_mode mode)
 {
-	(void)state;
 	world_begin(3);
+	world.audit = mode;
 	world.on_step = spoil_page;
 	migrate_from(0, HARM_NONE);
+	assert_int_equal(world.source.audit, mode);
 	assert_int_equal(world.source.phase, SOURCE_FAILED);
 	assert_non_null(strstr(world.receiver.why, "differ: 7000 (1 in"));
 	assert_non_null(strstr(world.source.why, "differ: 7000 (1 in"));
 	world.on_step = NULL;
 	migrate_once_more();
 	world_end();
+}
+
+static void audit_names_the_page_that_differs(void **state)
+{
+	(void)state;
+	page_spoilt_is_named(AUDIT_FULL);
+}
+
+/* It travelled, so it counts, though it may be zero by now. */
+static void audit_of_what_was_sent_names_the_page(void **state)
+{
+	(void)state;
+	page_spoilt_is_named(AUDIT_SENT);
+}
+
+#define EMPTY_PAGE 0x90000 /* of 64 of which none ever has contents */
+
+static void spoil_empty_page(struct world *w)
+{
+	struct guest_mem *mem = &w->sides[!w->from].mem;
+
+	if (w->receiver.phase == RECEIVER_STATE && w->sides[1].exists)
+		assert_int_equal(guest_mem_write_u8(mem, gpa(EMPTY_PAGE), 1),
+				 OK);
+}
+
+/* That is what it is cheaper for. */
+static void only_full_audit_is_of_pages_without_contents(void **state)
+{
+	u64 full_groups, full_bytes;
+
+	(void)state;
+	world_begin(3);
+	world.audit = AUDIT_FULL;
+	migrate_from(0, HARM_NONE);
+	assert_moved();
+	full_groups = world.receiver.group_count;
+	full_bytes = world.source.stats.sent_bytes;
+	world_end();
+	world_begin(3);
+	world.audit = AUDIT_FULL;
+	world.on_step = spoil_empty_page;
+	migrate_from(0, HARM_NONE);
+	assert_non_null(strstr(world.source.why, "differ: 90000 "));
+	world_end();
+	world_begin(3);
+	world.audit = AUDIT_SENT;
+	world.on_step = spoil_empty_page;
+	world_prepare(0);
+	world_run();
+	assert_moved();
+	assert_false(world.same_at_run);
+	assert_true(world.receiver.group_count < full_groups);
+	print_message("%lu groups and %lu bytes instead of %lu and %lu\n",
+		      world.receiver.group_count, world.source.stats.sent_bytes,
+		      full_groups, full_bytes);
+	world_end();
+}
+
+#define TURNED_ZERO 0x98000
+
+/* It goes with contents, is zeroed, goes as zero, and breaks there. */
+static void spoil_page_turned_zero(struct world *w)
+{
+	const struct source *source = &w->source;
+
+	if (source->phase == SOURCE_SEEN && source->round == 0)
+		assert_int_equal(guest_mem_zero(&source_side()->mem,
+						gpa(TURNED_ZERO), PAGE_4K),
+				 OK);
+	if (w->receiver.phase == RECEIVER_STATE)
+		assert_int_equal(guest_mem_write_u8(&receiver_side()->mem,
+						    gpa(TURNED_ZERO), 1),
+				 OK);
+}
+
+static void page_that_has_turned_zero_stays_in_the_audit(void **state)
+{
+	(void)state;
+	world_begin(7);
+	world.audit = AUDIT_SENT;
+	assert_int_equal(
+	    guest_mem_write_u8(&world.sides[0].mem, gpa(TURNED_ZERO), 1), OK);
+	world.on_step = spoil_page_turned_zero;
+	migrate_from(0, HARM_NONE);
+	assert_int_equal(world.source.phase, SOURCE_FAILED);
+	assert_non_null(strstr(world.source.why, "differ: 98000 (1 in"));
+	assert_true(page_is_zero(
+	    guest_mem_ptr(&world.sides[0].mem, gpa(TURNED_ZERO), PAGE_4K)));
+	world_end();
+}
+
+/* An older peer answers without the feature, here as none was offered. */
+static void peer_that_knows_only_full_audits_gets_one(void **state)
+{
+	(void)state;
+	world_begin(5);
+	world.audit = AUDIT_FULL;
+	world_prepare(0);
+	world.source.audit = AUDIT_SENT;
+	world_run();
+	assert_one_owner();
+	assert_moved();
+	assert_int_equal(world.source.audit, AUDIT_FULL);
+	assert_int_equal(world.receiver.next_group, AUDIT_NO_GROUP);
+	world_end();
+}
+
+/* What a source must not say: one number in AUDIT_SENT is another. */
+static const struct {
+	u32 at; /* in the record; its first group: number, pages, hash */
+	u32 bytes;
+	u64 value;
+} wrong_audits[] = {
+    {WIRE_HEADER_BYTES, 8, 3},                  /* a hole in its memory */
+    {WIRE_HEADER_BYTES, 8, ~0UL / PAGE_4K + 1}, /* far past its end */
+    {WIRE_HEADER_BYTES, 8, ~0UL},               /* no group at all */
+    {WIRE_HEADER_BYTES + 8, 8, 0},              /* no page */
+    {WIRE_HEADER_BYTES + 20, 8, 0},             /* the first one again */
+    {12, 2, WIRE_AUDIT},                        /* not what was agreed on */
+};
+static u32 wrong_audit;
+
+static u32 carry_wrong_audit(u32 number, const u8 *bytes, u32 count)
+{
+	static u8 copy[WIRE_RECORD_BYTES];
+	struct queue *queue = &world.queues[number];
+	u32 crc;
+
+	forget_taken(queue);
+	memcpy(copy, bytes, count);
+	if (copy[12] == WIRE_AUDIT_SENT) {
+		memcpy(copy + wrong_audits[wrong_audit].at,
+		       &wrong_audits[wrong_audit].value,
+		       wrong_audits[wrong_audit].bytes);
+		crc = crc32c(0, copy + 4, count - 4);
+		memcpy(copy, &crc, sizeof(crc));
+		world.harmed = true;
+	}
+	queue_put(queue, copy, count);
+	return count;
+}
+
+static void audit_of_what_there_is_not_is_refused(void **state)
+{
+	(void)state;
+	for (wrong_audit = 0; wrong_audit < ARRAY_COUNT(wrong_audits);
+	     wrong_audit++) {
+		world_begin(2);
+		world.audit = AUDIT_SENT;
+		world.carry = carry_wrong_audit;
+		migrate_from(0, HARM_NONE);
+		assert_true(world.harmed);
+		assert_int_equal(world.source.phase, SOURCE_FAILED);
+		assert_non_null(
+		    strstr(world.receiver.why, "says what cannot be"));
+		world_end();
+	}
 }
 
 /* A write that nobody marked is what the audit is for. */
@@ -192,6 +351,7 @@ static void audit_finds_a_write_that_was_not_marked(void **state)
 {
 	(void)state;
 	world_begin(4);
+	world.audit = AUDIT_FULL;
 	world.on_step = write_past_the_log;
 	world.writes_per_step = 6;
 	migrate_from(0, HARM_NONE);
@@ -206,10 +366,8 @@ static void audit_can_be_left_out(void **state)
 {
 	(void)state;
 	world_begin(5);
-	world_prepare(0);
-	world.source.config.audit = AUDIT_OFF;
-	world_run();
-	assert_one_owner();
+	world.audit = AUDIT_OFF;
+	migrate_from(0, HARM_NONE);
 	assert_moved();
 	assert_int_equal(world.receiver.group_count, 0);
 	world_end();
@@ -322,7 +480,7 @@ static void estimate_knows_what_pages_cost_on_the_wire(void **state)
 		least_estimate = ~0UL;
 		least_rounds = 0;
 		world_begin(17);
-		world.features = i ? WIRE_FEATURES_KNOWN : 0;
+		world.features = i ? WIRE_FEATURES_PAGES : 0;
 		world.writes_per_step = 60;
 		world.on_step = note_estimate;
 		world_prepare(0);
@@ -397,7 +555,7 @@ static void packed_pages_are_fewer_bytes_and_the_same(void **state)
 
 	(void)state;
 	world_begin(11);
-	world.features = WIRE_FEATURES_KNOWN;
+	world.features = WIRE_FEATURES_PAGES;
 	migrate_from(0, HARM_NONE);
 	assert_moved();
 	assert_true(stats->lz4_pages > 20 && stats->delta_pages > 5);
@@ -417,7 +575,7 @@ static void audit_finds_a_wrong_delta(void **state)
 {
 	(void)state;
 	world_begin(13);
-	world.features = WIRE_FEATURES_KNOWN;
+	world.features = WIRE_FEATURES_PAGES;
 	world.on_step = forget_what_was_sent;
 	migrate_from(0, HARM_NONE);
 	assert_int_equal(world.source.phase, SOURCE_FAILED);
@@ -436,6 +594,11 @@ int main(void)
 	    cmocka_unit_test(lost_running_leaves_the_guest_at_the_peer),
 	    cmocka_unit_test(lost_ready_leaves_the_guest_here),
 	    cmocka_unit_test(audit_names_the_page_that_differs),
+	    cmocka_unit_test(audit_of_what_was_sent_names_the_page),
+	    cmocka_unit_test(only_full_audit_is_of_pages_without_contents),
+	    cmocka_unit_test(page_that_has_turned_zero_stays_in_the_audit),
+	    cmocka_unit_test(peer_that_knows_only_full_audits_gets_one),
+	    cmocka_unit_test(audit_of_what_there_is_not_is_refused),
 	    cmocka_unit_test(audit_finds_a_write_that_was_not_marked),
 	    cmocka_unit_test(audit_can_be_left_out),
 	    cmocka_unit_test(cpu_that_lacks_a_feature_is_refused_by_name),

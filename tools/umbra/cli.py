@@ -87,7 +87,7 @@ def _add_guest_options(parser):
 
 _MIGRATE_EPILOG = """\
 settings of the guest (--set): downtime=300ms (how long it may stand still at
-most), audit=off|full, compress=off|lz4|on (on: also as what has changed),
+most), audit=off|sent|full, compress=off|lz4|on (on: also as what has changed),
 dirty=pml|wp|auto, stuck=fail|switch (what to do when it writes faster than the
 link carries); under Bochs a machine that waits for the other one sees much time
 pass

@@ -28,6 +28,9 @@ _SIDES = ("source", "destination")
 #: Bochs: the time of a machine that waits runs far ahead of the world's.
 _DEFAULTS = ("host.ips=50000000", "umbra.link.silence=36000")
 _WISHES = ("downtime", "audit", "stuck", "compress")
+_AUDITS = {"off": "nothing was compared",
+           "sent": "in {} groups the pages that had contents are the same",
+           "full": "{} groups of pages are the same"}
 
 
 def _words(text):
@@ -392,9 +395,8 @@ def statistics(result):
     yield ("standstill " + f"{parts['total'] / 1000:.1f} ms: " + ", ".join(
         f"{name.replace('_', ' and ')} {parts[name] / 1000:.1f}"
         for name in ("pause", "copy", "state_audit", "answer", "start")))
-    yield (f"audit {result['audit']}: "
-           + (f"{result['groups']} groups of pages are the same"
-              if result["audit"] != "off" else "nothing was compared"))
+    yield f"audit {result['audit']}: " + _AUDITS[result["audit"]].format(
+        result["groups"])
 
 
 def _options_of(engine, options):

@@ -69,6 +69,8 @@ def _verdict(history, status):
     audits = {move.result["audit"] for move in history.moves
               if move.result and "audit" in move.result}
     word = ("moved; every audit agreed" if good and audits == {"full"}
+            else "moved; every audit of the pages that had contents agreed"
+            if good and audits and audits <= {"full", "sent"}
             else "moved" if good else "not as it should be")
     return (f"<p class='verdict {'good' if good else 'bad'}'>"
             f"{moved} of {len(history.moves)} migrations {word}; status "
