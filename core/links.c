@@ -10,6 +10,9 @@
 #include "drivers/uart_link.h"
 #include "drivers/virtio_link.h"
 #include "lib/log.h"
+#include "migrate/link_fault.h"
+#include "mm/frame_alloc.h"
+#include "mm/phys.h"
 
 #define VECTOR_LINK (VECTOR_FIRST_DEVICE + 1)
 
@@ -95,7 +98,7 @@ static struct link *open_virtio(void)
 	return NULL;
 }
 
-struct link *links_open(const struct link_options *options)
+static struct link *open_device(const struct link_options *options)
 {
 	switch (options->kind) {
 	case LINK_KIND_UART:
@@ -108,6 +111,42 @@ struct link *links_open(const struct link_options *options)
 		break;
 	}
 	return NULL;
+}
+
+/* link.cut=RECORD: a fault on purpose, for trying out what happens then. */
+static struct link *wrap(struct link *inner, enum link_cut cut)
+{
+	static const enum wire_type types[LINK_CUTS] = {
+	    [LINK_CUT_ROUND] = WIRE_ROUND,
+	    [LINK_CUT_PREPARE] = WIRE_PREPARE,
+	    [LINK_CUT_STATE] = WIRE_STATE,
+	    [LINK_CUT_SEAL] = WIRE_SEAL,
+	    [LINK_CUT_READY] = WIRE_READY,
+	    [LINK_CUT_COMMIT] = WIRE_COMMIT,
+	    [LINK_CUT_RUNNING] = WIRE_RUNNING,
+	};
+	const struct link_fault_plan plan = {.harm = LINK_HARM_CUT_BEFORE,
+					     .type = types[cut]};
+	struct link_fault *fault;
+	hpa_t block;
+
+	if (frame_alloc_zeroed(frame_order_for(sizeof(*fault)), "link.cut",
+			       &block) != OK)
+		return inner;
+	fault = phys_ptr(block);
+	link_fault_wrap(fault, inner, &plan);
+	log_warn("link %s: link.cut: it will be lost at the first %s that is "
+		 "sent",
+		 inner->name, wire_type_name(plan.type));
+	return &fault->link;
+}
+
+struct link *links_open(const struct link_options *options)
+{
+	struct link *link = open_device(options);
+
+	return link && options->cut != LINK_CUT_NONE ? wrap(link, options->cut)
+						     : link;
 }
 
 struct serial *links_serial(void)

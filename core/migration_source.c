@@ -605,6 +605,9 @@ void migration_decide(enum migration_decision decision)
 		return;
 	}
 	if (decision == MIGRATION_DESTROY) {
+		log_warn("migration: guest %s is destroyed here, because you "
+			 "say so: it runs at the peer",
+			 m->vm->name);
 		destroy(m);
 		migration_over();
 		return;

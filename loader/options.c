@@ -24,6 +24,7 @@ enum option {
 	OPTION_LINK_PEER,
 	OPTION_LINK_GATEWAY,
 	OPTION_LINK_SILENCE,
+	OPTION_LINK_CUT,
 	OPTION_LINKTEST,
 	OPTION_LINKTEST_BYTES,
 	OPTION_RECEIVE,
@@ -74,6 +75,16 @@ static const struct cmdline_rule rules[OPTION_COUNT] = {
 			     .kind = CMDLINE_NUMBER,
 			     .minimum = 1,
 			     .maximum = SILENCE_SECONDS_MAX},
+    [OPTION_LINK_CUT] = {.key = "link.cut",
+			 .kind = CMDLINE_CHOICE,
+			 .choices = {[LINK_CUT_NONE] = "none",
+				     [LINK_CUT_ROUND] = "round",
+				     [LINK_CUT_PREPARE] = "prepare",
+				     [LINK_CUT_STATE] = "state",
+				     [LINK_CUT_SEAL] = "seal",
+				     [LINK_CUT_READY] = "ready",
+				     [LINK_CUT_COMMIT] = "commit",
+				     [LINK_CUT_RUNNING] = "running"}},
     [OPTION_LINKTEST] = {.key = "linktest",
 			 .kind = CMDLINE_CHOICE,
 			 .choices = {[LINKTEST_NONE] = "none",
@@ -92,6 +103,11 @@ static const struct cmdline_rule rules[OPTION_COUNT] = {
 			.choices = {"off", "on"}},
 };
 
+static enum link_kind link_of_word(u64 value)
+{
+	return value == LINK_WORD_TCP ? LINK_KIND_NET : (enum link_kind)value;
+}
+
 static void set_option(struct options *options, enum option option, u64 value)
 {
 	switch (option) {
@@ -108,9 +124,7 @@ static void set_option(struct options *options, enum option option, u64 value)
 		options->cpus = (u32)value;
 		break;
 	case OPTION_LINK:
-		options->link.kind = value == LINK_WORD_TCP
-					 ? LINK_KIND_NET
-					 : (enum link_kind)value;
+		options->link.kind = link_of_word(value);
 		break;
 	case OPTION_LINK_IP:
 		options->link.ip = (u32)value;
@@ -123,6 +137,9 @@ static void set_option(struct options *options, enum option option, u64 value)
 		break;
 	case OPTION_LINK_SILENCE:
 		options->link.silence_seconds = (u32)value;
+		break;
+	case OPTION_LINK_CUT:
+		options->link.cut = (enum link_cut)value;
 		break;
 	case OPTION_LINKTEST:
 		options->linktest.way = (enum linktest_way)value;

@@ -14,6 +14,9 @@
  *	link.peer=A.B.C.D           net: the peer's address; else who answers
  *	link.gateway=A.B.C.D        net: if the peer is on another network
  *	link.silence=SECONDS        of the peer, after which it is gone
+ *	link.cut=RECORD             on purpose, once: the link is lost instead
+ *	                            of the first record of that type (round,
+ *	                            prepare, state, seal, ready, commit, running)
  *	linktest=WAY                no guests: bytes over the link, checked; WAY
  *	                            is both, send, receive, bare-send,
  *	                            bare-receive or memory (core/linktest.h)
@@ -49,10 +52,23 @@ enum link_kind {
 	LINK_KIND_VIRTIO, /* virtio-serial, the port "umbra.0" */
 };
 
+enum link_cut {
+	LINK_CUT_NONE, /* the default */
+	LINK_CUT_ROUND,
+	LINK_CUT_PREPARE,
+	LINK_CUT_STATE,
+	LINK_CUT_SEAL,
+	LINK_CUT_READY,
+	LINK_CUT_COMMIT,
+	LINK_CUT_RUNNING,
+	LINK_CUTS,
+};
+
 struct link_options {
 	enum link_kind kind;
 	u32 ip, peer, gateway; /* 0: not given */
 	u32 silence_seconds;
+	enum link_cut cut;
 };
 
 enum linktest_way {

@@ -109,8 +109,10 @@ static void swap(struct link_fault *fault)
 
 static void on_record(struct link_fault *fault)
 {
+	bool counts = !fault->plan.type ||
+		      wire_record_type(fault->record) == fault->plan.type;
 	bool due = !fault->harmed && fault->plan.harm != LINK_HARM_NONE &&
-		   fault->record_count == fault->plan.record;
+		   counts && fault->record_count == fault->plan.record;
 
 	if (due)
 		harm(fault);
@@ -118,7 +120,7 @@ static void on_record(struct link_fault *fault)
 		swap(fault);
 	else
 		put_out(fault, fault->record_bytes);
-	fault->record_count++;
+	fault->record_count += counts;
 	fault->record_bytes = 0;
 }
 
@@ -193,7 +195,7 @@ static void fault_connect(struct link *link)
 {
 	struct link_fault *fault = fault_of(link);
 
-	fault->harmed = fault->cut_owed = fault->swap_owed = false;
+	fault->cut_owed = fault->swap_owed = false;
 	fault->record_count = fault->record_bytes = 0;
 	fault->out_bytes = fault->out_sent = 0;
 	fault->held_until_ns = 0;
@@ -224,5 +226,6 @@ void link_fault_wrap(struct link_fault *fault, struct link *inner,
 	};
 	fault->inner = inner;
 	fault->plan = *plan;
+	fault->harmed = false;
 	fault->now_ns = 0;
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Faults on purpose: a link that goes through another one and, at one chosen
- * record of the migration, does one harm to what is sent.
+ * record of the migration, does one harm to what is sent. Once: what is sent
+ * after that, also over a new connection, goes through.
  *
  *	sender -> | one whole record | -harm-> | what is to go out | -> inner
  *
@@ -33,7 +34,8 @@ const char *link_harm_name(enum link_harm harm);
 
 struct link_fault_plan {
 	enum link_harm harm;
-	u32 record; /* the first one is 0 */
+	u32 type;   /* of the record; 0: of any type */
+	u32 record; /* of those, in one connection; the first one is 0 */
 	u64 seed;   /* of the bit that is corrupted */
 	u64 delay_ns;
 };
@@ -45,7 +47,7 @@ struct link_fault {
 	bool harmed;
 	bool cut_owed;
 	bool swap_owed;
-	u32 record_count; /* that have come whole from the sender */
+	u32 record_count; /* of that type, that have come whole */
 	u32 record_bytes; /* of the one that is coming */
 	u32 out_bytes, out_sent;
 	u64 now_ns, held_until_ns;
@@ -53,7 +55,7 @@ struct link_fault {
 	u8 out[2 * WIRE_RECORD_BYTES];
 };
 
-/* Keeps what it is connected to; `plan` may be changed while LOST. */
+/* To be connected then. Another plan needs another wrap, while LOST. */
 void link_fault_wrap(struct link_fault *fault, struct link *inner,
 		     const struct link_fault_plan *plan);
 

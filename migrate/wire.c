@@ -96,6 +96,11 @@ u32 wire_record_bytes(const u8 *header)
 					     : WIRE_PAYLOAD_BYTES);
 }
 
+u32 wire_record_type(const u8 *header)
+{
+	return (u32)load(header + TYPE_AT, 2);
+}
+
 void wire_put_bytes(struct wire_writer *writer, const void *from, u32 bytes)
 {
 	CHECK(bytes <= writer->room - writer->filled);

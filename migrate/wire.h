@@ -79,6 +79,7 @@ const char *wire_type_name(u32 type);
  * passes records on. At most WIRE_RECORD_BYTES.
  */
 u32 wire_record_bytes(const u8 *header);
+u32 wire_record_type(const u8 *header); /* as it claims */
 
 /* --- Sending -------------------------------------------------------------- */
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """umbra migrate: what is said about a migration, and when it begins."""
 
+import io
 import pathlib
 import re
 import sys
@@ -10,7 +11,7 @@ from xml.etree import ElementTree
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "tools"))
 # pylint: disable=wrong-import-position,protected-access
 import demo
-from umbra import cli, history, migrate, mux, report, views
+from umbra import cli, console, history, migrate, mux, report, views
 from umbra.trouble import Trouble
 
 MOVED = {
@@ -85,7 +86,9 @@ class Columns(unittest.TestCase):
         kept = views.Columns._write
         self.addCleanup(setattr, views.Columns, "_write", kept)
         views.Columns._write = self.written.append
-        self.view = views.Columns(None, self.sides, width=83)
+        self.log = io.BytesIO()
+        outputs = console.Outputs(["ring"], console.Log(self.log))
+        self.view = views.Columns(outputs, self.sides, width=83)
         self.written.clear()
 
     def test_each_side_has_its_column(self):
@@ -99,6 +102,13 @@ class Columns(unittest.TestCase):
         self.view.umbra(self.sides[1], b"word " * 20)
         self.assertEqual(len(self.written), 3)
         self.assertTrue(all(len(line) <= 83 for line in self.written))
+
+    def test_all_of_it_is_in_the_log_too(self):
+        self.view.umbra(self.sides[1], b"error: why")
+        self.view.guest(self.sides[0], mux.Text(1, b"lap 1\n"))
+        self.assertRegex(self.log.getvalue().decode(),
+                         r"^\S+ destination\| error: why\n"
+                         r"\S+ ring\| lap 1\n$")
 
     def test_a_line_cut_by_the_move_ends_where_the_guest_goes_on(self):
         self.view.guest(self.sides[0], mux.Text(1, b"half a "))

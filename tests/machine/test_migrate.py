@@ -211,6 +211,80 @@ def cancelled_guest_goes_on_and_moves_later(machine):
     check(status == 1, f"status {status}: the ring is broken")
 
 
+class Unconfirmed(migrations.Migration):
+    """The link is lost at the hand-over. The source, which cannot know who has
+    the guest, says what can be done; the test is the person who decides. The
+    machines come from here, because the front end leaves none behind."""
+
+    decision = ""
+    sides = None
+    ends = []
+
+    def _on_record(self, side, text):
+        super()._on_record(side, text)
+        self.sides[:] = self._sides
+
+    def _end_one(self, downtime):
+        super()._end_one(downtime)
+        self.ends.append(self.results[-1]["result"])
+        if self.ends != ["unconfirmed"]:
+            return
+        source = self._sides[0]
+        source.send(mux.MONITOR, b"status\n" + self.decision + b"\nstatus\n")
+        if self.decision == b"resume":  # and then it moves after all
+            self.failed = False
+            self.results.clear()
+            self._arm()
+
+
+def unconfirmed(machine, cut, decision):
+    """Runs a migration whose link is lost instead of that record."""
+    log = machine.folder / "log"
+    kept, migrations.Migration = migrations.Migration, Unconfirmed
+    Unconfirmed.decision, Unconfirmed.sides = decision, []
+    try:
+        status = cli.main([
+            "migrate", RING, "--engine", "bochs", "--append",
+            "mb=1 mark=0 laps=12000", "--mem", "4M", "--link", "net", "--at",
+            "0.3", "--set", "host.ips=20000000", "--set", "downtime=200s",
+            "--set", f"umbra.link.cut={cut}", "--log", str(log), "--timeout",
+            str(machine.seconds_left())])
+    finally:
+        migrations.Migration = kept
+    return status, log.read_text(encoding="utf-8", errors="replace")
+
+
+HANDED_OVER = ('guest ring was handed over and is stopped; "destroy" it if it '
+               'runs at the peer, "resume" it if it does not')
+ADVICE = "ring was handed over, but the peer has not said that it runs: "
+
+
+@machine_test(seconds=12, limit=150)
+def guest_whose_hand_over_was_lost_is_resumed_by_hand(machine):
+    status, log = unconfirmed(machine, "commit", b"resume")
+    check(ADVICE in log and HANDED_OVER in log, "it does not say what to do")
+    check("guest ring goes on here, because you say so" in log,
+          "the decision was not heard")
+    check(Unconfirmed.ends == ["unconfirmed", "moved"],
+          f"the attempts ended {Unconfirmed.ends}")
+    check(status == 1, f"status {status}: the ring is broken")
+
+
+@machine_test(seconds=10, limit=150)
+def guest_that_has_arrived_unheard_is_destroyed_by_hand(machine):
+    status, log = unconfirmed(machine, "running", b"destroy")
+    check(ADVICE in log and HANDED_OVER in log, "it does not say what to do")
+    check("guest ring is destroyed here, because you say so" in log
+          and log.count("nothing is under way") == 1,
+          "the decision was not heard")
+    check(Unconfirmed.ends == ["unconfirmed"] and status == 125,
+          f"the attempts ended {Unconfirmed.ends}, status {status}")
+    source, destination = Unconfirmed.sides
+    check(destination.verdict == 1, "the guest's ring is broken there")
+    check(source.verdict is None or source.verdict == 0,
+          f"the source ended with {source.verdict}")
+
+
 class Killed(migrations.Migration):
     """The destination dies in the middle; the source must notice by itself."""
 

@@ -207,6 +207,40 @@ static void cut_is_noticed_by_both(void **state)
 	assert_int_equal(ends[1].link.state, LINK_LOST);
 }
 
+/* Wherever in the stream that is, and in no later stream. */
+static void harm_to_a_type_is_done_to_its_first_record(void **state)
+{
+	const struct link_fault_plan plan = {.harm = LINK_HARM_CUT_BEFORE,
+					     .type = WIRE_COMMIT};
+
+	(void)state;
+	begin_shim(LINK_HARM_NONE, 0);
+	link_close(&ends[0].link);
+	link_fault_wrap(&shim, &ends[0].link, &plan);
+	for (u32 i = 0; i < 2; i++) {
+		link_connect(&shim.link);
+		link_connect(&ends[1].link);
+		link_poll(&shim.link, 0);
+		link_poll(&shim.link, 0);
+		link_poll(&ends[1].link, 0);
+		arrived_bytes = 0;
+		send_records(5);
+		assert_arrived("01234");
+		assert_int_equal(shim.link.state, LINK_UP);
+		wire_send_u64(&outbox, WIRE_COMMIT, 5);
+		assert_int_equal(
+		    link_send(&shim.link, outbox.room, outbox.filled),
+		    outbox.filled);
+		outbox.sent = outbox.filled;
+		link_poll(&shim.link, 0);
+		link_poll(&shim.link, 0);
+		assert_int_equal(shim.harmed, true);
+		assert_int_equal(shim.link.state, i ? LINK_UP : LINK_LOST);
+		collect();
+		assert_int_equal(arrived_bytes, (i ? 6 : 5) * RECORD_BYTES);
+	}
+}
+
 static void corruption_is_one_bit(void **state)
 {
 	struct wire_outbox clean = {.room = (u8[WIRE_RECORD_BYTES]){0}};
@@ -262,6 +296,7 @@ int main(void)
 	    cmocka_unit_test(new_stream_has_nothing_of_the_old_one),
 	    cmocka_unit_test(harm_of_whole_records),
 	    cmocka_unit_test(cut_is_noticed_by_both),
+	    cmocka_unit_test(harm_to_a_type_is_done_to_its_first_record),
 	    cmocka_unit_test(corruption_is_one_bit),
 	    cmocka_unit_test(delay_ends),
 	    cmocka_unit_test(foreign_bytes_are_passed_on),

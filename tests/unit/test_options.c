@@ -68,7 +68,8 @@ static void link_and_its_test_are_described(void **state)
 {
 	struct options options =
 	    parsed("link=net link.ip=10.0.0.1 link.peer=192.168.255.2 "
-		   "link.gateway=10.0.0.254 link.silence=60 linktest=bare-send "
+		   "link.gateway=10.0.0.254 link.silence=60 link.cut=commit "
+		   "linktest=bare-send "
 		   "linktest.bytes=3M");
 
 	(void)state;
@@ -77,6 +78,7 @@ static void link_and_its_test_are_described(void **state)
 	assert_int_equal(options.link.peer, 0xc0a8ff02);
 	assert_int_equal(options.link.gateway, 0x0a0000fe);
 	assert_int_equal(options.link.silence_seconds, 60);
+	assert_int_equal(options.link.cut, LINK_CUT_COMMIT);
 	assert_int_equal(options.linktest.way, LINKTEST_BARE_SEND);
 	assert_int_equal(options.linktest.bytes, 3 * MIB);
 	assert_int_equal(host_log_count, 0);

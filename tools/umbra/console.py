@@ -136,6 +136,11 @@ class Outputs:
             write(sys.stderr, text + b"\n")
         self._boot, self._boot_shown = b"", True
 
+    def keep(self, name, data):
+        """Into the log only: who calls it shows it in another way."""
+        if self._log:
+            self._log.feed(name, data)
+
     def note(self, text):
         """A line of the front end's own."""
         write(sys.stderr, f"umbra: {text}\n".encode())

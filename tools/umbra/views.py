@@ -74,6 +74,7 @@ class Plain(_View):
 
     def umbra(self, side, line):
         self._bar.clear()
+        self._outputs.keep(side.name, line + b"\n")
         console.write(sys.stderr, f"{side.name}: ".encode() + line + b"\n")
 
     def guest(self, _side, event):
@@ -98,9 +99,11 @@ class Columns(_View):
         self._write(_GAP.join("-" * self._width for _ in sides))
 
     def umbra(self, side, line):
+        self._outputs.keep(side.name, line + b"\n")
         self._put(side, line)
 
     def guest(self, side, event):
+        self._outputs.keep(self._outputs.name(event.channel), event.data)
         if event.channel != mux.BOOT:
             self._lines[side.number].feed(event.data)
 
