@@ -275,6 +275,16 @@ static bool has_stopped(const struct vm *vm)
 	       !__atomic_load_n(&vm->live_vcpus, __ATOMIC_SEQ_CST);
 }
 
+/* It came from a peer: what it was started from is there. */
+static void refuse_restart(struct vm *vm)
+{
+	log_error("guest %s asks for a reset, which is to begin anew "
+		  "(reset=restart). Its kernel did not move here with it, so "
+		  "it ends: start it again where its kernel is",
+		  vm->name);
+	vm->end = VM_END_FAILED;
+}
+
 /* Whether the guest has begun anew. */
 static bool restart(struct vm *vm)
 {
@@ -282,6 +292,10 @@ static bool restart(struct vm *vm)
 
 	if (!will_restart(vm))
 		return false;
+	if (!vm_plans[vm->index]) {
+		refuse_restart(vm);
+		return false;
+	}
 	log_info("guest %s resets", vm->name);
 	err = vm_reset(vm, vm_plans[vm->index], boot_info);
 	if (err != OK) {

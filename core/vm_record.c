@@ -549,6 +549,7 @@ static void put_vm(struct wire_writer *writer, const struct vm *vm, u64 tsc)
 	    .apic_timer_hz = vm->platform.config.apic_timer_hz,
 	    .tsc = tsc,
 	    .has_started = vm->has_started,
+	    .restarts = vm->restarts,
 	};
 
 	record_put_vm(writer, &of);
@@ -620,6 +621,7 @@ static void get_vm(struct record_reader *reader, struct vm *vm)
 	vm->platform.config.phys_bits = of.physical_bits;
 	vm->stopped_tsc = of.tsc;
 	vm->has_started = of.has_started;
+	vm->restarts = of.restarts;
 	vm_record_start_clock(vm);
 }
 

@@ -23,6 +23,7 @@
  *	step=N   how many PAUSEs between two pages (default 0)
  *	cpus=N   how many CPUs take part
  *	noise=1  fills the rest of each page with what cannot be compressed
+ *	reset=1  asks for a reset at its end, so that it may begin anew
  *	damage=L puts one page back to its last value in lap L, which the guest
  *	         must then notice
  *
@@ -34,7 +35,9 @@
  */
 #include "guests/lib/guest.h"
 
-#define PAGE 4096
+#define PAGE          4096
+#define RESET_CONTROL 0xcf9
+#define RESET_FULL    0x06
 
 struct ring {
 	volatile u8 *base;
@@ -178,6 +181,14 @@ static bool share_memory(void)
 	return true;
 }
 
+static void reset(void)
+{
+	print("RING resets\n");
+	out8(RESET_CONTROL, RESET_FULL);
+	for (;;)
+		cpu_pause();
+}
+
 u8 guest_main(void)
 {
 	ring_count = smp_expected();
@@ -198,5 +209,7 @@ u8 guest_main(void)
 		cpu_pause();
 	print("RING ended after %lu us\n", time_tsc_to_us(rdtsc()));
 	check(!has_failed(), "ring", "see above");
+	if (boot_number("reset", 0))
+		reset();
 	return result_print();
 }

@@ -174,6 +174,30 @@ def guest_that_has_not_started_moves_without_vmx(machine):
     run.said("destination: umbra: error: guests cannot run: this CPU has no")
 
 
+def reset_after_the_move(machine, *options):
+    run = migrate(machine, RING, "--append", "mb=1 mark=0 laps=8000 reset=1",
+                  "--mem", "4M", "--link", "net", "--at", "0.3", "--set",
+                  "host.ips=20000000", "--set", "downtime=200s", *options)
+    run.printed("RING resets")
+    moved(run)
+    return run
+
+
+@machine_test(seconds=7, limit=100)
+def reset_after_the_move_ends_the_guest(machine):
+    run = reset_after_the_move(machine)
+    run.ended_with(0)
+    run.said("destination: umbra: guest ring has ended: it asked for a reset")
+
+
+@machine_test(seconds=7, limit=100)
+def guest_that_cannot_begin_anew_after_the_move_is_said(machine):
+    run = reset_after_the_move(machine, "--set", "reset=restart")
+    run.ended_with(126)
+    run.said("destination: umbra: error: guest ring asks for a reset, .* Its "
+             "kernel did not move here with it, so it ends")
+
+
 class Cancelled(migrations.Migration):
     """The first attempt is called off while pages are under way; the second
     one has to find everything."""

@@ -91,6 +91,47 @@ static void what_has_moved_goes_on_as_if_it_had_not(void **state)
 	for_seeds(120, go_on_alike);
 }
 
+static bool read_vm(u32 bytes, struct record_vm *vm)
+{
+	struct record_reader reader;
+
+	memset(vm, 0x55, sizeof(*vm));
+	record_read(&reader, first, bytes);
+	record_get_vm(&reader, vm);
+	return !reader.is_wrong;
+}
+
+/* Version 1 did not tell whether a reset is to begin anew: it is not. */
+static void vm_comes_back_also_from_an_older_record(void **state)
+{
+	struct wire_writer writer = {.at = first, .room = sizeof(first)};
+	const struct record_vm of = {
+	    .vcpu_count = 2,
+	    .physical_bits = 39,
+	    .tsc_hz = 2000000000,
+	    .apic_timer_hz = 1000000000,
+	    .tsc = 12345,
+	    .has_started = 1,
+	    .restarts = 1,
+	};
+	struct record_vm found;
+
+	(void)state;
+	record_put_vm(&writer, &of);
+	assert_true(read_vm(writer.filled, &found));
+	assert_int_equal(found.vcpu_count, 2);
+	assert_int_equal(found.tsc, 12345);
+	assert_int_equal(found.has_started, 1);
+	assert_int_equal(found.restarts, 1);
+	first[2] = 1; /* the section's version; and it is a byte shorter */
+	first[4]--;
+	assert_true(read_vm(writer.filled - 1, &found));
+	assert_int_equal(found.has_started, 1);
+	assert_int_equal(found.restarts, 0);
+	first[2] = 2;
+	assert_false(read_vm(writer.filled - 1, &found));
+}
+
 static void vcpu_comes_back_in_every_field(void **state)
 {
 	struct record_vcpu before[FAKE_VCPU_COUNT];
@@ -574,6 +615,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(saved_again_it_is_the_same),
 	    cmocka_unit_test(what_has_moved_goes_on_as_if_it_had_not),
+	    cmocka_unit_test(vm_comes_back_also_from_an_older_record),
 	    cmocka_unit_test(vcpu_comes_back_in_every_field),
 	    cmocka_unit_test(vmx_operation_comes_back_in_every_field),
 	    cmocka_unit_test(vmx_operation_that_cannot_be_is_refused),
