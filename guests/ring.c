@@ -20,6 +20,7 @@
  *	mb=N     how much memory (default 16)
  *	laps=N   when to end (default 10); 0: never
  *	mark=N   says "RING lap L" every so many laps (default 1)
+ *	clock=1  says then what the TSC says, too: "RING lap L at T us"
  *	step=N   how many PAUSEs between two pages (default 0)
  *	cpus=N   how many CPUs take part
  *	noise=1  fills the rest of each page with what cannot be compressed
@@ -47,7 +48,7 @@ struct ring {
 static struct ring rings[CPUS_MAX];
 static volatile u64 laps[CPUS_MAX]; /* that each has begun */
 static u32 ring_count = 1;
-static u64 lap_count, mark_every, pauses, damaged_lap;
+static u64 lap_count, mark_every, says_time, pauses, damaged_lap;
 static u32 failed; /* any CPU has found something wrong */
 
 static bool has_failed(void)
@@ -118,6 +119,14 @@ static void check_in_motion(const struct ring *ring)
 	}
 }
 
+static void say_mark(u64 lap)
+{
+	if (says_time)
+		print("RING lap %lu at %lu us\n", lap, time_tsc_to_us(rdtsc()));
+	else
+		print("RING lap %lu\n", lap);
+}
+
 static void run(u32 index)
 {
 	const struct ring *ring = &rings[index];
@@ -137,7 +146,7 @@ static void run(u32 index)
 		if (has_failed())
 			return;
 		if (index == 0 && mark_every && (lap + 1) % mark_every == 0)
-			print("RING lap %lu\n", lap + 1);
+			say_mark(lap + 1);
 	}
 }
 
@@ -194,6 +203,7 @@ u8 guest_main(void)
 	ring_count = smp_expected();
 	lap_count = boot_number("laps", 10);
 	mark_every = boot_number("mark", 1);
+	says_time = boot_number("clock", 0);
 	pauses = boot_number("step", 0);
 	damaged_lap = boot_number("damage", 0);
 	if (!share_memory())
