@@ -10,12 +10,17 @@
  *	        c0 ---move on---> ^ c1 ---move on----> ^ c2
  *
  * Three chains and two words are a page. Moving on over CHAIN bytes is a
- * table of 8 * 16 words, one row per four bits of the CRC.
+ * table of 8 * 16 words, one row per four bits of the CRC. What is longer, such
+ * as a record of pages, is taken in chains of LONG_CHAIN bytes first: moving on
+ * is then a smaller part of the work.
  */
 #include "lib/crc32c.h"
+#include "lib/bits.h"
 
-#define CHAIN  1360UL /* bytes */
-#define UNROLL 17UL   /* words of each chain in one turn */
+#define CHAIN      1360UL /* bytes */
+#define LONG       5UL    /* CHAINs */
+#define LONG_CHAIN (LONG * CHAIN)
+#define UNROLL     34UL /* words of each chain in one turn */
 
 _Static_assert(CHAIN % (UNROLL * 8) == 0, "whole turns");
 _Static_assert(3 * CHAIN + 16 == 4096, "a page");
@@ -177,8 +182,14 @@ static const u32 moved_on[8][16] = {
 
 static enum crc32c_way chosen;
 
-/* The same for each eight bits, made of both halves. */
-static u32 moved_byte[4][256];
+/* For each eight bits, what they become a chain later. */
+static u32 moved_byte[4][256], moved_byte_far[4][256];
+
+static u64 move(const u32 by_byte[4][256], u64 crc)
+{
+	return by_byte[0][crc & 255] ^ by_byte[1][crc >> 8 & 255] ^
+	       by_byte[2][crc >> 16 & 255] ^ by_byte[3][crc >> 24 & 255];
+}
 
 static void make_moved_bytes(void)
 {
@@ -188,9 +199,27 @@ static void make_moved_bytes(void)
 					      moved_on[2UL * i + 1][byte >> 4];
 }
 
+/* Of single bits first: the others are sums of those. */
+static void make_moved_bytes_far(void)
+{
+	for (u32 bit = 0; bit < 32; bit++) {
+		u64 crc = BIT(bit);
+
+		for (u32 i = 0; i < LONG; i++)
+			crc = move(moved_byte, crc);
+		moved_byte_far[bit / 8][BIT(bit % 8)] = (u32)crc;
+	}
+	for (u32 i = 0; i < 4; i++)
+		for (u32 byte = 1; byte < 256; byte++)
+			moved_byte_far[i][byte] =
+			    moved_byte_far[i][byte & (byte - 1)] ^
+			    moved_byte_far[i][byte & -byte];
+}
+
 void crc32c_choose(enum crc32c_way way)
 {
 	make_moved_bytes();
+	make_moved_bytes_far();
 	chosen = way;
 }
 
@@ -225,32 +254,32 @@ static inline u64 take_byte(u64 crc, const u8 *at)
 	return crc;
 }
 
-static u64 move_on(u64 crc)
-{
-	return moved_byte[0][crc & 255] ^ moved_byte[1][crc >> 8 & 255] ^
-	       moved_byte[2][crc >> 16 & 255] ^ moved_byte[3][crc >> 24 & 255];
-}
-
 /* What one turn reads, for the compiler: from the first chain to the third. */
 struct turn {
 	u8 bytes[2 * CHAIN + UNROLL * 8];
+};
+
+struct long_turn {
+	u8 bytes[2 * LONG_CHAIN + UNROLL * 8];
 };
 
 /*
  * UNROLL words of each chain. In one piece: between single instructions the
  * compiler moves the three results about, which is a third more work.
  */
-#define TAKE_TURN(first, second, third, at)                                  \
-	__asm__(".irp n, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, " \
-		"15, 16\n\t"                                                 \
-		"crc32q 8 * \\n(%3), %0\n\t"                                 \
-		"crc32q %c4 + 8 * \\n(%3), %1\n\t"                           \
-		"crc32q 2 * %c4 + 8 * \\n(%3), %2\n\t"                       \
-		".endr"                                                      \
-		: "+r"(first), "+r"(second), "+r"(third)                     \
-		: "r"(at), "i"(CHAIN), "m"(*(const struct turn *)(at)))
+#define TAKE_TURN(first, second, third, at, chain, turn)                 \
+	__asm__(".irp m, 0, 17\n\t"                                      \
+		".irp n, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, " \
+		"14, 15, 16\n\t"                                         \
+		"crc32q 8 * (\\m + \\n)(%3), %0\n\t"                     \
+		"crc32q %c4 + 8 * (\\m + \\n)(%3), %1\n\t"               \
+		"crc32q 2 * %c4 + 8 * (\\m + \\n)(%3), %2\n\t"           \
+		".endr\n\t"                                              \
+		".endr"                                                  \
+		: "+r"(first), "+r"(second), "+r"(third)                 \
+		: "r"(at), "i"(chain), "m"(*(const struct turn *)(at)))
 
-_Static_assert(UNROLL == 17, "as many as TAKE_TURN counts");
+_Static_assert(UNROLL == 34, "as many as TAKE_TURN counts");
 
 static u64 take_three_chains(u64 crc, const u8 *at)
 {
@@ -258,14 +287,27 @@ static u64 take_three_chains(u64 crc, const u8 *at)
 	u64 second = 0, third = 0;
 
 	for (; at < end; at += UNROLL * 8)
-		TAKE_TURN(crc, second, third, at);
-	return move_on(move_on(crc) ^ second) ^ third;
+		TAKE_TURN(crc, second, third, at, CHAIN, turn);
+	return move(moved_byte, move(moved_byte, crc) ^ second) ^ third;
+}
+
+static u64 take_three_long_chains(u64 crc, const u8 *at)
+{
+	const u8 *end = at + LONG_CHAIN;
+	u64 second = 0, third = 0;
+
+	for (; at < end; at += UNROLL * 8)
+		TAKE_TURN(crc, second, third, at, LONG_CHAIN, long_turn);
+	return move(moved_byte_far, move(moved_byte_far, crc) ^ second) ^ third;
 }
 
 static u32 instruction_bytes(u32 before, const u8 *at, u64 bytes)
 {
 	u64 crc = before;
 
+	for (; bytes >= 3 * LONG_CHAIN;
+	     bytes -= 3 * LONG_CHAIN, at += 3 * LONG_CHAIN)
+		crc = take_three_long_chains(crc, at);
 	for (; bytes >= 3 * CHAIN; bytes -= 3 * CHAIN, at += 3 * CHAIN)
 		crc = take_three_chains(crc, at);
 	for (; bytes >= 8; bytes -= 8, at += 8)

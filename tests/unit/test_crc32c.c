@@ -63,14 +63,15 @@ static void published_values(void **state)
 	assert_published_values();
 }
 
-static u8 data[3 * 4096 + 64];
+static u8 data[64 * 1024 + 64];
 
-/* All lengths around the three chains, at every alignment, in two parts. */
+/* All lengths around three chains of either kind, at every alignment, in two parts. */
 static void both_ways_divide(void **state)
 {
-	static const u64 lengths[] = {0,    1,    7,    8,    9,    63,
-				      1360, 4079, 4080, 4081, 4095, 4096,
-				      4097, 8159, 8160, 8176, 8192, 12288};
+	static const u64 lengths[] = {0,     1,     7,     8,     9,     63,
+				      1360,  4079,  4080,  4081,  4095,  4096,
+				      4097,  8159,  8160,  8176,  8192,  12288,
+				      20399, 20400, 20401, 24487, 40800, 65536};
 	struct random random = random_from(1);
 
 	(void)state;
