@@ -42,11 +42,11 @@ mm.pure			:= frame_alloc dirty_log guest_mem guest_walk
 arch/x86/ept.pure	:= ept_entry ept ept_track
 pml.pure		:= pml track
 shadow.pure		:= coherence compose ept12 fill pool quick shadow table
-nested.pure		:= capability checks checks_controls checks_events \
+nested.pure		:= capability checks checks_controls checks_events evmcs \
 			   checks_guest checks_host checks_segments checks_state \
 			   fields instruction merge operand operand_page \
 			   owner vmcs12
-devices.pure		:= acpi_pm aml guest_acpi guest_time i8042 ioapic lapic \
+devices.pure		:= acpi_pm aml guest_acpi guest_time hyperv i8042 ioapic lapic \
 			   lapic_deliver lapic_state lapic_timer msix mtrr pci \
 			   pic pit platform platform_irq platform_pci platform_ports \
 			   rtc uart virtio_console virtio_pci virtqueue
@@ -64,9 +64,9 @@ arch/x86/vmx.pure	:= apicv controls event guest_cpu guest_cpuid mitigation msr_b
 
 arch/x86/cpu.hard	:= apic cpu descriptors paging smp traps tsc
 arch/x86/vmx.hard	:= capability control_registers exit exit_cpuid \
-			   exit_cr exit_emulate exit_ept exit_event exit_io \
-			   exit_misc exit_msr exit_task exit_vmx exit_vmx_fast \
-			   mitigate nested_entry \
+			   exit_cr exit_emulate exit_ept exit_event exit_hyperv \
+			   exit_io exit_misc exit_msr exit_task exit_vmx \
+			   exit_vmx_fast mitigate nested_entry \
 			   nested_events nested_exit nested_memory nested_vcpu vcpu vcpu_apic \
 			   vcpu_events vcpu_state vcpu_sync vm vmcs02 vmcs_host vmcs_shadow \
 			   vmx_cpu

@@ -19,6 +19,7 @@
 #include "loader/guest_pin.h"
 #include "mm/frame_alloc.h"
 #include "mm/phys.h"
+#include "nested/evmcs.h"
 
 #define APIC_TIMER_HZ_MAX UINT32_MAX
 
@@ -181,6 +182,8 @@ static void offer_vmx(struct vm *vm, enum guest_nested nested)
 		     nested_capability_choose(&hardware, &vm->offer) == OK;
 	if (!vm->nested)
 		guest_cpuid_hide_vmx(&vm->cpuid);
+	else if (vm->hyperv.on)
+		evmcs_limit_offer(&vm->offer);
 }
 
 /* What L1 may write into its tables, as its capability MSRs say. */
@@ -392,6 +395,7 @@ static enum err power_on(struct vm *vm, u32 vcpu_count)
 {
 	enum err err = guest_load_commit(&load, &vm->memory);
 
+	vm->hyperv = (struct hyperv){.on = vm->hyperv.on};
 	if (err == OK)
 		err = start_time(vm);
 	if (err == OK)
@@ -488,6 +492,20 @@ static enum err pin(struct vm *vm, const struct guest_plan *plan)
 	return OK;
 }
 
+/* hyperv=on shows the guest the interface of devices/hyperv.h. */
+static enum err read_hyperv(struct vm *vm, const struct guest_plan *plan)
+{
+	const char *text = guest_plan_setting(plan, "hyperv");
+
+	if (text && strcmp(text, "on") != 0 && strcmp(text, "off") != 0) {
+		log_error("guest %s: hyperv=%s: \"on\" or \"off\" is wanted",
+			  plan->name, text);
+		return ERR_BAD_FORMAT;
+	}
+	vm->hyperv.on = text && strcmp(text, "on") == 0;
+	return OK;
+}
+
 enum err vm_make(const struct guest_plan *plan, const struct boot_info *boot,
 		 u32 index, struct vm **result)
 {
@@ -498,6 +516,8 @@ enum err vm_make(const struct guest_plan *plan, const struct boot_info *boot,
 		return err;
 	vm->index = index;
 	err = make_cpuid(vm, plan);
+	if (err == OK)
+		err = read_hyperv(vm, plan);
 	if (err == OK)
 		err = pin(vm, plan);
 	if (err == OK) {
@@ -516,6 +536,7 @@ enum err vm_power_on_empty(struct vm *vm, u32 vcpu_count)
 	enum err err = OK;
 
 	destroy_vcpus(vm);
+	vm->hyperv = (struct hyperv){.on = false}; /* comes with the state */
 	err = start_time(vm);
 	if (err == OK)
 		err = make_platform(vm, vcpu_count);

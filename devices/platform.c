@@ -104,6 +104,49 @@ enum platform_msr platform_msr_read(struct platform *platform, u32 vcpu,
 		   : PLATFORM_MSR_FAULT;
 }
 
+/* Register 0x080 is MSR 0x808. */
+static u32 x2apic_msr(u32 offset)
+{
+	return MSR_X2APIC_FIRST + offset / 16;
+}
+
+enum platform_msr platform_apic_read(struct platform *platform, u32 vcpu,
+				     u32 offset, u64 *value, u64 now_ns)
+{
+	struct lapic *lapic = platform->lapics[vcpu];
+
+	if (!(lapic->base & APIC_BASE_ENABLE))
+		return PLATFORM_MSR_FAULT;
+	if (lapic->base & APIC_BASE_X2APIC)
+		return platform_msr_read(platform, vcpu, x2apic_msr(offset),
+					 value, now_ns);
+	*value = lapic_mmio_read(lapic, offset, now_ns);
+	if (offset == LAPIC_ICR)
+		*value |= (u64)lapic_mmio_read(lapic, LAPIC_ICR_HIGH, now_ns)
+			  << 32;
+	return PLATFORM_MSR_DONE;
+}
+
+enum platform_msr platform_apic_write(struct platform *platform, u32 vcpu,
+				      u32 offset, u64 value, u64 now_ns)
+{
+	struct lapic *lapic = platform->lapics[vcpu];
+
+	if (!(lapic->base & APIC_BASE_ENABLE))
+		return PLATFORM_MSR_FAULT;
+	if (lapic->base & APIC_BASE_X2APIC)
+		return platform_msr_write(platform, vcpu, x2apic_msr(offset),
+					  value, now_ns);
+	if (offset == LAPIC_ICR)
+		platform_do_outcome(platform, vcpu,
+				    lapic_mmio_write(lapic, LAPIC_ICR_HIGH,
+						     high32(value), now_ns));
+	platform_do_outcome(
+	    platform, vcpu,
+	    lapic_mmio_write(lapic, offset, low32(value), now_ns));
+	return PLATFORM_MSR_DONE;
+}
+
 enum platform_msr platform_msr_write(struct platform *platform, u32 vcpu,
 				     u32 msr, u64 value, u64 now_ns)
 {

@@ -179,6 +179,16 @@ MUST_CHECK enum platform_msr platform_msr_write(struct platform *platform,
 						u64 now_ns);
 
 /*
+ * The vCPU's own APIC by its register, in whichever mode it is, as the MSRs of
+ * other hypervisors' interfaces reach it. ICR has both of its halves. One that is
+ * switched off faults.
+ */
+enum platform_msr platform_apic_read(struct platform *platform, u32 vcpu,
+				     u32 offset, u64 *value, u64 now_ns);
+enum platform_msr platform_apic_write(struct platform *platform, u32 vcpu,
+				      u32 offset, u64 value, u64 now_ns);
+
+/*
  * What a CPU that virtualizes APICs leaves to us: an EOI-induced VM exit for
  * `vector`, and an APIC-write VM exit for the register at `offset`.
  */

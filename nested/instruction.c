@@ -35,10 +35,16 @@ static struct nested_result fail_invalid(const struct nested_cpu *cpu)
 
 struct nested_result nested_fail(struct nested_cpu *cpu, enum vmx_error error)
 {
-	if (!nested_has_current(cpu->state))
+	struct nested_state *state = cpu->state;
+
+	if (!nested_has_vmcs12(state))
 		return fail_invalid(cpu);
-	cpu->state->vmcs12.instruction_error = error;
-	cpu->state->vmcs12_changed = true;
+	state->vmcs12.instruction_error = error;
+	state->vmcs12_changed = true;
+	if (state->is_enlightened) {
+		evmcs_write_error(cpu->mem, state->evmcs, error);
+		state->evmcs_is_known = false;
+	}
 	return done(cpu, FLAG_ZF);
 }
 
@@ -48,6 +54,7 @@ void nested_state_reset(struct nested_state *state)
 	    .feature_control = NESTED_FEATURE_CONTROL_RESET,
 	    .vmxon = gpa(NESTED_NO_POINTER),
 	    .current = gpa(NESTED_NO_POINTER),
+	    .evmcs = gpa(NESTED_NO_POINTER),
 	};
 }
 
@@ -87,15 +94,25 @@ static bool admit(const struct nested_cpu *cpu, struct nested_result *result)
 	return true;
 }
 
+static bool is_page(u64 address, u32 phys_bits)
+{
+	return is_aligned(address, PAGE_4K) && !(address >> phys_bits);
+}
+
 static bool is_region(const struct nested_cpu *cpu, u64 address)
 {
-	return is_aligned(address, PAGE_4K) &&
-	       !(address >> cpu->paging.phys_bits);
+	return is_page(address, cpu->paging.phys_bits);
 }
 
 static bool is_vmxon_region(const struct nested_cpu *cpu, u64 address)
 {
 	return gpa_equal(gpa(address), cpu->state->vmxon);
+}
+
+static bool is_evmcs(const struct nested_cpu *cpu, u64 address)
+{
+	return cpu->state->is_enlightened &&
+	       gpa_equal(gpa(address), cpu->state->evmcs);
 }
 
 static bool read_pointer(const struct nested_cpu *cpu,
@@ -149,6 +166,7 @@ static struct nested_result on_vmxon(struct nested_cpu *cpu,
 		return fail_invalid(cpu);
 	cpu->state->vmxon = gpa(address);
 	cpu->state->current = gpa(NESTED_NO_POINTER);
+	cpu->state->is_enlightened = false;
 	return succeed(cpu);
 }
 
@@ -163,6 +181,7 @@ static struct nested_result on_vmxoff(struct nested_cpu *cpu,
 	nested_write_back(cpu->state, cpu->mem);
 	cpu->state->vmxon = gpa(NESTED_NO_POINTER);
 	cpu->state->current = gpa(NESTED_NO_POINTER);
+	cpu->state->is_enlightened = false;
 	return succeed(cpu);
 }
 
@@ -182,6 +201,12 @@ static struct nested_result on_vmclear(struct nested_cpu *cpu,
 	if (gpa_equal(gpa(address), state->current)) {
 		nested_write_back(state, cpu->mem);
 		state->current = gpa(NESTED_NO_POINTER);
+	} else if (is_evmcs(cpu, address)) {
+		state->is_enlightened = false;
+		return succeed(cpu);
+	} else if (cpu->wants_evmcs) {
+		/* May be one as well, and has no launch state to clear. */
+		return succeed(cpu);
 	}
 	vmcs12_store_clear(cpu->mem, gpa(address));
 	return succeed(cpu);
@@ -213,6 +238,7 @@ static struct nested_result on_vmptrld(struct nested_cpu *cpu,
 		/* Another vCPU may have written since it was looked at. */
 		state->vmcs12.revision = revision;
 		state->current = gpa(address);
+		state->is_enlightened = false;
 	}
 	return succeed(cpu);
 }
@@ -303,18 +329,67 @@ static struct nested_result on_vmwrite(struct nested_cpu *cpu,
 	return succeed(cpu);
 }
 
+/*
+ * The eVMCS that L1 asks for is in vmcs12, and no VMCS is current. False: there
+ * is none; a current VMCS has been written back, and nothing else has changed.
+ */
+static bool select_evmcs(struct nested_cpu *cpu, enum exit_reason reason)
+{
+	struct nested_state *state = cpu->state;
+	bool is_new = !is_evmcs(cpu, gpa_raw(cpu->evmcs));
+	bool is_known =
+	    !is_new && state->evmcs_is_known && reason == EXIT_VMRESUME;
+
+	if (nested_has_current(state))
+		nested_write_back(state, cpu->mem);
+	if (!is_region(cpu, gpa_raw(cpu->evmcs)) ||
+	    is_vmxon_region(cpu, gpa_raw(cpu->evmcs)) ||
+	    evmcs_read(&state->vmcs12, cpu->mem, cpu->evmcs,
+		       is_known ? EVMCS_TRUST_CLEAN : EVMCS_READ_ALL,
+		       &cpu->found) != OK)
+		return false;
+	state->current = gpa(NESTED_NO_POINTER);
+	state->is_enlightened = state->evmcs_is_known = true;
+	state->evmcs = cpu->evmcs;
+	/* It has none in memory: L1 knows. */
+	state->vmcs12.launch_state =
+	    reason == EXIT_VMLAUNCH ? VMCS12_CLEAR : VMCS12_LAUNCHED;
+	return true;
+}
+
+enum err nested_find_evmcs(struct nested_state *state, gpa_t evmcs,
+			   u32 phys_bits)
+{
+	if (!is_page(gpa_raw(evmcs), phys_bits) ||
+	    gpa_equal(evmcs, state->vmxon))
+		return ERR_NOT_FOUND;
+	state->evmcs = evmcs;
+	return OK;
+}
+
+/* The VMCS to enter with is in vmcs12. */
+static bool has_vmcs(struct nested_cpu *cpu, enum exit_reason reason)
+{
+	if (cpu->wants_evmcs)
+		return select_evmcs(cpu, reason);
+	/* L1 asks for it no longer. */
+	cpu->state->is_enlightened = false;
+	return nested_has_current(cpu->state);
+}
+
 /* VMLAUNCH and VMRESUME: SDM vol. 3, "Basic VM-Entry Checks". */
 static struct nested_result on_entry(struct nested_cpu *cpu,
 				     const struct nested_instruction *i)
 {
 	const struct vmcs12 *v = &cpu->state->vmcs12;
 	struct nested_result result;
-	bool launched = v->launch_state == VMCS12_LAUNCHED;
+	bool launched;
 
 	if (!admit(cpu, &result))
 		return result;
-	if (!nested_has_current(cpu->state) || (v->revision & VMCS12_SHADOW))
+	if (!has_vmcs(cpu, i->reason) || (v->revision & VMCS12_SHADOW))
 		return fail_invalid(cpu);
+	launched = v->launch_state == VMCS12_LAUNCHED;
 	if (cpu->interruptibility & BLOCKING_BY_MOV_SS)
 		return nested_fail(cpu, VMX_ERROR_BLOCKED_BY_MOV_SS);
 	if (i->reason == EXIT_VMLAUNCH && launched)

@@ -25,6 +25,7 @@
 
 #include "mm/guest_walk.h"
 #include "nested/checks.h"
+#include "nested/evmcs.h"
 
 #define NESTED_NO_POINTER (~0UL)
 
@@ -41,9 +42,18 @@ struct nested_state {
 	bool in_l2;
 	/* The VM entry has been accepted, and nothing of L2 has run yet. */
 	bool entry_pending;
-	/* L1's preemption timer: when it runs out, by L1's TSC. */
-	bool timer_runs;
-	u64 timer_deadline;
+	bool timer_runs; /* L1's preemption timer */
+	/*
+	 * The VMCS in `vmcs12` is the enlightened one at `evmcs`, and there is
+	 * no current VMCS. Known: what L1 calls clean is in vmcs12 already; a
+	 * VM that moves does not take that along.
+	 */
+	bool is_enlightened;
+	bool evmcs_is_known;
+	u64 timer_deadline; /* when it runs out, by L1's TSC */
+	/* NESTED_NO_POINTER, though it is used: it has come from a record that
+	 * does not say where, and has not run since. */
+	gpa_t evmcs;
 	struct vmcs12 vmcs12;
 };
 
@@ -81,6 +91,11 @@ struct nested_cpu {
 	struct nested_segment_state segments[NESTED_SEGMENTS];
 	u32 interruptibility;
 	u32 linear_bits;
+	/* The VP-assist page asks for the eVMCS at `evmcs`; what VMLAUNCH or
+	 * VMRESUME has found there. */
+	bool wants_evmcs;
+	gpa_t evmcs;
+	struct evmcs_read found;
 	/*
 	 * Not NULL: mode and privilege are right, and the pointer that the
 	 * instruction reads is this. Then only what is above counts of the
@@ -139,6 +154,24 @@ static inline bool nested_has_current(const struct nested_state *state)
 {
 	return gpa_raw(state->current) != NESTED_NO_POINTER;
 }
+
+/* Is there something in `vmcs12`? */
+static inline bool nested_has_vmcs12(const struct nested_state *state)
+{
+	return nested_has_current(state) || state->is_enlightened;
+}
+
+static inline bool nested_knows_evmcs(const struct nested_state *state)
+{
+	return gpa_raw(state->evmcs) != NESTED_NO_POINTER;
+}
+
+/*
+ * Of a state that does not know where its eVMCS is: it is the one that the
+ * VP-assist page names. ERR_NOT_FOUND: that cannot be one; nothing has changed.
+ */
+MUST_CHECK enum err nested_find_evmcs(struct nested_state *state, gpa_t evmcs,
+				      u32 phys_bits);
 
 /*
  * Any VMX instruction but VMFUNC, by its exit reason. VMCALL is the one in VMX

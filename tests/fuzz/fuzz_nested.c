@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A hostile guest hypervisor: any sequence of VMX instructions with any
- * operands, on VMCS regions with any bytes in them. The checks end with a
- * verdict, and what they let through has what Umbra relies on.
+ * operands, on VMCS regions and enlightened VMCSs with any bytes in them. The
+ * checks end with a verdict, and what they let through has what Umbra relies on.
  */
 #include "nested/instruction.h"
 #include "tests/fuzz/fuzz.h"
@@ -48,6 +48,10 @@ static struct nested_cpu cpu_of(const struct step *step)
 		cpu.segments[i] =
 		    (struct nested_segment_state){0, 0xffffffff, 0xc093};
 	cpu.segments[NESTED_CS].rights = step->mode & 16 ? 0xa09b : 0xc09b;
+	/* What a VP-assist page may say: mostly a page that there is. */
+	cpu.wants_evmcs = step->mode & 32;
+	cpu.evmcs =
+	    gpa(step->info & 4 ? step->value : (step->page & 31) * PAGE_4K);
 	return cpu;
 }
 
@@ -91,7 +95,11 @@ static void execute(const struct step *step)
 	if (result.outcome == NESTED_ENTER) {
 		check_entry();
 		nested_launched(&state);
+		if (state.is_enlightened)
+			evmcs_write(&state.vmcs12, &mem, state.evmcs);
 	}
+	REQUIRE(!state.is_enlightened || !nested_has_current(&state));
+	REQUIRE(!state.is_enlightened || nested_knows_evmcs(&state));
 	if (result.outcome == NESTED_FAULT)
 		REQUIRE(result.fault.vector < EXCEPTION_COUNT);
 	nested_vmfunc(&cpu, (u32)step->value, step->encoding);

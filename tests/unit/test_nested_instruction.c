@@ -864,6 +864,211 @@ static void access_table_is_the_fields(void **state)
 	assert_true(count > 100);
 }
 
+/* --- Enlightened VMCSs ---------------------------------------------------- */
+
+#define PAGE_EVMCS   0xe000UL
+#define PAGE_EVMCS2  0xf000UL
+#define EVMCS_ERROR  688
+#define EVMCS_CR3    552
+#define EVMCS_RIP    816
+#define EVMCS_CLEAN  824
+#define EVMCS_LAUNCH 8 /* where a VMCS region has its launch state */
+
+static void ask_for_evmcs(u64 address)
+{
+	cpu.wants_evmcs = true;
+	cpu.evmcs = gpa(address);
+}
+
+static void make_evmcs(void)
+{
+	offer = full_offer();
+	evmcs_limit_offer(&offer);
+	enter_vmx();
+	put_u32(&mem, PAGE_EVMCS, EVMCS_VERSION);
+	put_u32(&mem, PAGE_EVMCS2, EVMCS_VERSION);
+	ask_for_evmcs(PAGE_EVMCS);
+}
+
+static void enters(enum exit_reason reason)
+{
+	assert_int_equal(run(reason, 0).outcome, NESTED_ENTER);
+	nested_launched(&nested);
+	assert_true(nested.is_enlightened);
+	assert_false(nested_has_current(&nested));
+	assert_true(gpa_equal(nested.evmcs, cpu.evmcs));
+}
+
+/* L1 says that all is clean, and has written the field all the same. */
+static void write_clean_cr3(u64 address, u64 value)
+{
+	put_u64(address + EVMCS_CR3, value);
+	put_u32(&mem, address + EVMCS_CLEAN, EVMCS_ALL);
+}
+
+static void evmcs_is_entered_without_vmptrld(void **state)
+{
+	(void)state;
+	make_evmcs();
+	put_u64(PAGE_EVMCS + EVMCS_RIP, 0x1111);
+	enters(EXIT_VMLAUNCH);
+	assert_int_equal(nested.vmcs12.guest_rip, 0x1111);
+	put_u64(PAGE_EVMCS + EVMCS_RIP, 0x2222);
+	enters(EXIT_VMRESUME);
+	assert_int_equal(nested.vmcs12.guest_rip, 0x2222);
+	/* It has no launch state. */
+	enters(EXIT_VMLAUNCH);
+	enters(EXIT_VMRESUME);
+	/* VMREAD and VMWRITE have no VMCS. */
+	gpr[RBX] = VMCS_GUEST_RIP;
+	expect_flags(run(EXIT_VMREAD, INFO_REGISTERS), CF);
+	expect_flags(run(EXIT_VMWRITE, INFO_REGISTERS), CF);
+}
+
+static void clean_fields_count_at_vmresume(void **state)
+{
+	(void)state;
+	make_evmcs();
+	put_u64(PAGE_EVMCS + EVMCS_CR3, 0x1000);
+	enters(EXIT_VMLAUNCH);
+	write_clean_cr3(PAGE_EVMCS, 0x2000);
+	enters(EXIT_VMRESUME);
+	assert_int_equal(nested.vmcs12.guest_cr3, 0x1000);
+	assert_int_equal(cpu.found.changed, 0);
+	put_u32(&mem, PAGE_EVMCS + EVMCS_CLEAN, EVMCS_ALL & ~EVMCS_CRDR);
+	enters(EXIT_VMRESUME);
+	assert_int_equal(nested.vmcs12.guest_cr3, 0x2000);
+	assert_int_equal(cpu.found.changed, BIT(NESTED_GROUP_COLD));
+}
+
+static void read_anew(u64 address, enum exit_reason reason)
+{
+	static u64 value = 0x100000;
+
+	value += PAGE_4K;
+	write_clean_cr3(address, value);
+	ask_for_evmcs(address);
+	enters(reason);
+	assert_int_equal(nested.vmcs12.guest_cr3, value);
+	assert_int_equal(cpu.found.changed, ~0u);
+}
+
+static void clean_fields_do_not_count_where_they_must_not(void **state)
+{
+	(void)state;
+	make_evmcs();
+	read_anew(PAGE_EVMCS, EXIT_VMLAUNCH);
+	read_anew(PAGE_EVMCS, EXIT_VMLAUNCH);
+	/* Another one, and back. */
+	read_anew(PAGE_EVMCS2, EXIT_VMRESUME);
+	read_anew(PAGE_EVMCS, EXIT_VMRESUME);
+	/* After VMCLEAR. */
+	expect_flags(run_pointer(EXIT_VMCLEAR, PAGE_EVMCS), 0);
+	assert_false(nested.is_enlightened);
+	read_anew(PAGE_EVMCS, EXIT_VMRESUME);
+	/* After an ordinary VMCS. */
+	cpu.wants_evmcs = false;
+	expect_flags(run_pointer(EXIT_VMPTRLD, PAGE_VMCS), 0);
+	assert_false(nested.is_enlightened);
+	read_anew(PAGE_EVMCS, EXIT_VMRESUME);
+	/* After an entry that has failed. */
+	nested_fail(&cpu, VMX_ERROR_ENTRY_CONTROLS);
+	read_anew(PAGE_EVMCS, EXIT_VMRESUME);
+	/* And on a machine that the vCPU has come to. */
+	nested.evmcs_is_known = false;
+	read_anew(PAGE_EVMCS, EXIT_VMRESUME);
+	/* L1 has asked for none in between. */
+	cpu.wants_evmcs = false;
+	expect_flags(run(EXIT_VMRESUME, 0), CF);
+	read_anew(PAGE_EVMCS, EXIT_VMRESUME);
+}
+
+static void evmcs_that_is_none_fails_invalid(void **state)
+{
+	static const u64 bad[] = {
+	    PAGE_EVMCS + 8, NO_MEMORY,         ~0UL,       ~0xfffUL,
+	    BIT(52),        BIT(L1_PHYS_BITS), PAGE_VMXON, PAGE_NO_VMCS};
+	struct nested_state before;
+
+	(void)state;
+	make_evmcs();
+	enters(EXIT_VMLAUNCH);
+	before = nested;
+	for (u32 i = 0; i < ARRAY_COUNT(bad); i++) {
+		ask_for_evmcs(bad[i]);
+		expect_flags(run(EXIT_VMRESUME, 0), CF);
+		expect_flags(run(EXIT_VMLAUNCH, 0), CF);
+		assert_memory_equal(&nested, &before, sizeof(nested));
+	}
+	/* What was used before is used still. */
+	ask_for_evmcs(PAGE_EVMCS);
+	enters(EXIT_VMRESUME);
+}
+
+/* What L1 had in a VMCS is in its memory before an eVMCS takes its place. */
+static void evmcs_ends_the_current_vmcs(void **state)
+{
+	static struct vmcs12 in_memory;
+
+	(void)state;
+	make_current();
+	evmcs_limit_offer(&offer);
+	nested.vmcs12.guest_rip = 0x4321;
+	nested.vmcs12_changed = true;
+	put_u32(&mem, PAGE_EVMCS, EVMCS_VERSION);
+	ask_for_evmcs(PAGE_EVMCS);
+	enters(EXIT_VMLAUNCH);
+	vmcs12_load(&in_memory, &mem, gpa(PAGE_VMCS));
+	assert_int_equal(in_memory.guest_rip, 0x4321);
+}
+
+/* Whether it is one cannot be told, so nothing is written there. */
+static void vmclear_leaves_an_evmcs_as_it_is(void **state)
+{
+	(void)state;
+	make_evmcs();
+	put_u32(&mem, PAGE_EVMCS + EVMCS_LAUNCH, 0x5a5a5a5a);
+	put_u32(&mem, PAGE_EVMCS2 + EVMCS_LAUNCH, 0x5a5a5a5a);
+	enters(EXIT_VMLAUNCH);
+	expect_flags(run_pointer(EXIT_VMCLEAR, PAGE_EVMCS2), 0);
+	assert_true(nested.is_enlightened);
+	expect_flags(run_pointer(EXIT_VMCLEAR, PAGE_EVMCS), 0);
+	assert_false(nested.is_enlightened);
+	assert_int_equal(low32(get_u64(PAGE_EVMCS + EVMCS_LAUNCH)), 0x5a5a5a5a);
+	assert_int_equal(low32(get_u64(PAGE_EVMCS2 + EVMCS_LAUNCH)),
+			 0x5a5a5a5a);
+	/* A VMCS is cleared where no eVMCS is asked for. */
+	cpu.wants_evmcs = false;
+	put_u32(&mem, PAGE_VMCS + EVMCS_LAUNCH, VMCS12_LAUNCHED);
+	expect_flags(run_pointer(EXIT_VMCLEAR, PAGE_VMCS), 0);
+	assert_int_equal(low32(get_u64(PAGE_VMCS + EVMCS_LAUNCH)),
+			 VMCS12_CLEAR);
+}
+
+static void errors_are_told_in_the_evmcs(void **state)
+{
+	(void)state;
+	make_evmcs();
+	enters(EXIT_VMLAUNCH);
+	cpu.interruptibility = BLOCKING_BY_MOV_SS;
+	expect_error(run(EXIT_VMRESUME, 0), VMX_ERROR_BLOCKED_BY_MOV_SS);
+	assert_int_equal(low32(get_u64(PAGE_EVMCS + EVMCS_ERROR)),
+			 VMX_ERROR_BLOCKED_BY_MOV_SS);
+	assert_false(nested.evmcs_is_known);
+}
+
+static void vmxoff_ends_an_evmcs(void **state)
+{
+	(void)state;
+	make_evmcs();
+	enters(EXIT_VMLAUNCH);
+	expect_flags(run(EXIT_VMXOFF, 0), 0);
+	assert_false(nested.is_enlightened);
+	enter_vmx();
+	assert_false(nested.is_enlightened);
+	assert_false(nested_has_vmcs12(&nested));
+}
+
 #define TEST(name) cmocka_unit_test_setup(name, make_cpu)
 
 int main(void)
@@ -897,6 +1102,14 @@ int main(void)
 	    TEST(operand_page_is_learned_where_nothing_is_forgotten),
 	    TEST(operand_page_is_what_a_walk_finds),
 	    TEST(access_table_is_the_fields),
+	    TEST(evmcs_is_entered_without_vmptrld),
+	    TEST(clean_fields_count_at_vmresume),
+	    TEST(clean_fields_do_not_count_where_they_must_not),
+	    TEST(evmcs_that_is_none_fails_invalid),
+	    TEST(evmcs_ends_the_current_vmcs),
+	    TEST(vmclear_leaves_an_evmcs_as_it_is),
+	    TEST(errors_are_told_in_the_evmcs),
+	    TEST(vmxoff_ends_an_evmcs),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

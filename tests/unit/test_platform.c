@@ -559,6 +559,61 @@ static void keyboard_controller_has_no_keyboard(void **state)
 	assert_int_equal(in(0x64, 1) & 1, 0);
 }
 
+static void write_register(u32 vcpu, u32 offset, u64 value)
+{
+	assert_int_equal(
+	    platform_apic_write(&platform, vcpu, offset, value, now_ns),
+	    PLATFORM_MSR_DONE);
+}
+
+static void goes_by_registers(u64 destination_1)
+{
+	u64 value = 0;
+
+	write_register(0, LAPIC_ICR, destination_1 | 0x4041);
+	assert_int_equal(take_interrupt(0), -1);
+	assert_int_equal(take_interrupt(1), 0x41);
+	write_register(1, LAPIC_EOI, 0);
+	assert_int_equal(
+	    platform_apic_read(&platform, 0, LAPIC_ICR, &value, now_ns),
+	    PLATFORM_MSR_DONE);
+	assert_int_equal(value & ~BIT(14), destination_1 | 0x41);
+	write_register(1, LAPIC_TPR, 0x50);
+	assert_int_equal(
+	    platform_apic_read(&platform, 1, LAPIC_TPR, &value, now_ns),
+	    PLATFORM_MSR_DONE);
+	assert_int_equal(value, 0x50);
+	write_register(0, LAPIC_ICR, destination_1 | 0x4041);
+	assert_int_equal(take_interrupt(1), -1);
+	write_register(1, LAPIC_TPR, 0);
+	assert_int_equal(take_interrupt(1), 0x41);
+	write_register(1, LAPIC_EOI, 0);
+	write_register(0, LAPIC_ICR, destination_1 | 0x4041);
+	assert_int_equal(take_interrupt(1), 0x41);
+	write_register(1, LAPIC_EOI, 0);
+}
+
+static void own_apic_is_reached_by_registers_in_every_mode(void **state)
+{
+	u64 value = 0x5a;
+
+	(void)state;
+	for (u32 i = 0; i < FAKE_VCPU_COUNT; i++)
+		write_register(i, LAPIC_SVR, 0x1ff);
+	goes_by_registers(1UL << 56);
+	all_in_x2apic_mode();
+	goes_by_registers(1UL << 32);
+	/* Switched off. */
+	wrmsr(0, MSR_IA32_APIC_BASE, 0xfee00100);
+	assert_int_equal(
+	    platform_apic_write(&platform, 0, LAPIC_EOI, 0, now_ns),
+	    PLATFORM_MSR_FAULT);
+	assert_int_equal(
+	    platform_apic_read(&platform, 0, LAPIC_TPR, &value, now_ns),
+	    PLATFORM_MSR_FAULT);
+	assert_int_equal(value, 0x5a);
+}
+
 #define TEST(name) cmocka_unit_test_setup(name, fresh)
 
 int main(void)
@@ -588,6 +643,7 @@ int main(void)
 	    TEST(another_cpu_moving_a_timer_kicks_vcpu_0),
 	    TEST(com1_interrupts_by_edge_and_level),
 	    TEST(virtual_eoi_reaches_the_ioapic),
+	    TEST(own_apic_is_reached_by_registers_in_every_mode),
 	    TEST(rtc_interrupts_through_line_8),
 	    TEST(guest_waits_for_a_full_console),
 	    TEST(s5_powers_off),

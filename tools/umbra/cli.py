@@ -21,7 +21,7 @@ host.ips=N host.sync=none|slowdown: how fast Bochs' clock is (with
 host.ips=50000000 host.sync=slowdown seconds are real ones);
 host.unknown_msrs=fault|ignored: what Bochs does with them;
 umbra.KEY=VALUE: Umbra's command line;
-anything else: a setting of each guest"""
+anything else: a setting of each guest, such as hyperv=on"""
 
 
 _RUN_EPILOG = """\

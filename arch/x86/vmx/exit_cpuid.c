@@ -3,6 +3,7 @@
 #include "arch/x86/cpu/insn.h"
 #include "arch/x86/vmx/control_registers.h"
 #include "arch/x86/vmx/exit.h"
+#include "arch/x86/vmx/exit_hyperv.h"
 #include "arch/x86/vmx/vmx_insn.h"
 #include "lib/bench.h"
 #include "lib/x86.h"
@@ -28,6 +29,10 @@ static NOINLINE void answer_to_asker(struct vcpu *vcpu)
 	u32 number = low32(gpr[REG_RAX]), subleaf = low32(gpr[REG_RCX]);
 	struct cpuid_leaf leaf;
 
+	if (exit_hyperv_cpuid(vcpu, number, &leaf)) {
+		answer(gpr, &leaf);
+		return;
+	}
 	if (number == BENCH_LEAF)
 		vcpu_answer_bench_leaf(vcpu, subleaf, &leaf);
 	else

@@ -8,6 +8,7 @@
 #include "arch/x86/cpu/insn.h"
 #include "arch/x86/vmx/control_registers.h"
 #include "arch/x86/vmx/exit.h"
+#include "arch/x86/vmx/exit_hyperv.h"
 #include "arch/x86/vmx/mitigate.h"
 #include "arch/x86/vmx/msr_value.h"
 #include "arch/x86/vmx/nested_vcpu.h"
@@ -217,7 +218,7 @@ static bool is_vmx(u32 msr)
 		msr < NESTED_MSR_FIRST + NESTED_MSR_COUNT);
 }
 
-static enum msr_verdict read_other(const struct vcpu *vcpu, u32 msr, u64 *value)
+static enum msr_verdict read_other(struct vcpu *vcpu, u32 msr, u64 *value)
 {
 	switch (msr) {
 	case MSR_TSC_ADJUST:
@@ -252,6 +253,8 @@ static enum msr_verdict read_other(const struct vcpu *vcpu, u32 msr, u64 *value)
 		*value = vcpu_tsc(vcpu);
 		return MSR_DONE;
 	default:
+		if (exit_hyperv_has_msr(vcpu, msr))
+			return exit_hyperv_read(vcpu, msr, value);
 		return is_vmx(msr) ? read_vmx(vcpu, msr, value)
 				   : read_rest(vcpu, msr, value);
 	}
@@ -303,6 +306,8 @@ static enum msr_verdict write_other(struct vcpu *vcpu, u32 msr, u64 value)
 	case MSR_FEATURE_CONTROL:
 		return write_feature_control(vcpu, value);
 	default:
+		if (exit_hyperv_has_msr(vcpu, msr))
+			return exit_hyperv_write(vcpu, msr, value);
 		return write_rest(vcpu, msr, value);
 	}
 }

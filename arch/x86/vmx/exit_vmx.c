@@ -6,6 +6,7 @@
 #include "arch/x86/vmx/exit_vmx.h"
 #include "arch/x86/cpu/insn.h"
 #include "arch/x86/vmx/control_registers.h"
+#include "arch/x86/vmx/exit_hyperv.h"
 #include "arch/x86/vmx/nested_entry.h"
 #include "arch/x86/vmx/nested_exit.h"
 #include "arch/x86/vmx/nested_memory.h"
@@ -37,7 +38,6 @@ static NOINLINE void read_for_operand(struct vcpu *vcpu, struct nested_cpu *cpu,
 	u32 segment = (u32)bits_get(i->information, INFO_SEGMENT);
 
 	cpu->paging.cr3 = vmcs_read(VMCS_GUEST_CR3);
-	cpu->paging.phys_bits = vcpu->vm->platform.config.phys_bits;
 	cpu->paging.has_1g_pages = vcpu->vm->cpuid.extended[1].edx & BIT(26);
 	if (!(cpu->paging.efer & EFER_LMA))
 		for (u32 n = 0; n < 4; n++)
@@ -57,6 +57,7 @@ void exit_vmx_read_cpu(struct vcpu *vcpu, struct nested_cpu *cpu)
 	cpu->offer = &vcpu->vm->offer;
 	cpu->mem = &vcpu->vm->memory;
 	cpu->paging.below = NULL;
+	cpu->paging.phys_bits = vcpu->vm->platform.config.phys_bits;
 	cpu->gpr = vcpu->registers.gpr;
 	cpu->paging.cr0 = control_registers_read_cr0();
 	cpu->paging.cr4 = control_registers_read_cr4();
@@ -68,6 +69,8 @@ void exit_vmx_read_cpu(struct vcpu *vcpu, struct nested_cpu *cpu)
 	cpu->interruptibility = (u32)vmcs_read(VMCS_GUEST_INTERRUPTIBILITY);
 	cpu->linear_bits = LINEAR_BITS;
 	cpu->pointer = NULL;
+	cpu->wants_evmcs = false;
+	cpu->found = (struct evmcs_read){0};
 }
 
 static enum exit_action raise(struct vcpu *vcpu,
@@ -236,6 +239,35 @@ static void after(struct vcpu *vcpu, const u64 *gpr,
 	}
 }
 
+/* VMLAUNCH and VMRESUME with an eVMCS end the use of the current VMCS. */
+static void before_evmcs(struct vcpu *vcpu, struct nested_cpu *cpu)
+{
+	exit_hyperv_read_assist(vcpu, cpu);
+	if (cpu->wants_evmcs)
+		nested_vcpu_settle(vcpu);
+}
+
+/* What they have found that vmcs02 was not made with. */
+static void after_evmcs(struct vcpu *vcpu, const struct nested_cpu *cpu,
+			const struct nested_instruction *i)
+{
+	const u64 cold = BIT(NESTED_GROUP_COLD) | BIT(NESTED_GROUP_SAVED);
+	struct nested_loaded *loaded = &vcpu->nested->loaded;
+	u32 changed = cpu->found.changed;
+
+	if (i->reason != EXIT_VMLAUNCH && i->reason != EXIT_VMRESUME)
+		return;
+	vcpu->nested->msr_bitmap_is_clean = cpu->found.msr_bitmap_is_clean;
+	if (changed & BIT(NESTED_GROUP_CONTROLS))
+		loaded->controls = false;
+	if (changed & cold)
+		loaded->cold = false;
+	if (changed & ~BIT(NESTED_GROUP_HOT))
+		loaded->checked = false;
+	if (cpu->wants_evmcs)
+		vmcs_shadow_switch(vcpu);
+}
+
 /* Else VMXON is executed again, until the VM's other vCPUs have come out. */
 static bool tells_shadow(struct vcpu *vcpu)
 {
@@ -280,6 +312,7 @@ enum exit_action exit_vmx_with_pointer(struct vcpu *vcpu,
 	};
 	struct nested_result result;
 
+	exit_hyperv_read_assist(vcpu, &cpu);
 	/* A VMCLEAR of another one does not concern the current VMCS. */
 	if (i.reason == EXIT_VMCLEAR &&
 	    !gpa_equal(gpa(*pointer), vcpu->nested->state.current)) {
@@ -315,6 +348,8 @@ enum exit_action on_vmx_instruction(struct vcpu *vcpu,
 	struct nested_result result;
 	u64 rsp;
 
+	if (i.reason == EXIT_VMCALL && hyperv_may_call(&vcpu->vm->hyperv))
+		return exit_hyperv_call(vcpu);
 	if (!vcpu->nested)
 		return on_undefined(vcpu, exit);
 	nested_vcpu_leave_guest(vcpu);
@@ -327,8 +362,10 @@ enum exit_action on_vmx_instruction(struct vcpu *vcpu,
 		read_for_operand(vcpu, &cpu, &i);
 	}
 	before(vcpu, vcpu->registers.gpr, &i);
+	before_evmcs(vcpu, &cpu);
 	result = nested_execute(&cpu, &i);
 	after(vcpu, vcpu->registers.gpr, &i);
+	after_evmcs(vcpu, &cpu, &i);
 	note(vcpu, &cpu, &result);
 	return finish(vcpu, &cpu, &result, rsp);
 }

@@ -265,7 +265,7 @@ enum exit_action on_l1_vmresume(struct vcpu *vcpu, const struct vmx_exit *exit)
 	if (!is_plain(vcpu))
 		return on_vmx_instruction(vcpu, exit);
 	state = &vcpu->nested->state;
-	if (!nested_has_current(state) ||
+	if (!nested_has_current(state) || hyperv_has_assist(&vcpu->hyperv) ||
 	    (state->vmcs12.revision & VMCS12_SHADOW) ||
 	    state->vmcs12.launch_state != VMCS12_LAUNCHED ||
 	    (vmcs_read(VMCS_GUEST_INTERRUPTIBILITY) & BLOCKING_BY_MOV_SS))

@@ -126,6 +126,7 @@ void mitigate_restore_spec_ctrl(struct vcpu *vcpu, u64 value)
 	vcpu->registers.exit_work |=
 	    (u32)(EXIT_READ_SPEC_CTRL | EXIT_WRITE_SPEC_CTRL);
 	msr_bitmap_free(phys_ptr(vcpu->msr_bitmap), MSR_SPEC_CTRL);
+	vcpu->msr_bitmap_changes++;
 }
 
 void mitigate_write_spec_ctrl(struct vcpu *vcpu, u64 value)

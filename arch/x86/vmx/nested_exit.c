@@ -246,6 +246,8 @@ static COLD void abort_vmx(struct vcpu *vcpu, u32 indicator)
 	struct nested_state *state = &vcpu->nested->state;
 
 	state->vmcs12.abort = indicator;
+	if (state->is_enlightened)
+		evmcs_write_abort(&vcpu->vm->memory, state->evmcs, indicator);
 	state->vmcs12_changed = true;
 	nested_write_back(state, &vcpu->vm->memory);
 	log_error("guest %s, vCPU %u: VMX abort %u", vcpu->vm->name,
@@ -310,6 +312,8 @@ static void load_host(struct vcpu *vcpu, u64 efer_of_l2, u64 pat_of_l2)
 	n->exception.info = 0;
 	n->state.entry_pending = false;
 	n->state.vmcs12_changed = true;
+	if (n->state.is_enlightened)
+		evmcs_write(v, &vcpu->vm->memory, n->state.evmcs);
 	load_host_registers(vcpu, efer_of_host(v, efer_of_l2), pat_of_l2);
 	load_host_segments(v);
 	load_host_rip(v);
@@ -344,6 +348,11 @@ void nested_exit(struct vcpu *vcpu, const struct nested_exit *exit)
 	save_timer(vcpu);
 	n->cold_is_newer = true;
 	n->cold_exit_controls = v->exit_controls;
+	if (n->state.is_enlightened) {
+		/* L1 will look without asking. */
+		vmcs02_save_cold(vcpu);
+		n->cold_is_newer = false;
+	}
 	stored = store_msrs(vcpu);
 	nested_vcpu_use_vmcs01(vcpu);
 	if (stored)
@@ -365,6 +374,7 @@ void nested_exit_failed_entry(struct vcpu *vcpu, enum exit_reason reason,
 	v->exit_reason = reason | (u32)EXIT_REASON_ENTRY_FAILED;
 	v->exit_qualification = qualification;
 	n->state.timer_runs = false;
+	n->state.evmcs_is_known = false;
 	n->cold_is_newer = false;
 	n->loaded.cold = n->loaded.controls = n->loaded.checked = false;
 	if (vcpu->in_l2)

@@ -50,10 +50,11 @@ struct nested_loaded {
 	bool checked;     /* an entry has been OK; only hot fields changed */
 	/* With these controls nothing comes from L1 that it does not tell. */
 	bool keeps_all;
-	const u64 *l1_bitmap; /* its MSR bitmap; NULL: none, or no memory */
-	u64 l1_efer;          /* when it was */
-	u64 cr0_kept;         /* NESTED_CR0_KEPT, as L2 has it, or had it */
-	u64 tsc_offset;       /* of L1 */
+	const u64 *l1_bitmap;   /* its MSR bitmap; NULL: none, or no memory */
+	u32 msr_bitmap_changes; /* of L1's vCPU, when they were merged */
+	u64 l1_efer;            /* when it was */
+	u64 cr0_kept;           /* NESTED_CR0_KEPT, as L2 has it, or had it */
+	u64 tsc_offset;         /* of L1 */
 	u64 ept_pointer;
 	struct shadow_root ept_root; /* of which it is made; or none */
 	bool ept_tracking;           /* when it was */
@@ -85,7 +86,8 @@ struct nested_vcpu {
 	hpa_t vmcs;
 	hpa_t msr_bitmap;
 	hpa_t shadow_vmcs, vmread_bitmap, vmwrite_bitmap;
-	bool shadowing; /* in vmcs01: vmcs_shadow.h */
+	bool msr_bitmap_is_clean; /* L1 has not written its own; evmcs.h */
+	bool shadowing;           /* in vmcs01: vmcs_shadow.h */
 	u16 vpid;
 	bool is_first; /* vmcs02 has never been cleared */
 	/* vmcs02's guest state is newer than that of vmcs12 (nested/fields.h);

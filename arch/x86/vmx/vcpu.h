@@ -136,6 +136,7 @@ struct vcpu {
 	u64 xcr0, xss;
 	u64 misc_enable;
 	u64 tsc_adjust;
+	struct hyperv_vcpu hyperv;
 	struct mtrr mtrr;
 	void *fpu; /* an XSAVE area of fpu_bytes */
 
@@ -147,6 +148,7 @@ struct vcpu {
 	u64 eoi_exits[4];
 	hpa_t storage; /* the block in which this record and its areas lie */
 	hpa_t msr_bitmap;
+	u32 msr_bitmap_changes; /* counted, for who merges it: vmcs02.c */
 	struct vmx_exit exit;
 	u64 exits_by_reason[EXIT_REASONS_MAX];
 	u64 redelivered_count; /* events whose delivery was cut short */

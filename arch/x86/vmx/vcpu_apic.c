@@ -48,6 +48,7 @@ void vcpu_apic_set(struct vcpu *vcpu, enum apicv_mode mode,
 		   (secondary & ~(u32)SECONDARY_APICV) |
 		       apicv_secondary(&apicv, mode, 0));
 	apicv_set_msr_bitmap(&apicv, mode, phys_ptr(vcpu->msr_bitmap));
+	vcpu->msr_bitmap_changes++;
 	if (delivers != vcpu->apic_delivers)
 		lapic_delivered_by(vcpu->lapic, deliverer);
 	vcpu->apic_mode = mode;

@@ -12,6 +12,7 @@
 #include "arch/x86/ept/ept.h"
 #include "arch/x86/vmx/guest_cpuid.h"
 #include "devices/guest_time.h"
+#include "devices/hyperv.h"
 #include "devices/platform.h"
 #include "lib/types.h"
 #include "mm/guest_mem.h"
@@ -53,6 +54,7 @@ struct vm {
 	struct nested_capability offer; /* this one */
 	struct shadow shadow;           /* EPT02 of its vCPUs */
 	u32 uses_shadow;                /* atomic, see vm_use_shadow() */
+	struct hyperv hyperv;           /* the setting hyperv=on */
 	struct guest_time time;         /* guest TSC 0 is where the VM began */
 	hpa_t apic_page;                /* the APIC-access page, or 0: none */
 	u32 apic_page_mapped;           /* atomic: it is in the EPT */

@@ -114,6 +114,7 @@ static void write_msr_bitmap(struct vcpu *vcpu)
 	nested_merge_msr_bitmap(phys_ptr(n->msr_bitmap),
 				phys_ptr(vcpu->msr_bitmap), n->loaded.l1_bitmap,
 				&n->free_words, &n->loaded.merged);
+	n->loaded.msr_bitmap_changes = vcpu->msr_bitmap_changes;
 }
 
 bool vmcs02_is_made_with(const struct vcpu *vcpu, u64 l1_cr0)
@@ -145,9 +146,10 @@ static bool keeps_all(const struct vmcs12 *v)
 static void load_controls(struct vcpu *vcpu, u64 l1_cr0)
 {
 	struct nested_vcpu *n = vcpu->nested;
+	bool is_anew = !n->loaded.controls;
 
 	strip_words(vcpu);
-	if (!n->loaded.controls) {
+	if (is_anew) {
 		struct nested_base base;
 		struct nested_merged merged = {.values = {0}};
 
@@ -161,8 +163,11 @@ static void load_controls(struct vcpu *vcpu, u64 l1_cr0)
 		n->loaded.cr0_kept = l1_cr0 & NESTED_CR0_KEPT;
 		n->loaded.tsc_offset = vcpu_tsc_offset(vcpu);
 	}
-	/* L1 may change its bitmap without a word. */
-	write_msr_bitmap(vcpu);
+	/* L1 may change its bitmap without a word, but for what it promises
+	 * with an eVMCS. */
+	if (is_anew || !n->msr_bitmap_is_clean ||
+	    n->loaded.msr_bitmap_changes != vcpu->msr_bitmap_changes)
+		write_msr_bitmap(vcpu);
 }
 
 void vmcs02_load_tsc(struct vcpu *vcpu)
