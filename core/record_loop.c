@@ -21,6 +21,7 @@ enum moment {
 	IN_L1_WITHOUT_VMCS,
 	IN_L1_BEFORE_LAUNCH,
 	IN_L1_LAUNCHED,
+	IN_L1_ENLIGHTENED,
 	ENTRY_PENDING,
 	IN_L2,
 	L2_HALTED,
@@ -29,6 +30,7 @@ enum moment {
 	NMI_BLOCKED,
 	TIMER_RUNS,
 	L1_LOG_PART_FULL,
+	L2_ENLIGHTENED,
 	MOMENTS,
 };
 
@@ -36,6 +38,7 @@ static const char *const moment_names[MOMENTS] = {
     "in L1 without a current VMCS",
     "in L1 before VMLAUNCH",
     "in L1 after VMLAUNCH",
+    "in L1 with an enlightened VMCS",
     "entry pending",
     "in L2",
     "L2 halted",
@@ -44,6 +47,7 @@ static const char *const moment_names[MOMENTS] = {
     "NMIs blocked in L2",
     "preemption timer of L1 running",
     "log of L1 part full",
+    "in L2 of an enlightened VMCS",
 };
 
 static struct record_loop {
@@ -181,9 +185,12 @@ static bool is_at_in_l2(const struct vcpu *vcpu, enum moment moment)
 	case L1_LOG_PART_FULL:
 		return (nested_secondary_controls(v) & SECONDARY_PML) &&
 		       v->pml_index < PML_INDEX_EMPTY;
+	case L2_ENLIGHTENED:
+		return n->state.is_enlightened;
 	case IN_L1_WITHOUT_VMCS:
 	case IN_L1_BEFORE_LAUNCH:
 	case IN_L1_LAUNCHED:
+	case IN_L1_ENLIGHTENED:
 	case MOMENTS:
 		break;
 	}
@@ -200,6 +207,8 @@ static bool is_at(const struct vcpu *vcpu, enum moment moment)
 	state = &vcpu->nested->state;
 	if (state->in_l2)
 		return is_at_in_l2(vcpu, moment);
+	if (state->is_enlightened)
+		return moment == IN_L1_ENLIGHTENED;
 	if (!nested_has_current(state))
 		return moment == IN_L1_WITHOUT_VMCS;
 	is_launched = state->vmcs12.launch_state == VMCS12_LAUNCHED;

@@ -193,8 +193,22 @@ static void get_vmx(struct record_reader *reader, struct vm *vm)
 	struct record_vmx vmx;
 
 	record_get_vmx(reader, &here, &vmx);
-	if (!reader->is_wrong)
-		vm->offer = vmx.offer;
+	if (reader->is_wrong)
+		return;
+	vm->offer = vmx.offer;
+	/* Fields of what this CPU has besides are none of L1's. */
+	for (u32 i = 0; vm->nested && i < vm->vcpu_count; i++)
+		nested_access_fill(vm->vcpus[i]->nested->access, &vm->offer);
+}
+
+/* One that was not started with it has no section. */
+static void get_hyperv(struct record_reader *reader, struct vm *vm)
+{
+	const struct record_vmx vmx = {vm->nested, vm->offer};
+
+	vm->hyperv = (struct hyperv){.on = false};
+	if (record_next(reader) == RECORD_HYPERV)
+		record_get_hyperv(reader, &vmx, &vm->hyperv);
 }
 
 void vm_record_host_cpu(struct cpu_model *cpu)
@@ -494,9 +508,14 @@ _Static_assert((u32)RECORD_L2_ACTIVE == (u32)VCPU_ACTIVE &&
 /* One that was no hypervisor has none of it. */
 static void put_nested(struct wire_writer *writer, const struct vcpu *vcpu)
 {
+	if (vcpu->vm->hyperv.on)
+		record_put_hyperv_vcpu(writer, &vcpu->hyperv);
 	if (!nested_vcpu_in_vmx(vcpu))
 		return;
 	record_put_nested(writer, &vcpu->nested->state);
+	if (vcpu->nested->state.is_enlightened &&
+	    nested_knows_evmcs(&vcpu->nested->state))
+		record_put_evmcs(writer, &vcpu->nested->state);
 	if (is_in_l2(vcpu))
 		put_l2(writer, vcpu);
 }
@@ -508,8 +527,11 @@ static void get_nested(struct record_reader *reader, struct vcpu *vcpu)
 	    .vcpu = &record,
 	    .offer = &vcpu->vm->offer,
 	    .physical_bits = vcpu->vm->platform.config.phys_bits,
+	    .hyperv = vcpu->vm->hyperv.on ? &vcpu->hyperv : NULL,
 	};
 
+	if (vcpu->vm->hyperv.on)
+		record_get_hyperv_vcpu(reader, &vcpu->hyperv);
 	if (record_next(reader) != RECORD_NESTED)
 		return;
 	if (!vcpu->nested) {
@@ -519,6 +541,8 @@ static void get_nested(struct record_reader *reader, struct vcpu *vcpu)
 		return;
 	}
 	record_get_nested(reader, &l1, &vcpu->nested->state);
+	if (record_next(reader) == RECORD_EVMCS)
+		record_get_evmcs(reader, &l1, &vcpu->nested->state);
 	if (record_next(reader) == RECORD_L2)
 		get_l2(reader, &l1, vcpu);
 	/* As VMXON does; none of the VM's vCPUs runs. */
@@ -567,6 +591,8 @@ u32 vm_record_save(struct vm *vm, u64 tsc, u8 *room, u32 room_bytes)
 	put_vm(&writer, vm, tsc);
 	put_cpuid(&writer, vm);
 	put_vmx(&writer, vm);
+	if (vm->hyperv.on)
+		record_put_hyperv(&writer, &vm->hyperv);
 	for (u32 i = 0; i < vm->vcpu_count; i++) {
 		put_vcpu(&writer, vm->vcpus[i]);
 		put_fpu(&writer, vm->vcpus[i], &host);
@@ -633,6 +659,7 @@ static void get_all(struct record_reader *reader, struct vm *vm)
 	get_vm(reader, vm);
 	get_cpuid(reader, vm);
 	get_vmx(reader, vm);
+	get_hyperv(reader, vm);
 	if (reader->is_wrong)
 		return;
 	fill_host(vm, &host);

@@ -20,16 +20,20 @@
 #include "lib/bits.h"
 #include "migrate/wire.h"
 
-/* In the order of their coming; those of a vCPU follow each other. */
+/* In the order of their coming, but where it says so; those of a vCPU follow
+ * each other. */
 enum record_type {
 	RECORD_VM = 0x01,
 	RECORD_CPUID = 0x02,
 	RECORD_VMX = 0x03,
+	RECORD_HYPERV = 0x04, /* of a VM that has that interface */
 	RECORD_VCPU = 0x10,
 	RECORD_FPU = 0x11,
 	RECORD_LAPIC = 0x12,
-	RECORD_NESTED = 0x13, /* of a vCPU in VMX operation */
-	RECORD_L2 = 0x14,     /* of one that runs its guest */
+	RECORD_NESTED = 0x13,      /* of a vCPU in VMX operation */
+	RECORD_EVMCS = 0x15,       /* of one that uses one: before L2 */
+	RECORD_L2 = 0x14,          /* of one that runs its guest */
+	RECORD_HYPERV_VCPU = 0x16, /* before nested VMX */
 	RECORD_PLATFORM = 0x20,
 	RECORD_UART = 0x21,
 	RECORD_IOAPIC = 0x22,

@@ -2,6 +2,7 @@
 /* The machine: see migrate/record_machine.h. */
 #include "migrate/record_machine.h"
 #include "lib/string.h"
+#include "nested/evmcs.h"
 
 #define VERSION_1  1
 #define VERSION_2  2
@@ -139,6 +140,61 @@ void record_get_vmx(struct record_reader *reader, const struct record_vmx *here,
 			      "this CPU cannot offer the VMX that the guest "
 			      "knows (MSR %x)",
 			      msr);
+}
+
+/* --- The interface of Hyper-V --------------------------------------------- */
+
+#define HYPERV(member, bits) RECORD_FIELD(struct hyperv, member, bits)
+
+static const struct record_field hyperv_fields[] = {
+    HYPERV(guest_os_id, RECORD_ANY),
+    HYPERV(hypercall, RECORD_ANY),
+    HYPERV(reference_tsc, RECORD_ANY),
+    HYPERV(tsc_invariant, RECORD_BOOL),
+};
+FIELDS(hyperv, "Hyper-V interface");
+
+static const struct record_field hyperv_vcpu_fields[] = {
+    RECORD_FIELD(struct hyperv_vcpu, vp_assist, RECORD_ANY),
+};
+FIELDS(hyperv_vcpu, "Hyper-V interface of a vCPU");
+
+void record_put_hyperv(struct wire_writer *writer, const struct hyperv *hyperv)
+{
+	u32 begun = record_begin(writer, RECORD_HYPERV, VERSION_1);
+
+	record_put(writer, &hyperv_layout, hyperv);
+	record_end(writer, begun);
+}
+
+void record_get_hyperv(struct record_reader *reader,
+		       const struct record_vmx *vmx, struct hyperv *hyperv)
+{
+	*hyperv = (struct hyperv){.on = true};
+	record_enter(reader, RECORD_HYPERV, VERSION_1);
+	record_get(reader, &hyperv_layout, hyperv);
+	record_leave(reader);
+	record_must(reader, hyperv_is_valid(hyperv),
+		    "a hypercall page of a guest without a name");
+	record_must(reader, !vmx->is_offered || evmcs_can_serve(&vmx->offer),
+		    "VMX with more than an enlightened VMCS has fields for");
+}
+
+void record_put_hyperv_vcpu(struct wire_writer *writer,
+			    const struct hyperv_vcpu *hyperv)
+{
+	u32 begun = record_begin(writer, RECORD_HYPERV_VCPU, VERSION_1);
+
+	record_put(writer, &hyperv_vcpu_layout, hyperv);
+	record_end(writer, begun);
+}
+
+void record_get_hyperv_vcpu(struct record_reader *reader,
+			    struct hyperv_vcpu *hyperv)
+{
+	record_enter(reader, RECORD_HYPERV_VCPU, VERSION_1);
+	record_get(reader, &hyperv_vcpu_layout, hyperv);
+	record_leave(reader);
 }
 
 /* --- What the platform itself keeps --------------------------------------- */

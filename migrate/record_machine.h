@@ -7,6 +7,7 @@
 #define MIGRATE_RECORD_MACHINE_H
 
 #include "devices/guest_time.h"
+#include "devices/hyperv.h"
 #include "devices/platform.h"
 #include "migrate/record.h"
 #include "nested/capability.h"
@@ -38,6 +39,19 @@ void record_put_vmx(struct wire_writer *writer, const struct record_vmx *vmx);
 /* Only what `here` says that this machine can offer. */
 void record_get_vmx(struct record_reader *reader, const struct record_vmx *here,
 		    struct record_vmx *vmx);
+
+/*
+ * The interface of Hyper-V: the section is there only if the VM has it, and so
+ * is that of each of its vCPUs. An eVMCS is offered only together with what it
+ * has fields for, so `vmx` is the record's own.
+ */
+void record_put_hyperv(struct wire_writer *writer, const struct hyperv *hyperv);
+void record_get_hyperv(struct record_reader *reader,
+		       const struct record_vmx *vmx, struct hyperv *hyperv);
+void record_put_hyperv_vcpu(struct wire_writer *writer,
+			    const struct hyperv_vcpu *hyperv);
+void record_get_hyperv_vcpu(struct record_reader *reader,
+			    struct hyperv_vcpu *hyperv);
 
 void record_put_vm(struct wire_writer *writer, const struct record_vm *vm);
 void record_get_vm(struct record_reader *reader, struct record_vm *vm);

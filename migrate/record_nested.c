@@ -6,7 +6,10 @@
 #include "nested/checks.h"
 #include "nested/merge.h"
 
-#define NESTED_VERSION       1
+/* With an enlightened VMCS, whose contents follow; the current VMCS is none. */
+#define NESTED_ENLIGHTENED   2
+#define NESTED_VERSION       1 /* of all others, and of all older records */
+#define EVMCS_VERSION_1      1
 #define L2_VERSION           1
 #define LINEAR_BITS          48
 
@@ -20,7 +23,7 @@ static const struct record_field pointer_fields[] = {
 static const struct record_layout pointer_layout =
     RECORD_LAYOUT("VMX operation", pointer_fields);
 
-/* Only if there is a current VMCS. */
+/* Only if there is a current VMCS, or an enlightened one. */
 static const struct record_field current_fields[] = {
     NESTED(vmcs12_changed, RECORD_BOOL),
 };
@@ -31,11 +34,13 @@ static const struct record_layout current_layout =
 void record_put_nested(struct wire_writer *writer,
 		       const struct nested_state *state)
 {
-	u32 begun = record_begin(writer, RECORD_NESTED, NESTED_VERSION);
+	u32 begun = record_begin(writer, RECORD_NESTED,
+				 state->is_enlightened ? NESTED_ENLIGHTENED
+						       : NESTED_VERSION);
 
 	CHECK(nested_in_vmx(state));
 	record_put(writer, &pointer_layout, state);
-	if (nested_has_current(state)) {
+	if (nested_has_vmcs12(state)) {
 		record_put(writer, &current_layout, state);
 		wire_put_bytes(writer, &state->vmcs12, sizeof(state->vmcs12));
 	}
@@ -118,16 +123,68 @@ static void get_current(struct record_reader *reader,
 	check_vmcs12(reader, l1, &state->vmcs12);
 }
 
+/* What L1 calls clean is not trusted: its page is read anew at its entry. */
+static void begin_evmcs(struct record_reader *reader,
+			const struct record_l1 *l1, struct nested_state *state)
+{
+	record_must(reader, l1->hyperv,
+		    "an enlightened VMCS, which this VM has not got,");
+	record_must(reader, !nested_has_current(state),
+		    "a current VMCS beside an enlightened one");
+	state->is_enlightened = true;
+	state->evmcs_is_known = false;
+	state->evmcs = gpa(NESTED_NO_POINTER);
+}
+
 void record_get_nested(struct record_reader *reader, const struct record_l1 *l1,
 		       struct nested_state *state)
 {
-	record_enter(reader, RECORD_NESTED, NESTED_VERSION);
+	record_enter(reader, RECORD_NESTED, NESTED_ENLIGHTENED);
 	record_get(reader, &pointer_layout, state);
-	if (!reader->is_wrong && nested_has_current(state))
+	if (reader->version == NESTED_ENLIGHTENED)
+		begin_evmcs(reader, l1, state);
+	if (!reader->is_wrong && nested_has_vmcs12(state))
 		get_current(reader, l1, state);
+	record_must(reader,
+		    !state->is_enlightened ||
+			!(state->vmcs12.revision & (u32)VMCS12_SHADOW),
+		    "a shadow VMCS that is enlightened");
 	record_leave(reader);
 	check_cpu(reader, l1);
 	check_pointers(reader, l1, state);
+}
+
+/* --- An enlightened VMCS -------------------------------------------------- */
+
+static const struct record_field evmcs_record_fields[] = {
+    NESTED(evmcs, RECORD_ANY),
+};
+
+static const struct record_layout evmcs_layout =
+    RECORD_LAYOUT("enlightened VMCS", evmcs_record_fields);
+
+void record_put_evmcs(struct wire_writer *writer,
+		      const struct nested_state *state)
+{
+	u32 begun = record_begin(writer, RECORD_EVMCS, EVMCS_VERSION_1);
+
+	CHECK(state->is_enlightened);
+	record_put(writer, &evmcs_layout, state);
+	record_end(writer, begun);
+}
+
+void record_get_evmcs(struct record_reader *reader, const struct record_l1 *l1,
+		      struct nested_state *state)
+{
+	record_enter(reader, RECORD_EVMCS, EVMCS_VERSION_1);
+	record_get(reader, &evmcs_layout, state);
+	record_leave(reader);
+	record_must(reader, state->is_enlightened,
+		    "an address of one that is not used");
+	record_must(reader,
+		    is_region(l1, state->evmcs) &&
+			!gpa_equal(state->evmcs, state->vmxon),
+		    "the address of the enlightened VMCS");
 }
 
 /* --- While L2 runs -------------------------------------------------------- */
@@ -257,7 +314,7 @@ static void check_l2(struct record_reader *reader, const struct record_l1 *l1,
 	enum nested_rule rule;
 
 	record_must(reader,
-		    nested_has_current(state) &&
+		    nested_has_vmcs12(state) &&
 			state->vmcs12.launch_state == VMCS12_LAUNCHED &&
 			!(state->vmcs12.revision & (u32)VMCS12_SHADOW),
 		    "L2 without a launched VMCS");
@@ -266,6 +323,10 @@ static void check_l2(struct record_reader *reader, const struct record_l1 *l1,
 			!l1->vcpu->postponed_interrupt &&
 			l1->vcpu->activity == RECORD_ACTIVE,
 		    "an L1 that waits for its own events");
+	record_must(reader,
+		    !state->is_enlightened || nested_knows_evmcs(state) ||
+			hyperv_has_assist(l1->hyperv),
+		    "an enlightened VMCS that nothing leads to");
 	check_l2_events(reader, state, l2);
 	if (reader->is_wrong)
 		return;

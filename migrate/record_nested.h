@@ -14,6 +14,7 @@
 #ifndef MIGRATE_RECORD_NESTED_H
 #define MIGRATE_RECORD_NESTED_H
 
+#include "devices/hyperv.h"
 #include "migrate/record_vcpu.h"
 #include "nested/instruction.h"
 
@@ -22,6 +23,7 @@ struct record_l1 {
 	const struct record_vcpu *vcpu;
 	const struct nested_capability *offer;
 	u32 physical_bits;
+	const struct hyperv_vcpu *hyperv; /* NULL: has not that interface */
 };
 
 /* As enum vcpu_activity. */
@@ -61,6 +63,17 @@ void record_put_nested(struct wire_writer *writer,
  */
 void record_get_nested(struct record_reader *reader, const struct record_l1 *l1,
 		       struct nested_state *state);
+
+/*
+ * Where the enlightened VMCS is that such a vCPU uses. A record without that
+ * section is one that does not say it: the state's `evmcs` is
+ * NESTED_NO_POINTER then, and whoever has the VM's memory finds the page by the
+ * VP-assist page before the vCPU runs (nested_find_evmcs).
+ */
+void record_put_evmcs(struct wire_writer *writer,
+		      const struct nested_state *state);
+void record_get_evmcs(struct record_reader *reader, const struct record_l1 *l1,
+		      struct nested_state *state);
 
 void record_put_l2(struct wire_writer *writer, const struct record_l2 *l2);
 

@@ -57,7 +57,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	const char *why;
 
 	now_ns = 1000000;
-	make_world();
+	if (size && data[0] & 0x80)
+		make_enlightened_world();
+	else
+		make_world();
 	data = run_steps(data + 1, &bytes, steps);
 	length = save_world(first);
 	patch(data, bytes, length);

@@ -37,3 +37,12 @@ def kvm_on_hyperv(machine, *options, rounds):
 @machine_test(seconds=45, limit=400)
 def linux_kvm_uses_enlightened_vmcs(machine):
     kvm_on_hyperv(machine, "--mem", "256M", rounds=(1, 20))
+
+
+@machine_test(seconds=60, limit=600, long=True)
+def enlightened_vmcs_is_made_anew_again_and_again(machine):
+    run = kvm_on_hyperv(machine, "--mem", "256M", "--set",
+                        "record.loop=1000000", rounds=(1, 20, 20))
+    run.said(r"record: \d+ rounds, .*identical")
+    run.said(r"record: \d+ in L1 with an enlightened VMCS")
+    run.said(r"record: \d+ in L2 of an enlightened VMCS")

@@ -75,15 +75,17 @@ def linux_under_load_moves_five_times(machine):
     moves_under_load(machine, 5)
 
 
-def moves_with_its_guest(machine, times, cpus):
+def moves_with_its_guest(machine, times, cpus, *options):
     machine.command("make", "-s", "SETUP=no", "linux-programs")
     disk = linux.new_disk()
     disk.module("kvm-intel")
     disk.program(ROOT / "build/linux/kvm_small")
     disk.script = NESTED_SCRIPT
-    run = moves(machine, disk, times, "kvm_small: round", "--cpus", cpus)
+    run = moves(machine, disk, times, "kvm_small: round", "--cpus", cpus,
+                *options)
     rounds = int(run.printed(r"^kvm_small: PASS 100 pages, (\d+) rounds$")[1])
     check(rounds > 100 * times, f"it ended after {rounds} rounds")
+    return run
 
 
 @machine_test(seconds=90, limit=600)
@@ -95,3 +97,9 @@ def linux_moves_with_its_guest(machine):
 @machine_test(seconds=400, limit=3000, long=True)
 def linux_moves_with_its_guest_ten_times(machine):
     moves_with_its_guest(machine, 10, 2)
+
+
+@machine_test(seconds=200, limit=1500, long=True)
+def linux_moves_with_its_guest_in_an_enlightened_vmcs(machine):
+    run = moves_with_its_guest(machine, 2, 1, "--set", "hyperv=on")
+    run.printed("using Hyper-V Enlightened VMCS")

@@ -24,6 +24,8 @@ static struct record_fpu fpus[FAKE_VCPU_COUNT];
 static struct nested_state nested[FAKE_VCPU_COUNT];
 static struct record_l2 l2s[FAKE_VCPU_COUNT]; /* of those with `in_l2` */
 static struct nested_capability offer;
+static struct hyperv hyperv; /* on: they have its interface */
+static struct hyperv_vcpu hyperv_vcpus[FAKE_VCPU_COUNT];
 
 static const struct record_host world_host = {
     .cr4 = BITS(22, 0) & ~CR4_LA57,
@@ -147,6 +149,8 @@ UNUSED static void make_world(void)
 	if (fake_platform() != OK)
 		abort();
 	offer = full_offer();
+	hyperv = (struct hyperv){.on = false};
+	memset(hyperv_vcpus, 0, sizeof(hyperv_vcpus));
 	for (u32 i = 0; i < FAKE_VCPU_COUNT; i++) {
 		make_vcpu(i);
 		nested_state_reset(&nested[i]);
@@ -156,6 +160,48 @@ UNUSED static void make_world(void)
 	make_hypervisor(2);
 	make_hypervisor(3);
 	make_l2(3);
+}
+
+static void make_enlightened(struct nested_state *state, u64 evmcs)
+{
+	state->current = gpa(NESTED_NO_POINTER);
+	state->is_enlightened = true;
+	state->evmcs = gpa(evmcs);
+}
+
+/* Hyper-V's interface; vCPU 1 and the L2 of vCPU 3 have enlightened VMCSs. */
+UNUSED static void make_enlightened_world(void)
+{
+	struct vmcs12 *v = &nested[3].vmcs12;
+
+	make_world();
+	evmcs_limit_offer(&offer);
+	hyperv = (struct hyperv){
+	    .on = true,
+	    .guest_os_id = 0x8100060192000000UL,
+	    .hypercall = 0x12001,
+	    .reference_tsc = 0x13001,
+	    .tsc_invariant = 1,
+	};
+	for (u32 i = 0; i < FAKE_VCPU_COUNT; i++)
+		hyperv_vcpus[i].vp_assist = 0x14001UL + i * PAGE_4K;
+	make_enlightened(&nested[1], 0x15000);
+	make_enlightened(&nested[3], 0x16000);
+	v->pin_controls &= ~(u32)PIN_PREEMPTION_TIMER;
+	v->secondary_controls &= ~(u32)(SECONDARY_PML | SECONDARY_VMFUNC);
+	l2s[3].timer_runs = 0;
+}
+
+static void put_nested(struct wire_writer *writer, u32 i)
+{
+	if (hyperv.on)
+		record_put_hyperv_vcpu(writer, &hyperv_vcpus[i]);
+	if (nested_in_vmx(&nested[i]))
+		record_put_nested(writer, &nested[i]);
+	if (nested[i].is_enlightened && nested_knows_evmcs(&nested[i]))
+		record_put_evmcs(writer, &nested[i]);
+	if (nested[i].in_l2)
+		record_put_l2(writer, &l2s[i]);
 }
 
 UNUSED static u32 save_world(u8 *room)
@@ -168,15 +214,14 @@ UNUSED static u32 save_world(u8 *room)
 	if (now_ns < platform.devices.now_ns)
 		now_ns = platform.devices.now_ns;
 	platform_still(&platform, now_ns);
+	if (hyperv.on)
+		record_put_hyperv(&writer, &hyperv);
 	for (u32 i = 0; i < FAKE_VCPU_COUNT; i++) {
 		record_put_vcpu(&writer, &vcpus[i]);
 		record_put_fpu(&writer, &fpus[i], &world_host);
 		lapic_save(&lapics[i], &state, now_ns);
 		record_put_lapic(&writer, &state);
-		if (nested_in_vmx(&nested[i]))
-			record_put_nested(&writer, &nested[i]);
-		if (nested[i].in_l2)
-			record_put_l2(&writer, &l2s[i]);
+		put_nested(&writer, i);
 	}
 	record_put_devices(&writer, &platform.devices);
 	end = record_begin(&writer, RECORD_END, 1);
@@ -187,7 +232,8 @@ UNUSED static u32 save_world(u8 *room)
 static void get_vcpu(struct record_reader *reader, u32 i)
 {
 	const struct record_l1 l1 = {&vcpus[i], &offer,
-				     world_host.physical_bits};
+				     world_host.physical_bits,
+				     hyperv.on ? &hyperv_vcpus[i] : NULL};
 	struct lapic_state state;
 
 	nested_state_reset(&nested[i]);
@@ -199,8 +245,12 @@ static void get_vcpu(struct record_reader *reader, u32 i)
 		    reader->is_wrong ||
 			lapic_restore(&lapics[i], &state, now_ns) == OK,
 		    "such a state");
+	if (hyperv.on)
+		record_get_hyperv_vcpu(reader, &hyperv_vcpus[i]);
 	if (record_next(reader) == RECORD_NESTED)
 		record_get_nested(reader, &l1, &nested[i]);
+	if (record_next(reader) == RECORD_EVMCS)
+		record_get_evmcs(reader, &l1, &nested[i]);
 	if (record_next(reader) == RECORD_L2) {
 		record_get_l2(reader, &l1, &nested[i], &l2s[i]);
 		nested[i].in_l2 = !reader->is_wrong;
@@ -211,10 +261,14 @@ static void get_vcpu(struct record_reader *reader, u32 i)
 UNUSED static const char *load_world(const u8 *data, u32 bytes)
 {
 	static struct record_reader reader;
+	const struct record_vmx vmx = {1, offer};
 
 	if (fake_platform() != OK)
 		abort();
 	record_read(&reader, data, bytes);
+	hyperv = (struct hyperv){.on = false};
+	if (record_next(&reader) == RECORD_HYPERV)
+		record_get_hyperv(&reader, &vmx, &hyperv);
 	for (u32 i = 0; i < FAKE_VCPU_COUNT; i++)
 		get_vcpu(&reader, i);
 	record_get_devices(&reader, now_ns, &platform.devices);

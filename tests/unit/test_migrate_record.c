@@ -450,7 +450,7 @@ static void section_of_vmx_has_its_own_length(void **state)
 	const u32 head = 8, pointers = 16;
 	struct wire_writer writer = {.at = first, .room = WORLD_BYTES};
 	static struct record_reader reader;
-	struct record_l1 l1 = {&vcpus[1], &offer, 40};
+	struct record_l1 l1 = {&vcpus[1], &offer, 40, NULL};
 
 	(void)state;
 	make_world();
@@ -465,6 +465,155 @@ static void section_of_vmx_has_its_own_length(void **state)
 		record_get_nested(&reader, &l1, &nested[3]);
 		assert_true(reader.is_wrong && reader.why[0]);
 	}
+}
+
+/* --- Enlightened VMCSs, and bugs that others have had with them ------------ */
+
+static void interface_of_hyperv_comes_back_in_every_field(void **state)
+{
+	struct hyperv before;
+	struct hyperv_vcpu vcpus_before[FAKE_VCPU_COUNT];
+	u32 bytes;
+
+	(void)state;
+	make_enlightened_world();
+	before = hyperv;
+	memcpy(vcpus_before, hyperv_vcpus, sizeof(vcpus_before));
+	bytes = save_world(first);
+	memset(hyperv_vcpus, 0x55, sizeof(hyperv_vcpus));
+	taken(bytes);
+	assert_int_equal(hyperv.on, 1);
+	assert_int_equal(hyperv.guest_os_id, before.guest_os_id);
+	assert_int_equal(hyperv.hypercall, before.hypercall);
+	assert_int_equal(hyperv.reference_tsc, before.reference_tsc);
+	assert_int_equal(hyperv.tsc_invariant, before.tsc_invariant);
+	assert_memory_equal(vcpus_before, hyperv_vcpus, sizeof(vcpus_before));
+	make_world();
+	taken(save_world(first));
+	assert_int_equal(hyperv.on, 0);
+}
+
+static void interface_of_hyperv_that_cannot_be_is_refused(void **state)
+{
+	(void)state;
+	make_enlightened_world();
+	hyperv.guest_os_id = 0;
+	refused("a hypercall page of a guest without a name");
+	make_enlightened_world();
+	hyperv.tsc_invariant = 2;
+	refused("tsc_invariant");
+	make_enlightened_world();
+	offer = full_offer();
+	refused("more than an enlightened VMCS has fields for");
+}
+
+/* Nothing runs between, and it is in use all the time. */
+static void save_right_after_restore_keeps_the_evmcs(void **state)
+{
+	u32 bytes;
+
+	(void)state;
+	make_enlightened_world();
+	bytes = save_world(first);
+	memset(nested, 0x55, sizeof(nested));
+	for (u32 i = 0; i < 3; i++) {
+		taken(bytes);
+		assert_true(nested[1].is_enlightened);
+		assert_int_equal(gpa_raw(nested[1].evmcs), 0x15000);
+		assert_false(nested_has_current(&nested[1]));
+		assert_true(nested[3].is_enlightened && nested[3].in_l2);
+		assert_int_equal(gpa_raw(nested[3].evmcs), 0x16000);
+		assert_false(nested[2].is_enlightened);
+		assert_same(bytes, save_world(second));
+	}
+}
+
+/*
+ * What L1 calls clean when it enters next was clean for a CPU that had the
+ * fields: the one that it has come to reads them all.
+ */
+static void clean_fields_are_not_trusted_after_a_move(void **state)
+{
+	(void)state;
+	make_enlightened_world();
+	nested[1].evmcs_is_known = nested[3].evmcs_is_known = true;
+	taken(save_world(first));
+	assert_false(nested[1].evmcs_is_known);
+	assert_false(nested[3].evmcs_is_known);
+}
+
+/* The VP-assist page says it, once there is memory to look at. */
+static void record_without_the_address_loads(void **state)
+{
+	u32 bytes;
+
+	(void)state;
+	make_enlightened_world();
+	nested[1].evmcs = nested[3].evmcs = gpa(NESTED_NO_POINTER);
+	bytes = save_world(first);
+	taken(bytes);
+	assert_true(nested[1].is_enlightened && nested[3].is_enlightened);
+	assert_false(nested_knows_evmcs(&nested[3]));
+	assert_same(bytes, save_world(second));
+	/* And once there is: */
+	assert_int_equal(nested_find_evmcs(&nested[3], gpa(0x16008), 40),
+			 ERR_NOT_FOUND);
+	assert_int_equal(nested_find_evmcs(&nested[3], gpa(BIT(40)), 40),
+			 ERR_NOT_FOUND);
+	assert_int_equal(nested_find_evmcs(&nested[3], nested[3].vmxon, 40),
+			 ERR_NOT_FOUND);
+	assert_false(nested_knows_evmcs(&nested[3]));
+	assert_int_equal(nested_find_evmcs(&nested[3], gpa(0x16000), 40), OK);
+	assert_int_equal(gpa_raw(nested[3].evmcs), 0x16000);
+	/* L2 could not exit if nothing led there. */
+	make_enlightened_world();
+	nested[3].evmcs = gpa(NESTED_NO_POINTER);
+	hyperv_vcpus[3].vp_assist &= ~HYPERV_PAGE_ENABLED;
+	refused("an enlightened VMCS that nothing leads to");
+}
+
+static void evmcs_that_cannot_be_is_refused(void **state)
+{
+	static const u64 bad[] = {0x15001, 0x15800, BIT(40), BIT(52), 0x1000};
+
+	(void)state;
+	for (u32 i = 0; i < ARRAY_COUNT(bad); i++) {
+		make_enlightened_world();
+		nested[1].evmcs = gpa(bad[i]);
+		refused("the address of the enlightened VMCS");
+	}
+	make_enlightened_world();
+	nested[1].current = gpa(0x2000);
+	refused("a current VMCS beside an enlightened one");
+	make_enlightened_world();
+	nested[1].vmcs12.revision |= (u32)VMCS12_SHADOW;
+	refused("shadow VMCS");
+	make_enlightened_world();
+	nested[3].vmcs12.launch_state = VMCS12_CLEAR;
+	refused("L2 without a launched VMCS");
+	make_enlightened_world();
+	nested[3].vmcs12.secondary_controls |= (u32)SECONDARY_PML;
+	refused("no CPU can be in that state of L2");
+	/* Without the interface nobody can have one. */
+	make_world();
+	make_enlightened(&nested[1], 0x15000);
+	refused("an enlightened VMCS, which this VM has not got");
+}
+
+/* The address goes with its use, or not at all. */
+static void address_of_no_evmcs_is_refused(void **state)
+{
+	struct wire_writer writer = {.at = first, .room = WORLD_BYTES};
+	static struct record_reader reader;
+	struct record_l1 l1 = {&vcpus[1], &offer, 40, &hyperv_vcpus[1]};
+
+	(void)state;
+	make_enlightened_world();
+	record_put_evmcs(&writer, &nested[1]);
+	record_read(&reader, first, writer.filled);
+	record_get_evmcs(&reader, &l1, &nested[2]);
+	assert_true(reader.is_wrong);
+	assert_non_null(strstr(reader.why, "one that is not used"));
 }
 
 static void memory_types_that_no_wrmsr_takes_are_refused(void **state)
@@ -589,14 +738,13 @@ static void form_that_is_wrong_is_refused_in_words(void **state)
 }
 
 /* Every bit of a record may be wrong; nothing but words comes of it. */
-static void no_bit_does_harm(void **state)
+static void try_all_bits(void (*make)(void))
 {
 	struct random random = random_from(3);
 	u32 bytes, tried = 0, well = 0;
 
-	(void)state;
 	now_ns = 11;
-	make_world();
+	make();
 	bring_somewhere(&random, 100);
 	bytes = save_world(first);
 	for (u32 bit = 0; bit < bytes * 8;
@@ -608,6 +756,13 @@ static void no_bit_does_harm(void **state)
 	}
 	/* Registers hold any value; structure does not. */
 	assert_true(well > tried / 8 && well < tried);
+}
+
+static void no_bit_does_harm(void **state)
+{
+	(void)state;
+	try_all_bits(make_world);
+	try_all_bits(make_enlightened_world);
 }
 
 int main(void)
@@ -629,6 +784,13 @@ int main(void)
 	    cmocka_unit_test(vmxon_pointer_goes_with_vmxoff),
 	    cmocka_unit_test(shadow_vmcs_needs_vmcs_shadowing),
 	    cmocka_unit_test(section_of_vmx_has_its_own_length),
+	    cmocka_unit_test(interface_of_hyperv_comes_back_in_every_field),
+	    cmocka_unit_test(interface_of_hyperv_that_cannot_be_is_refused),
+	    cmocka_unit_test(save_right_after_restore_keeps_the_evmcs),
+	    cmocka_unit_test(clean_fields_are_not_trusted_after_a_move),
+	    cmocka_unit_test(record_without_the_address_loads),
+	    cmocka_unit_test(evmcs_that_cannot_be_is_refused),
+	    cmocka_unit_test(address_of_no_evmcs_is_refused),
 	    cmocka_unit_test(vcpu_in_a_state_that_cannot_be_is_refused),
 	    cmocka_unit_test(memory_types_that_no_wrmsr_takes_are_refused),
 	    cmocka_unit_test(fpu_state_on_which_xrstor_faults_is_refused),

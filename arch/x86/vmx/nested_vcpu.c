@@ -99,6 +99,32 @@ void nested_vcpu_mark_pages(struct vcpu *vcpu)
 			       PAGE_4K);
 }
 
+/*
+ * A record need not say where the eVMCS is: the VP-assist page does. The vCPU
+ * is loaded for the first time, so its VM's memory is all there. In L1 it is
+ * found again at the next VM entry; L2 could not exit without.
+ */
+static void find_evmcs(struct vcpu *vcpu)
+{
+	struct nested_state *state = &vcpu->nested->state;
+	gpa_t evmcs;
+
+	if (!state->is_enlightened || nested_knows_evmcs(state))
+		return;
+	if (hyperv_wants_evmcs(&vcpu->vm->hyperv, &vcpu->hyperv,
+			       &vcpu->vm->memory, &evmcs) &&
+	    nested_find_evmcs(state, evmcs,
+			      vcpu->vm->platform.config.phys_bits) == OK)
+		return;
+	if (!state->in_l2) {
+		state->is_enlightened = false;
+		return;
+	}
+	state->in_l2 = false;
+	vcpu_fail(vcpu, "its enlightened VMCS is not where its VP-assist page "
+			"says");
+}
+
 void nested_vcpu_load(struct vcpu *vcpu)
 {
 	struct nested_vcpu *n = vcpu->nested;
@@ -111,6 +137,7 @@ void nested_vcpu_load(struct vcpu *vcpu)
 		/* It may have come with a current VMCS. */
 		vmcs_shadow_switch(vcpu);
 		vmcs_shadow_give(vcpu);
+		find_evmcs(vcpu);
 	}
 	n->other.launched = 0;
 	n->other.host_rsp = 0;
