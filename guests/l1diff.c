@@ -15,7 +15,8 @@
  */
 #include "guests/diff/diff.h"
 
-#define EXITS_MAX 20u
+#define EXITS_MAX    20u
+#define PAT_AT_RESET 0x0007040600070406ull
 
 static struct diff_case the_case;
 
@@ -112,6 +113,29 @@ static u32 run(struct diff_case *c)
 	return reason;
 }
 
+/* The trap handler ends in an IRET. */
+static void trap(void)
+{
+	register u32 fault __asm__("r8");
+
+	__asm__ volatile(TRY("ud2") : "=&r"(fault)::"memory");
+}
+
+/*
+ * An exit leaves NMIs blocked where L2 had them so, until an IRET. In Bochs 2.7
+ * virtual NMIs stay blocked, too, whatever the next VMCS says, until an IRET of
+ * an L2 that has them.
+ */
+static void unblock_nmis(struct diff_case *c)
+{
+	trap();
+	l2_remake(&c->l2,
+		  &(struct l2_controls){.pin = PIN_NMI | PIN_VIRTUAL_NMIS});
+	l2_begin(&c->l2, trap);
+	l2_run(&c->l2);
+}
+
+/* A seed's outcome depends on nothing that the seeds before have left. */
 static void begin(struct diff_case *c, u64 seed)
 {
 	c->seed = seed;
@@ -122,7 +146,9 @@ static void begin(struct diff_case *c, u64 seed)
 	c->controls = (struct l2_controls){0};
 	diff_random_begin(&c->random, seed);
 	write_cr0(read_cr0() & ~(CR0_CD | CR0_NW));
+	unblock_nmis(c);
 	write_cr2(0);
+	wrmsr(MSR_PAT, PAT_AT_RESET);
 	wrmsr(MSR_LSTAR, 0);
 	wrmsr(MSR_KERNEL_GS_BASE, 0);
 	__asm__ volatile("mov %0, %%dr0" ::"r"(0ull));

@@ -72,6 +72,7 @@
 
 #define ENTRY_LOAD_DEBUG_CONTROLS    BIT(2)
 #define ENTRY_IA32E_MODE_GUEST       BIT(9)
+#define ENTRY_TO_SMM                 BIT(10)
 #define ENTRY_LOAD_PERF_GLOBAL_CTRL  BIT(13)
 #define ENTRY_LOAD_PAT               BIT(14)
 #define ENTRY_LOAD_EFER              BIT(15)

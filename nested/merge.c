@@ -260,6 +260,11 @@ u64 nested_cr0_leave(const struct vmcs12 *v, u64 ours, struct nested_cr cr,
 	return (loaded & ~NESTED_CR0_KEPT) | (kept & NESTED_CR0_KEPT);
 }
 
+u64 nested_cr_written(u64 value, u64 mask12, u64 in_force)
+{
+	return (in_force & mask12) | (value & ~mask12);
+}
+
 struct nested_cr nested_cr_write(u64 value, u64 mask12, u64 must_be_1,
 				 struct nested_cr cr)
 {

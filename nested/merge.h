@@ -126,6 +126,13 @@ u64 nested_cr0_kept(u64 shadow, u64 mask12, u64 l1_cr0);
 u64 nested_cr0_leave(const struct vmcs12 *v, u64 ours, struct nested_cr cr,
 		     u64 kept);
 
+/*
+ * What comes of a MOV of `value` that does not exit to L1: bits of L1's stay as
+ * they are in force, whatever L2 reads of them. The result is what is checked:
+ * SDM vol. 3, "Changes to Instruction Behavior in VMX Non-Root Operation".
+ */
+u64 nested_cr_written(u64 value, u64 mask12, u64 in_force);
+
 /* L2 has written `value` to a bit of ours that is not L1's. */
 struct nested_cr nested_cr_write(u64 value, u64 mask12, u64 must_be_1,
 				 struct nested_cr cr);

@@ -10,6 +10,7 @@ enum kind {
 	MEMORY, /* a memory operand without displacement */
 	STRING, /* memory by RSI and RDI */
 	PORT,   /* only where every port exits: what a port reads may differ */
+	TABLES, /* only where L2 cannot walk L1's memory, which differs */
 };
 
 struct piece {
@@ -52,7 +53,7 @@ static const struct piece pieces[] = {
     {ALONE, 3, {0x0f, 0x20, 0xc0}},              /* mov eax, cr0 */
     {ALONE, 3, {0x0f, 0x20, 0xd9}},              /* mov ecx, cr3 */
     {ALONE, 3, {0x0f, 0x20, 0xe0}},              /* mov eax, cr4 */
-    {ALONE, 3, {0x0f, 0x22, 0xd9}},              /* mov cr3, ecx */
+    {TABLES, 3, {0x0f, 0x22, 0xd9}},             /* mov cr3, ecx */
     {ALONE, 3, {0x0f, 0x21, 0xf0}},              /* mov eax, dr6 */
     {ALONE, 3, {0x0f, 0x23, 0xc0}},              /* mov dr0, eax */
     {ALONE, 2, {0x8e, 0xd9}},                    /* mov ds, cx */
@@ -97,6 +98,7 @@ struct code {
 	u8 *at, *end;
 	enum diff_mode mode;
 	bool ports_exit;
+	bool has_ept;
 };
 
 static void emit(struct code *code, const u8 *bytes, u32 count)
@@ -125,9 +127,11 @@ static void emit_piece(struct code *code, const struct piece *piece)
 {
 	static const u8 address_32 = 0x67;
 
-	if (piece->kind == PORT && !code->ports_exit)
+	if ((piece->kind == PORT && !code->ports_exit) ||
+	    (piece->kind == TABLES && !code->has_ept))
 		return;
-	if (piece->kind != ALONE && code->mode == DIFF_REAL)
+	if (piece->kind != ALONE && piece->kind != TABLES &&
+	    code->mode == DIFF_REAL)
 		emit(code, &address_32, 1);
 	emit(code, piece->bytes, piece->length);
 }
@@ -239,6 +243,7 @@ void diff_write_program(struct diff_case *c)
 	    .ports_exit =
 		(c->controls.primary & (PRIMARY_ALL_IO | PRIMARY_IO_BITMAPS)) ==
 		PRIMARY_ALL_IO,
+	    .has_ept = c->controls.secondary & SECONDARY_EPT,
 	};
 	u32 count = 3 + diff_below(&c->random, 10);
 

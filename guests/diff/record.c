@@ -80,6 +80,9 @@ static void note_events(struct diff_case *c, const struct l2_exit *exit)
 	u64 info = exit->interruption_info;
 	u64 vectoring = exit->vectoring_info;
 
+	/* In real mode Bochs 2.7 tells one: real-error-code. */
+	if (!(vmread(VMCS_GUEST_CR0) & CR0_PE))
+		info &= ~(u64)EVENT_HAS_ERROR_CODE;
 	diff_note(c, "interruption", info & EVENT_VALID ? info : 0);
 	if (info & EVENT_VALID && info & EVENT_HAS_ERROR_CODE)
 		diff_note(c, "error", exit->interruption_error);

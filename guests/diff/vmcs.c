@@ -279,7 +279,7 @@ static const struct oddity host_oddities[] = {
     {VMCS_HOST_FS_BASE, BITS(50, 47)},
     {VMCS_HOST_GDTR_BASE, BITS(50, 47)},
     {VMCS_HOST_EFER, EFER_LMA | EFER_LME | BIT(1)},
-    {VMCS_HOST_PAT, BIT(1) | BIT(11)},
+    {VMCS_HOST_PAT, BIT(3) | BIT(11)},
     {VMCS_HOST_RIP, BITS(60, 47)},
 };
 
@@ -288,7 +288,8 @@ static const struct oddity control_oddities[] = {
     {VMCS_PRIMARY_CONTROLS, BIT(0) | BIT(1) | BIT(4) | BIT(26)},
     {VMCS_SECONDARY_CONTROLS, BIT(15) | BIT(28)},
     {VMCS_EXIT_CONTROLS, BIT(0) | BIT(9) | BIT(11)},
-    {VMCS_ENTRY_CONTROLS, BIT(0) | BIT(10) | BIT(11) | BIT(31)},
+    /* Not bit 10, entry to SMM: Bochs 2.7 has it (smm-entry). */
+    {VMCS_ENTRY_CONTROLS, BIT(0) | BIT(11) | BIT(31)},
     {VMCS_IO_BITMAP_A, BITS(50, 48) | BITS(3, 0)},
     {VMCS_MSR_BITMAP, BITS(50, 48) | BITS(3, 0)},
     {VMCS_EPT_POINTER, BITS(5, 0) | BIT(11) | BITS(51, 48)},
@@ -306,12 +307,28 @@ static u64 bit_of(u64 bits, u32 index)
 	return bits & -bits;
 }
 
+/* Bochs 2.7: code-dpl, long-paging. */
+static u64 unchecked(const struct diff_case *c, u32 field)
+{
+	if (!(c->controls.secondary & SECONDARY_UNRESTRICTED_GUEST))
+		return 0;
+	switch (field) {
+	case VMCS_GUEST_CR0:
+		return CR0_PG;
+	case VMCS_GUEST_SS_ACCESS_RIGHTS:
+		return RIGHTS_DPL;
+	default:
+		return 0;
+	}
+}
+
 static void turn_over(struct diff_case *c, const struct oddity *list, u32 count)
 {
 	const struct oddity *o = &list[diff_below(&c->random, count)];
 	u64 bit = bit_of(o->bits, diff_below(&c->random, bits_count(o->bits)));
 	u64 value = 0;
 
+	bit &= ~unchecked(c, o->field);
 	if (vmread_try(o->field, &value) == VMX_OK)
 		vmwrite_try(o->field, value ^ bit);
 	diff_note(c, "odd", o->field);

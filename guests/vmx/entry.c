@@ -186,6 +186,9 @@ static const struct entry_case control_cases[] = {
      GOOD({PUT, VMCS_EXIT_MSR_STORE_ADDRESS, 3},
 	  {PUT, VMCS_EXIT_MSR_LOAD_ADDRESS, TOO_FAR},
 	  {PUT, VMCS_ENTRY_MSR_LOAD_ADDRESS, ~0ull})},
+    {"entry_to_smm_from_outside",
+     BOCHS("smm-entry", FAILS, VMX_ERROR_ENTRY_CONTROLS,
+	   {SET, VMCS_ENTRY_CONTROLS, ENTRY_TO_SMM})},
 };
 
 static const struct entry_case injection_cases[] = {
@@ -284,6 +287,10 @@ static const struct entry_case guest_register_cases[] = {
     {"guest_cr0_high", GUEST({SET, VMCS_GUEST_CR0, BIT(35)})},
     {"guest_cr0_pg_without_pe", GUEST({CLEAR, VMCS_GUEST_CR0, CR0_PE})},
     {"guest_cr0_paging_off_in_64_bits", GUEST({CLEAR, VMCS_GUEST_CR0, CR0_PG})},
+    {"guest_cr0_paging_off_in_64_bits_unrestricted",
+     BOCHS("long-paging", REFUSED, 0,
+	   USE_SECONDARY(SECONDARY_UNRESTRICTED_GUEST | SECONDARY_EPT),
+	   {CLEAR, VMCS_GUEST_CR0, CR0_PG})},
     {"guest_cr4_vmxe", GUEST({CLEAR, VMCS_GUEST_CR4, CR4_VMXE})},
     {"guest_cr4_reserved", GUEST({SET, VMCS_GUEST_CR4, BIT(15)})},
     {"guest_cr4_pae", GUEST({CLEAR, VMCS_GUEST_CR4, CR4_PAE})},
@@ -365,6 +372,10 @@ static const struct entry_case guest_segment_cases[] = {
      GUEST({SET, VMCS_GUEST_CS_ACCESS_RIGHTS, RIGHTS_32 | RIGHTS_LONG})},
     {"cs_dpl_is_not_that_of_ss",
      GUEST({SET, VMCS_GUEST_CS_ACCESS_RIGHTS, RIGHTS_DPL})},
+    {"cs_dpl_is_not_that_of_ss_unrestricted",
+     BOCHS("code-dpl", REFUSED, 0,
+	   USE_SECONDARY(SECONDARY_UNRESTRICTED_GUEST | SECONDARY_EPT),
+	   {SET, VMCS_GUEST_SS_ACCESS_RIGHTS, RIGHTS_DPL})},
     {"cs_reserved", GUEST({SET, VMCS_GUEST_CS_ACCESS_RIGHTS, BIT(11)})},
     {"cs_limit", GUEST({PUT, VMCS_GUEST_CS_LIMIT, 0xffff0000})},
     {"ss_base_high", GUEST({PUT, VMCS_GUEST_SS_BASE, BIT(33)})},

@@ -762,6 +762,56 @@ static void unmasked_bits_are_written(void)
 	suite_expect(vmread(VMCS_GUEST_CR0), cr0 ^ CR0_AM, "CR0");
 }
 
+/*
+ * SDM vol. 3, "Changes to Instruction Behavior in VMX Non-Root Operation": bits
+ * of the mask keep their value, so whatever is written there is no fault, and
+ * whatever they hold with what is written may be one.
+ */
+static u32 write_faults[2];
+
+static void write_other_bits(void)
+{
+	write_faults[0] = TRY_WITH("mov %1, %%cr0", read_cr0() | CR0_CD);
+	write_faults[1] = TRY_WITH("mov %1, %%cr4", read_cr4() ^ CR4_MCE);
+}
+
+static void masked_bits_are_not_checked(void)
+{
+	u64 cr0, cr4;
+
+	suite_case("masked_bits_are_not_checked");
+	suite_make_l2(&(struct l2_controls){0}, write_other_bits);
+	cr0 = vmread(VMCS_GUEST_CR0);
+	cr4 = vmread(VMCS_GUEST_CR4);
+	vmwrite(VMCS_CR0_MASK, CR0_NE);
+	vmwrite(VMCS_CR0_SHADOW, 0);
+	vmwrite(VMCS_CR4_MASK, CR4_VMXE | CR4_PAE);
+	vmwrite(VMCS_CR4_SHADOW, 0);
+	suite_finish();
+	write_cr0(read_cr0() & ~CR0_CD);
+	suite_expect(write_faults[0], NO_FAULT, "MOV to CR0 with NE 0");
+	suite_expect(write_faults[1], NO_FAULT, "MOV to CR4 with VMXE 0");
+	suite_expect(vmread(VMCS_GUEST_CR0), cr0 | CR0_CD, "CR0");
+	suite_expect(vmread(VMCS_GUEST_CR4), cr4 ^ CR4_MCE, "CR4");
+}
+
+static void write_not_write_through(void)
+{
+	write_faults[0] =
+	    TRY_WITH("mov %1, %%cr0", read_cr0() | CR0_CD | CR0_NW);
+}
+
+static void result_of_the_write_is_checked(void)
+{
+	suite_case("result_of_the_write_is_checked");
+	suite_make_l2(&(struct l2_controls){0}, write_not_write_through);
+	vmwrite(VMCS_CR0_MASK, CR0_CD);
+	vmwrite(VMCS_CR0_SHADOW, CR0_CD);
+	suite_finish();
+	suite_expect(write_faults[0], VECTOR_GP, "NW without CD");
+	suite_expect(vmread(VMCS_GUEST_CR0) & (CR0_CD | CR0_NW), 0, "CR0");
+}
+
 static void xsetbv_exits(void)
 {
 	static const struct exit_case c = {"xsetbv", OF(do_xsetbv),
@@ -786,4 +836,6 @@ void suite_exits(void)
 	debug_registers_exit_first();
 	shadows_are_seen();
 	unmasked_bits_are_written();
+	masked_bits_are_not_checked();
+	result_of_the_write_is_checked();
 }

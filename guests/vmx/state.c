@@ -429,6 +429,33 @@ static void real_mode(void)
 	suite_expect(vmread(VMCS_GUEST_CR0) & (CR0_PE | CR0_PG), 0, "CR0");
 }
 
+/* mov ax, [0xffff]: beyond the limit. */
+static const u8 fault_program[] = {0xa1, 0xff, 0xff};
+
+/* SDM vol. 3, "Information for VM Exits Due to Vectored Events": in real mode
+ * no exception has an error code. */
+static void exception_in_real_mode(void)
+{
+	u8 *page = (u8 *)pages_take(1);
+
+	if (!can_be_unrestricted())
+		return;
+	suite_case("exception_in_real_mode");
+	memcpy(page + 0x40, fault_program, sizeof(fault_program));
+	make(&(struct l2_controls){.secondary = SECONDARY_UNRESTRICTED_GUEST},
+	     do_nothing);
+	leave_long_mode();
+	l2_reset(VMCS_GUEST_CR0, CR0_PE | CR0_PG);
+	write_segments(CODE_16, DATA_16, 0xffff, (u64)page);
+	vmwrite(VMCS_EXCEPTION_BITMAP, BIT(VECTOR_GP));
+	vmwrite(VMCS_GUEST_RIP, 0x40);
+	suite_defect_below("real-error-code");
+	suite_run(EXIT_EXCEPTION_OR_NMI);
+	suite_expect(vmread(VMCS_EXIT_INTERRUPTION_INFO),
+		     EVENT_VALID | EVENT_HARDWARE_EXCEPTION << 8 | VECTOR_GP,
+		     "the interruption information");
+}
+
 static void protected_mode_without_paging(void)
 {
 	u8 *page = (u8 *)pages_take(1);
@@ -738,6 +765,7 @@ void suite_state(void)
 	general_registers_pass_through();
 	two_l2s_in_turn();
 	real_mode();
+	exception_in_real_mode();
 	protected_mode_without_paging();
 	pae_paging();
 	bad_pdpte();

@@ -245,6 +245,17 @@ static void cache_bits_that_l1_masks_stay_as_they_were(void **state)
 			 CR0_PE | CR0_PG | CR0_NE | (kept & CR0_ET));
 }
 
+/* A write is judged by this, whatever L2 reads of L1's bits. */
+static void l1s_bits_are_not_written(void **state)
+{
+	(void)state;
+	assert_int_equal(nested_cr_written(CR0_PE | CR0_CD, CR0_NE | CR0_CD,
+					   CR0_PE | CR0_NE | CR0_TS),
+			 CR0_PE | CR0_NE);
+	assert_int_equal(nested_cr_written(CR0_PE | CR0_CD, 0, CR0_NE),
+			 CR0_PE | CR0_CD);
+}
+
 static void l2s_writes_reach_vmcs12_and_l1s_bits_stay(void **state)
 {
 	struct nested_cr cr;
@@ -469,6 +480,7 @@ int main(void)
 	    TEST(l2_reads_what_its_owner_says),
 	    TEST(cache_bits_go_with_l2_and_back_to_l1),
 	    TEST(cache_bits_that_l1_masks_stay_as_they_were),
+	    TEST(l1s_bits_are_not_written),
 	    TEST(l2s_writes_reach_vmcs12_and_l1s_bits_stay),
 	    TEST(free_is_what_both_leave_free),
 	    TEST(changed_bitmap_is_merged_anew),

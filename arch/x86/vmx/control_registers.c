@@ -87,6 +87,50 @@ u64 control_registers_read_cr4(void)
 	return compose(VMCS_GUEST_CR4, VMCS_CR4_MASK, VMCS_CR4_SHADOW);
 }
 
+u64 control_registers_true_cr0(const struct vcpu *vcpu)
+{
+	const struct nested_cr cr = {vmcs_read(VMCS_GUEST_CR0),
+				     vmcs_read(VMCS_CR0_SHADOW)};
+	const struct vmcs12 *v;
+	u64 kept;
+
+	if (!vcpu->in_l2)
+		return control_registers_read_cr0();
+	v = &vcpu->nested->state.vmcs12;
+	kept = nested_cr0_kept(cr.shadow, v->cr0_mask,
+			       vcpu->nested->loaded.cr0_kept);
+	return nested_cr0_leave(v, control_registers_our_cr0(), cr, kept);
+}
+
+u64 control_registers_true_cr4(const struct vcpu *vcpu)
+{
+	const struct nested_cr cr = {vmcs_read(VMCS_GUEST_CR4),
+				     vmcs_read(VMCS_CR4_SHADOW)};
+	const struct vmcs12 *v;
+
+	if (!vcpu->in_l2)
+		return control_registers_read_cr4();
+	v = &vcpu->nested->state.vmcs12;
+	return nested_cr_leave(v->guest_cr4, v->cr4_mask,
+			       control_registers_our_cr4(vcpu), cr);
+}
+
+u64 control_registers_written_cr0(const struct vcpu *vcpu, u64 value)
+{
+	if (!vcpu->in_l2)
+		return value;
+	return nested_cr_written(value, vcpu->nested->state.vmcs12.cr0_mask,
+				 control_registers_true_cr0(vcpu));
+}
+
+u64 control_registers_written_cr4(const struct vcpu *vcpu, u64 value)
+{
+	if (!vcpu->in_l2)
+		return value;
+	return nested_cr_written(value, vcpu->nested->state.vmcs12.cr4_mask,
+				 control_registers_true_cr4(vcpu));
+}
+
 static void update_long_mode(u64 cr0)
 {
 	u64 efer = vmcs_read(VMCS_GUEST_EFER);
@@ -185,7 +229,7 @@ control_registers_check_cr0(const struct vcpu *vcpu, u64 value)
 enum control_register_verdict
 control_registers_check_cr4(const struct vcpu *vcpu, u64 value)
 {
-	u64 old = control_registers_read_cr4();
+	u64 old = control_registers_true_cr4(vcpu);
 	u64 efer = vmcs_read(VMCS_GUEST_EFER);
 
 	if ((value & ~cr4_allowed(vcpu)) || (held_cr4(vcpu) & ~value))

@@ -37,6 +37,15 @@ u64 control_registers_read_cr0(void);
 u64 control_registers_read_cr4(void);
 
 /*
+ * What is in force for the guest, also where its L1 shows an L2 something else;
+ * and what is after it has written `value`.
+ */
+u64 control_registers_true_cr0(const struct vcpu *vcpu);
+u64 control_registers_true_cr4(const struct vcpu *vcpu);
+u64 control_registers_written_cr0(const struct vcpu *vcpu, u64 value);
+u64 control_registers_written_cr4(const struct vcpu *vcpu, u64 value);
+
+/*
  * Gives the guest these values, which have been checked. CR0.PG together with
  * EFER.LME also decides EFER.LMA and the "IA-32e mode guest" control.
  */
@@ -52,7 +61,8 @@ enum control_register_verdict {
 	CONTROL_REGISTER_FAULT, /* raise #GP(0) */
 };
 
-/* The checks of MOV to CR0 and CR4 and of WRMSR to IA32_EFER. */
+/* The checks of MOV to CR0 and CR4, of what is written in the end, and of WRMSR
+ * to IA32_EFER. */
 enum control_register_verdict
 control_registers_check_cr0(const struct vcpu *vcpu, u64 value);
 enum control_register_verdict

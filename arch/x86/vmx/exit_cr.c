@@ -101,11 +101,12 @@ static enum exit_action load_pdptes(struct vcpu *vcpu, u64 cr3)
 
 static enum exit_action write_cr0(struct vcpu *vcpu, u64 value)
 {
-	u64 old = control_registers_read_cr0();
+	u64 old = control_registers_true_cr0(vcpu);
 	u64 cr4 = vmcs_read(VMCS_GUEST_CR4);
 	bool long_mode = vmcs_read(VMCS_GUEST_EFER) & EFER_LME;
 	enum exit_action action = ACTION_SKIP;
 
+	value = control_registers_written_cr0(vcpu, value);
 	if (control_registers_check_cr0(vcpu, value) != CONTROL_REGISTER_OK)
 		return fault(vcpu);
 	if ((value & CR0_PG) && (cr4 & CR4_PAE) && !long_mode &&
@@ -118,9 +119,12 @@ static enum exit_action write_cr0(struct vcpu *vcpu, u64 value)
 
 static enum exit_action write_cr4(struct vcpu *vcpu, u64 value)
 {
-	u64 changed = value ^ control_registers_read_cr4();
+	u64 old = control_registers_true_cr4(vcpu);
 	enum exit_action action = ACTION_SKIP;
+	u64 changed;
 
+	value = control_registers_written_cr4(vcpu, value);
+	changed = value ^ old;
 	if (control_registers_check_cr4(vcpu, value) != CONTROL_REGISTER_OK)
 		return fault(vcpu);
 	if ((changed & (CR4_PAE | CR4_PGE | CR4_PSE | CR4_SMEP)) &&
@@ -137,7 +141,7 @@ static enum exit_action write_cr4(struct vcpu *vcpu, u64 value)
  */
 static enum exit_action write_cr3(struct vcpu *vcpu, u64 value)
 {
-	u64 cr4 = control_registers_read_cr4();
+	u64 cr4 = control_registers_true_cr4(vcpu);
 	u64 no_flush = cr4 & CR4_PCIDE ? BIT(63) : 0;
 	u64 reserved =
 	    BITS(63, vcpu->vm->platform.config.phys_bits) & ~no_flush;
