@@ -9,6 +9,9 @@
  *	          any way. Without this word it keeps its own way back from L2
  * and its own memory whole, and must come to its end.
  *
+ * Where there is Hyper-V's interface it uses that, too: any MSR of it, and
+ * enlightened VMCSs anywhere.
+ *
  * Not for the bare emulator, which stops for good at some of this.
  */
 #include "guests/lib/ept12.h"
@@ -261,16 +264,84 @@ static void point_elsewhere(void)
 		vmptrld(l2.vmcs);
 }
 
+/* --- The interface of Hyper-V --------------------------------------------- */
+
+#define HYPERV_LEAF      0x40000001u
+#define HYPERV_INTERFACE 0x31237648u /* "Hv#1" */
+#define MSR_GUEST_OS_ID  0x40000000u
+#define MSR_HYPERCALL    0x40000001u
+#define MSR_ICR          0x40000071u
+#define MSR_VP_ASSIST    0x40000073u
+
+static void use_some_msr(void)
+{
+	static const u32 msrs[] = {
+	    MSR_GUEST_OS_ID, MSR_HYPERCALL, 0x40000002, 0x40000020,
+	    0x40000021,      0x40000022,    0x40000023, 0x40000070,
+	    MSR_ICR,         0x40000072,    0x40000118, 0x40000080,
+	};
+	u32 msr = msrs[below(ARRAY_COUNT(msrs))];
+	u64 value;
+
+	rdmsr_try(msr, &value);
+	/* Of the interrupts that it sends one would be its own end. */
+	if (msr != MSR_ICR || is_reckless)
+		wrmsr_try(msr, below(2) ? some_value() : some_address() | 1);
+}
+
+/* Random bytes for an enlightened VMCS, now and then with its version. */
+static void enter_by_evmcs(void)
+{
+	u64 assist = below(4) ? pool[below(POOL_PAGES)] : some_address();
+	u64 page = pool[below(POOL_PAGES)], current = VMX_NO_POINTER, evmcs;
+
+	if (wrmsr_try(MSR_VP_ASSIST, assist | 1) != NO_FAULT)
+		return;
+	evmcs = below(3) ? page : some_address();
+	if (below(4))
+		*(volatile u32 *)page = 1;
+	for (u32 i = 0; i < POOL_PAGES; i++)
+		if (assist >> 12 == pool[i] >> 12) {
+			*(volatile u8 *)(pool[i] + 40) = (u8)(below(8) != 0);
+			*(volatile u64 *)(pool[i] + 48) = evmcs;
+		}
+	/* Where none is asked for after all, there is nothing to enter by. */
+	if (vmptrst_at(&current) == VMX_OK && current != VMX_NO_POINTER)
+		vmclear(current);
+	for (u32 count = below(4); count; count--)
+		if (l2_enter(&l2) == VMX_OK)
+			exits++;
+	if (below(2))
+		vmclear(evmcs);
+}
+
+static void use_hyperv(void)
+{
+	if (below(2))
+		use_some_msr();
+	else
+		enter_by_evmcs();
+	if (is_reckless && below(2))
+		return;
+	wrmsr_try(MSR_VP_ASSIST, 0);
+	wrmsr_try(MSR_GUEST_OS_ID, 0);
+	vmclear(l2.vmcs);
+	l2.launched = 0;
+	vmptrld(l2.vmcs);
+}
+
+/* The last one only with that interface. */
 static void (*const deeds[])(void) = {
     write_some_fields, turn_some_bits,   read_into_memory, scribble,
     scribble,          begin_anew,       enter_some_times, enter_some_times,
     enter_some_times,  invalidate,       odd_operand,      point_elsewhere,
-    make_region,       leave_and_return,
+    make_region,       leave_and_return, use_hyperv,
 };
 
 u8 guest_main(void)
 {
 	u64 steps = boot_number("steps", 2000);
+	u32 deed_count = ARRAY_COUNT(deeds);
 
 	state = boot_number("seed", 1) * 0xd1342543de82ef95ull;
 	is_reckless = boot_has_word("reckless");
@@ -284,8 +355,10 @@ u8 guest_main(void)
 			((u64 *)pool[i])[word] = i % 2 ? some_entry() : any();
 	}
 	l2_make(&l2, &(struct l2_controls){0});
+	if (cpuid(HYPERV_LEAF, 0).eax != HYPERV_INTERFACE)
+		deed_count--;
 	for (u64 step = 0; step < steps; step++)
-		deeds[below(ARRAY_COUNT(deeds))]();
+		deeds[below(deed_count)]();
 	print("l1hostile: %lu entries, %lu exits\n", entries, exits);
 	check(true, "alive", "-");
 	return result_print();

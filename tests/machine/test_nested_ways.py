@@ -74,13 +74,23 @@ def what_comes_of_a_seed_depends_on_it_alone(machine):
             check(all_of_them[seed] == outcome, f"seed {seed}")
 
 
-@machine_test(seconds=12)
-def neighbour_of_a_hostile_hypervisor_finishes(machine):
-    """The hypervisor itself may be stopped; that is told, and no more."""
+def neighbour_finishes(machine, *settings):
     options = [word for seed in range(1, 4) for word in
                ("--guest", f"{GUESTS}/l1hostile.elf:seed={seed} steps=1000",
                 "--guest", f"{GUESTS}/l1hostile.elf:reckless seed={seed}")]
     run = machine.run(RING, "--append", "mb=1 mark=0 laps=300", *options,
-                      "--mem", "8M", "--set", "host.ips=20000000")
+                      "--mem", "8M", "--set", "host.ips=20000000", *settings)
     run.printed(r"^ring\| RESULT PASS")
     run.never_said("in Umbra on CPU|CHECK failed|Umbra stops")
+
+
+@machine_test(seconds=12)
+def neighbour_of_a_hostile_hypervisor_finishes(machine):
+    """The hypervisor itself may be stopped; that is told, and no more."""
+    neighbour_finishes(machine)
+
+
+@machine_test(seconds=12)
+def neighbour_of_a_hostile_user_of_hyperv_finishes(machine):
+    """It knows the interface, and what enlightened VMCSs are."""
+    neighbour_finishes(machine, "--set", "hyperv=on")
