@@ -163,7 +163,9 @@ static void set_up_migration(void)
 void boot_main(u32 magic, u32 info)
 {
 	cpu_read_features();
-	crc32c_choose(cpu_features.crc32 ? CRC32C_INSTRUCTION : CRC32C_TABLE);
+	crc32c_choose(!cpu_features.crc32    ? CRC32C_TABLE
+		      : cpu_features.vectors ? CRC32C_VECTORS
+					     : CRC32C_INSTRUCTION);
 	descriptors_init_idt();
 	cpu_init(&cpus[0]);
 	console_init();

@@ -58,7 +58,7 @@ void pages_put_raw(struct pages_writer *writer, gpa_t page,
 {
 	pages_end(writer);
 	put_head(writer, gpa_page(page), PAGE_RAW);
-	wire_put_bytes(writer->payload, contents, PAGE_4K);
+	wire_put_page(writer->payload, contents);
 	writer->next = gpa_page(page) + 1;
 }
 

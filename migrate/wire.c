@@ -5,6 +5,8 @@
 #include "lib/crc32c.h"
 #include "lib/fmt.h"
 #include "lib/string.h"
+#include "lib/vectors.h"
+#include "mm/addr.h"
 
 #define CRC_BYTES   4
 #define SEQUENCE_AT 4
@@ -106,6 +108,13 @@ void wire_put_bytes(struct wire_writer *writer, const void *from, u32 bytes)
 	CHECK(bytes <= writer->room - writer->filled);
 	memcpy(writer->at + writer->filled, from, bytes);
 	writer->filled += bytes;
+}
+
+void wire_put_page(struct wire_writer *writer, const void *page)
+{
+	CHECK(PAGE_4K <= writer->room - writer->filled);
+	vectors_copy(writer->at + writer->filled, page, PAGE_4K);
+	writer->filled += (u32)PAGE_4K;
 }
 
 void wire_put_u16(struct wire_writer *writer, u16 value)

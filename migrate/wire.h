@@ -113,6 +113,9 @@ void wire_put_u32(struct wire_writer *writer, u32 value);
 void wire_put_u64(struct wire_writer *writer, u64 value);
 void wire_put_bytes(struct wire_writer *writer, const void *from, u32 bytes);
 
+/* The bytes of a guest's page, which it may be writing. */
+void wire_put_page(struct wire_writer *writer, const void *page);
+
 /* Seven bits per byte, lowest first; the top bit says that more follow. */
 #define WIRE_VARINT_MAX 10
 void wire_put_varint(struct wire_writer *writer, u64 value);

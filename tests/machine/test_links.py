@@ -17,6 +17,13 @@ def cross(engine, kind, byte_count, device=""):
     check(outcome.is_good, "; ".join(outcome.failures))
 
 
+@machine_test(seconds=2)
+def wide_registers_compute_the_same(_machine):
+    # It looks at that before it measures: core/linktest_memory.c.
+    text = linktest.alone("bochs", "memory", str(ROOT), limit=30)
+    check("linktest: ticks per 1000 words" in text, text)
+
+
 @machine_test(seconds=6, limit=100)
 def bytes_cross_the_serial_line(_machine):
     cross("bochs", "uart", 5000)

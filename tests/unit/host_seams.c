@@ -6,9 +6,11 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "lib/check.h"
 #include "lib/log.h"
+#include "lib/vectors.h"
 #include "tests/unit/host_seams.h"
 
 u8 phys_memory[HOST_PHYS_BYTES] ALIGNED(PAGE_2M);
@@ -27,6 +29,41 @@ void log_line(enum log_level level, const char *format, ...)
 	va_end(args);
 	if (getenv("UMBRA_TEST_LOG"))
 		fprintf(stderr, "umbra: %s\n", host_last_log);
+}
+
+void vectors_copy(void *to, const void *from, u64 bytes)
+{
+	memcpy(to, from, bytes);
+}
+
+/* The carry-less product of two 64-bit numbers. */
+static unsigned __int128 multiplied(u64 a, u64 b)
+{
+	unsigned __int128 product = 0;
+
+	for (u32 bit = 0; bit < 64; bit++)
+		if (b >> bit & 1)
+			product ^= (unsigned __int128)a << bit;
+	return product;
+}
+
+void vectors_fold(u32 crc, const u8 *at, u64 bytes, const u64 by[2],
+		  u8 folded[VECTORS_FOLD_BYTES])
+{
+	u64 words[VECTORS_FOLD_BYTES / 8], next[2];
+
+	memcpy(words, at, sizeof(words));
+	words[0] ^= crc;
+	for (u64 i = VECTORS_FOLD_BYTES; i < bytes; i += 16) {
+		u64 *here = &words[i % VECTORS_FOLD_BYTES / 8];
+		unsigned __int128 sum =
+		    multiplied(here[0], by[0]) ^ multiplied(here[1], by[1]);
+
+		memcpy(next, at + i, sizeof(next));
+		here[0] = next[0] ^ (u64)sum;
+		here[1] = next[1] ^ (u64)(sum >> 64);
+	}
+	memcpy(folded, words, sizeof(words));
 }
 
 void check_failed(const char *file, int line, const char *condition)

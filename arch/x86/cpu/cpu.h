@@ -9,6 +9,7 @@
 #define ARCH_X86_CPU_CPU_H
 
 #include "arch/x86/cpu/insn.h"
+#include "lib/bits.h"
 #include "lib/types.h"
 #include "mm/addr.h"
 
@@ -57,6 +58,10 @@ static inline struct cpu *cpu_this(void)
 extern struct cpu cpus[CPU_MAX];
 extern u32 cpu_count;
 
+/* Of XCR0: the three parts of AVX-512, and what they do not go without. */
+#define XCR0_AVX512  BITS(7, 5)
+#define XCR0_VECTORS (BITS(2, 1) | XCR0_AVX512)
+
 /* What the CPUs can do; the same on all of them, read on the first. */
 struct cpu_features {
 	char vendor[13];
@@ -75,6 +80,7 @@ struct cpu_features {
 	bool umip;
 	bool fsgsbase;
 	bool crc32;      /* the instruction, of SSE4.2 */
+	bool vectors;    /* AVX-512 with VPCLMULQDQ (lib/vectors.h) */
 	bool hypervisor; /* Umbra is itself a guest */
 };
 extern struct cpu_features cpu_features;

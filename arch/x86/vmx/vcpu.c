@@ -209,6 +209,8 @@ static void load_fpu(const struct vcpu *vcpu)
 		return;
 	}
 	/* All that the guest may ever use, whatever it has switched on now. */
+	/* Umbra's own vectors are no guest's: lib/vectors.h. */
+	CHECK(!(vcpu->vm->xcr0_allowed & XCR0_AVX512));
 	insn_xsetbv(0, vcpu->vm->xcr0_allowed);
 	insn_xrstor(vcpu->fpu);
 	insn_xsetbv(0, vcpu->xcr0);

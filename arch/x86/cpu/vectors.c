@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Copying and folding with ZMM16 to ZMM31: see lib/vectors.h. XCR0 is the
+ * loaded guest's, which never has AVX-512 in it, and is so again afterwards.
+ * Interrupts that come between find nothing that they would notice.
+ */
+#include "lib/vectors.h"
+#include "arch/x86/cpu/cpu.h"
+#include "arch/x86/cpu/insn.h"
+#include "lib/check.h"
+#include "lib/string.h"
+
+#define COPY_BYTES (16UL * 64) /* in one turn: all sixteen registers */
+
+static u64 take_registers(void)
+{
+	u64 xcr0 = insn_xgetbv(0);
+
+	insn_xsetbv(0, xcr0 | XCR0_VECTORS);
+	return xcr0;
+}
+
+static void give_registers_back(u64 xcr0)
+{
+	insn_xsetbv(0, xcr0);
+}
+
+void vectors_copy(void *to, const void *from, u64 bytes)
+{
+	const u8 *end = (const u8 *)from + bytes;
+	u64 xcr0;
+
+	if (!cpu_features.vectors || !bytes || bytes % COPY_BYTES) {
+		memcpy(to, from, bytes);
+		return;
+	}
+	xcr0 = take_registers();
+	__asm__ volatile("1:\n\t"
+			 ".irp n, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, "
+			 "26, 27, 28, 29, 30, 31\n\t"
+			 "vmovdqu64 64 * (\\n - 16)(%1), %%zmm\\n\n\t"
+			 ".endr\n\t"
+			 ".irp n, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, "
+			 "26, 27, 28, 29, 30, 31\n\t"
+			 "vmovdqu64 %%zmm\\n, 64 * (\\n - 16)(%0)\n\t"
+			 ".endr\n\t"
+			 "add $16 * 64, %1\n\t"
+			 "add $16 * 64, %0\n\t"
+			 "cmp %2, %1\n\t"
+			 "jb 1b"
+			 : "+r"(to), "+r"(from)
+			 : "r"(end)
+			 : "memory", "cc");
+	give_registers_back(xcr0);
+}
+
+/* SDM vol. 2, "PCLMULQDQ-Carry-Less Multiplication Quadword". */
+void vectors_fold(u32 crc, const u8 *at, u64 bytes, const u64 by[2],
+		  u8 folded[VECTORS_FOLD_BYTES])
+{
+	const u8 *last = at + bytes - VECTORS_FOLD_BYTES;
+	u64 xcr0;
+
+	CHECK(cpu_features.vectors && bytes >= 2 * VECTORS_FOLD_BYTES &&
+	      bytes % VECTORS_FOLD_BYTES == 0);
+	xcr0 = take_registers();
+	__asm__ volatile("vbroadcasti32x4 (%[by]), %%zmm20\n\t"
+			 "vmovd %[crc], %%xmm21\n\t"
+			 "vpxorq (%[at]), %%zmm21, %%zmm16\n\t"
+			 "vmovdqu64 64(%[at]), %%zmm17\n\t"
+			 "vmovdqu64 128(%[at]), %%zmm18\n\t"
+			 "vmovdqu64 192(%[at]), %%zmm19\n"
+			 "1:\n\t"
+			 "add $256, %[at]\n\t"
+			 ".irp n, 16, 17, 18, 19\n\t"
+			 "vpclmulqdq $0x00, %%zmm20, %%zmm\\n, %%zmm21\n\t"
+			 "vpclmulqdq $0x11, %%zmm20, %%zmm\\n, %%zmm\\n\n\t"
+			 "vpternlogq $0x96, 64 * (\\n - 16)(%[at]), %%zmm21, "
+			 "%%zmm\\n\n\t"
+			 ".endr\n\t"
+			 "cmp %[last], %[at]\n\t"
+			 "jb 1b\n\t"
+			 "vmovdqu64 %%zmm16, (%[folded])\n\t"
+			 "vmovdqu64 %%zmm17, 64(%[folded])\n\t"
+			 "vmovdqu64 %%zmm18, 128(%[folded])\n\t"
+			 "vmovdqu64 %%zmm19, 192(%[folded])"
+			 : [at] "+r"(at)
+			 : [crc] "r"(crc), [by] "r"(by), [last] "r"(last),
+			   [folded] "r"(folded)
+			 : "memory", "cc");
+	give_registers_back(xcr0);
+}
