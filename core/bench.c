@@ -134,19 +134,12 @@ static enum err merge(void)
 	return OK;
 }
 
-/* As pml/track.h orders it. */
 static enum err switch_to(enum track_mode mode)
 {
-	struct track *track = &bench.vm->track;
 	enum err err = mode == TRACK_PML && !vmx_capability.has_pml
 			   ? ERR_UNSUPPORTED
-			   : track_switch(track, mode);
+			   : vm_track_switch(bench.vm, mode);
 
-	if (err == OK && mode == TRACK_WP) {
-		track_leave_pml(track, gpa(0), end_of_log());
-		vm_sync(bench.vm);
-		track_left_pml(track);
-	}
 	if (err == OK)
 		vm_sync(bench.vm);
 	bench.pages = bench.vm->memory.bytes / PAGE_4K;

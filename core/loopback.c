@@ -122,13 +122,7 @@ static void maybe_switch(struct loopback *l)
 
 	if (!l->mixed || !vmx_capability.has_pml || draw(l, 2))
 		return;
-	CHECK(track_switch(track, other) == OK);
-	if (other == TRACK_PML)
-		return;
-	/* Pages armed by D become armed by W; only then may PML go off. */
-	track_leave_pml(track, gpa(0), gpa_raw(dirty_log_end(track->log)));
-	vm_sync(l->vm);
-	track_left_pml(track);
+	CHECK(vm_track_switch(l->vm, other) == OK);
 }
 
 static void copy_page(struct loopback *l, gpa_t page)
@@ -204,6 +198,13 @@ static void compare(struct loopback *l)
 	for (u32 i = 0; i < memory->slot_count; i++)
 		differences += compare_slot(l, memory->slots + i);
 	if (!differences) {
+		struct vm_writes found;
+
+		vm_count_writes(l->vm, &found);
+		log_info("loopback: found by PML %lu, by write protection %lu, "
+			 "of L2 %lu and %lu",
+			 found.logged, found.faults, found.l2_logged,
+			 found.l2_faults);
 		log_info("loopback: %u rounds, %lu pages copied, %lu of them "
 			 "while stopped: memory is identical",
 			 l->rounds_done, l->pages_copied, l->pages_last_round);

@@ -429,11 +429,13 @@ static void say_round(struct migration *m)
 	m->rounds_said = stats->rounds;
 	vm_count_writes(m->vm, &now);
 	console_record("round number=%u raw=%lu zero=%lu bytes=%lu us=%lu "
-		       "left=%lu logged=%lu faults=%lu l2_faults=%lu",
+		       "left=%lu logged=%lu faults=%lu l2_logged=%lu "
+		       "l2_faults=%lu",
 		       stats->rounds - 1, last->raw, last->zero, last->bytes,
 		       last->ns / 1000, dirty_log_count(&m->vm->memory.log),
 		       now.logged - m->writes.logged,
 		       now.faults - m->writes.faults,
+		       now.l2_logged - m->writes.l2_logged,
 		       now.l2_faults - m->writes.l2_faults);
 }
 

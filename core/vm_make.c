@@ -506,6 +506,28 @@ static enum err read_hyperv(struct vm *vm, const struct guest_plan *plan)
 	return OK;
 }
 
+/* dirty.l2=wp, the default, or translate: how L2's writes are tracked. */
+static enum err choose_l2_way(struct vm *vm, const struct guest_plan *plan)
+{
+	const char *text = guest_plan_setting(plan, "dirty.l2");
+
+	if (!text || strcmp(text, "wp") == 0)
+		return OK;
+	if (strcmp(text, "translate") != 0) {
+		log_error("guest %s: dirty.l2=%s: it can be wp or translate",
+			  plan->name, text);
+		return ERR_BAD_FORMAT;
+	}
+	if (!vmx_capability.has_pml) {
+		log_error("guest %s: dirty.l2=translate: this CPU has no "
+			  "page-modification log; use dirty.l2=wp",
+			  plan->name);
+		return ERR_UNSUPPORTED;
+	}
+	vm->l2_way = SHADOW_BY_D;
+	return OK;
+}
+
 enum err vm_make(const struct guest_plan *plan, const struct boot_info *boot,
 		 u32 index, struct vm **result)
 {
@@ -520,6 +542,8 @@ enum err vm_make(const struct guest_plan *plan, const struct boot_info *boot,
 		err = read_hyperv(vm, plan);
 	if (err == OK)
 		err = pin(vm, plan);
+	if (err == OK)
+		err = choose_l2_way(vm, plan);
 	if (err == OK) {
 		offer_vmx(vm, plan->nested);
 		err = fill(vm, plan, boot);

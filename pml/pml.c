@@ -7,12 +7,6 @@
 _Static_assert(1 << (WORD_SHIFT - PAGE_SHIFT) == DIRTY_WORD_PAGES,
 	       "one word of the dirty log");
 
-/* Where the entries that count begin; they all reach to the end. */
-static u32 first_entry(u16 index)
-{
-	return index < PML_ENTRIES ? index + 1U : 0;
-}
-
 /*
  * Neighbours in the log are mostly neighbours in memory: pages of one word of
  * the dirty log are gathered and marked with one locked instruction. About
@@ -20,7 +14,7 @@ static u32 first_entry(u16 index)
  */
 u32 pml_drain(const u64 page[PML_ENTRIES], u16 index, struct dirty_log *log)
 {
-	const u64 *at = page + first_entry(index);
+	const u64 *at = page + pml_first_entry(index);
 	const u64 *end = page + PML_ENTRIES;
 	u32 count = (u32)(end - at);
 

@@ -15,9 +15,10 @@
  * when a harvest asks, not at every exit. Then the vCPU's index in its VMCS is
  * set to PML_INDEX_EMPTY.
  *
- * Entries are addresses that EPT translated. While EPT02 is in force these
- * are L2 addresses, so PML is off in vmcs02 then; what stands in the page was
- * always logged under EPT01. Low bits are not trusted (some emulators log
+ * Entries are addresses that EPT translated. While EPT02 is in force these are
+ * L2 addresses, so PML is off in vmcs02 then, or the shadow translates them
+ * (shadow_drain). What stands in the page was always logged under one EPT: it
+ * is drained before another comes into force. Low bits are not trusted (some emulators log
  * the full address), nor that an address is guest memory.
  */
 #ifndef PML_PML_H
@@ -28,6 +29,12 @@
 
 #define PML_ENTRIES     512
 #define PML_INDEX_EMPTY (PML_ENTRIES - 1)
+
+/* Where the entries that count begin in the page; they all reach to its end. */
+static inline u32 pml_first_entry(u16 index)
+{
+	return index < PML_ENTRIES ? index + 1U : 0;
+}
 
 /*
  * Marks the pages that the CPU has logged since the index was last

@@ -133,7 +133,7 @@ static bool refresh_entry(struct shadow *shadow, struct shadow_table *t,
 
 	if (now.raw == t->copy[index].raw)
 		return false;
-	if (!t->hardware[index].raw) {
+	if (!shadow_hardware(t, index).raw) {
 		t->copy[index] = now;
 		return false;
 	}
@@ -259,8 +259,9 @@ static void suspend(struct shadow *shadow, struct shadow_table *t)
 {
 	shadow_list_remove(shadow, &shadow->open_list, t);
 	t->state = SHADOW_SUSPENDED;
-	if (t->holds) {
-		/* Nothing leads to a root that a vCPU may walk: now. */
+	if (t->holds || shadow_is_by_d(shadow, t)) {
+		/* Nothing leads to a root that a vCPU may walk, and what leads
+		 * to leaves by D is not cut: now. */
 		compare(shadow, t);
 		return;
 	}

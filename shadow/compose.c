@@ -86,7 +86,7 @@ enum ept_level shadow_level(const struct shadow_parts *parts)
 
 static enum shadow_tag tag_for(const struct shadow_parts *parts)
 {
-	if (parts->tracking)
+	if (parts->tracking && !parts->by_d)
 		return SHADOW_TAG_WRITE_PROTECT;
 	return parts->ad ? SHADOW_TAG_AD : SHADOW_TAG_NO_AD;
 }
@@ -103,8 +103,12 @@ ept_entry_t shadow_compose(const struct shadow_parts *parts,
 		raw |= EPT_LARGE;
 	if (rights & EPT_W)
 		raw |= EPT_MAY_WRITE;
-	if (parts->tracking)
-		rights &= ~EPT_W;
+	if (parts->tracking && (rights & EPT_W)) {
+		if (parts->by_d)
+			raw &= ~EPT_D;
+		else
+			rights &= ~EPT_W;
+	}
 	return (ept_entry_t){
 	    bits_set(raw | rights, EPT_SHADOW_TAG, tag_for(parts))};
 }

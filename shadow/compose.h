@@ -23,7 +23,7 @@
 
 enum shadow_tag {
 	SHADOW_TAG_NONE,
-	SHADOW_TAG_AD,            /* EPT02 has A/D on; not tracked */
+	SHADOW_TAG_AD,            /* EPT02 has A/D on; not tracked, or by D */
 	SHADOW_TAG_NO_AD,         /* EPT02 has A/D off; not tracked */
 	SHADOW_TAG_WRITE_PROTECT, /* tracked, by W alone */
 };
@@ -34,6 +34,7 @@ struct shadow_parts {
 	enum ept_level level12, level01;
 	bool ad; /* L1 has A/D on for this EPT12 */
 	bool tracking;
+	bool by_d;                         /* tracking: by D=0, not by W=0 */
 	const struct ept_format *format01; /* what the CPU can do */
 };
 
@@ -47,7 +48,7 @@ enum ept_level shadow_level(const struct shadow_parts *parts);
 
 /*
  * The leaf of `level` (shadow_level, or less) that maps `frame`. A hole if no
- * right is left. While tracking it is made read-only.
+ * right is left. While tracking it is made read-only, or not dirty.
  */
 ept_entry_t shadow_compose(const struct shadow_parts *parts,
 			   enum ept_level level, hpa_t frame);

@@ -48,6 +48,7 @@ static ept_entry_t make_leaf(struct shadow *shadow,
 		      .level12 = level,
 		      .ad = shadow_table_has_ad(t),
 		      .tracking = shadow->tracking,
+		      .by_d = shadow_is_by_d(shadow, t),
 		      .format01 = &shadow->config.ept->format},
 	};
 
@@ -63,7 +64,8 @@ static bool leads_to_same(const struct shadow_table *t, u32 index,
 {
 	const struct shadow_table *child;
 
-	if (!t->hardware[index].raw || shadow_entry_kind(t, index) != EPT_TABLE)
+	if (!shadow_hardware(t, index).raw ||
+	    shadow_entry_kind(t, index) != EPT_TABLE)
 		return false;
 	child = shadow_entry_table(t, index);
 	return !shadow_table_is_split(child) &&
@@ -199,9 +201,9 @@ static void fill_hole(struct filler *f, u32 index, ept_entry_t from12)
 		f->from12 = from12;
 		f->leaf01 = leaf01;
 		f->level01 = level01;
-		f->leaf = f->t->hardware[index];
+		f->leaf = shadow_hardware(f->t, index);
 	}
-	if (f->t->hardware[index].raw)
+	if (shadow_hardware(f->t, index).raw)
 		f->filled++;
 }
 
@@ -243,7 +245,7 @@ void shadow_fill_around(struct shadow *shadow, struct shadow_table *t,
 	for (u32 i = first; i < first + t->window; i++) {
 		ept_entry_t from12;
 
-		if (t->hardware[i].raw)
+		if (shadow_hardware(t, i).raw)
 			continue;
 		holes++;
 		from12 = shadow_entry12(t, i);

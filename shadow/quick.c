@@ -35,7 +35,7 @@ static bool go_down(struct quick *q, const struct shadow_root *root)
 	q->rights = EPT_RWX;
 	for (enum ept_level level = EPT_TOP; level > EPT_4K; level--) {
 		u32 index = ept_index(address, level);
-		ept_entry_t entry = t->hardware[index];
+		ept_entry_t entry = shadow_hardware(t, index);
 		ept_entry_t now;
 
 		if (!t->memory || ept_entry_kind(entry, level) != EPT_TABLE)
@@ -115,7 +115,7 @@ bool shadow_quick_fault(struct shadow *shadow, const struct shadow_root *root,
 	    !(access->qualification & EPT12_TRANSLATED) || !go_down(&q, root))
 		return false;
 	/* Read-only because it was tracked: L1 has nothing to do with it. */
-	if ((q.t->hardware[q.index].raw & (EPT_MAY_WRITE | EPT_W)) ==
+	if ((shadow_hardware(q.t, q.index).raw & (EPT_MAY_WRITE | EPT_W)) ==
 	    EPT_MAY_WRITE)
 		return false;
 	q.seen = ept_read(&q.t->memory[q.index]);

@@ -167,7 +167,7 @@ static ept_entry_t descend(struct fault *f)
 
 	for (;;) {
 		u32 index = index_at(f, level);
-		ept_entry_t entry = t->hardware[index];
+		ept_entry_t entry = shadow_hardware(t, index);
 
 		now = shadow_entry12(t, index);
 		t->stamp = f->shadow->stamp;
@@ -205,7 +205,7 @@ static struct shadow_result resume(void)
 static void fix_leaf(struct shadow *shadow, struct shadow_table *t, u32 index)
 {
 	ept_write(&t->hardware[index],
-		  (ept_entry_t){t->hardware[index].raw | EPT_W});
+		  (ept_entry_t){shadow_hardware(t, index).raw | EPT_W});
 	if (!shadow->tracking)
 		return;
 	dirty_log_mark(&shadow->config.memory->log,
@@ -217,7 +217,7 @@ static void fix_leaf(struct shadow *shadow, struct shadow_table *t, u32 index)
 static void relax_table(struct shadow_table *t)
 {
 	for (u32 i = 0; i < EPT_ENTRIES; i++) {
-		ept_entry_t entry = t->hardware[i];
+		ept_entry_t entry = shadow_hardware(t, i);
 
 		if ((entry.raw & (EPT_MAY_WRITE | EPT_W)) == EPT_MAY_WRITE)
 			ept_write(&t->hardware[i],
@@ -240,7 +240,7 @@ static bool find_4k_leaf(const struct shadow_root *root, u64 address,
 		ept_entry_t entry;
 
 		end->index = ept_index(address, level);
-		entry = end->t->hardware[end->index];
+		entry = shadow_hardware(end->t, end->index);
 		if (level == EPT_4K)
 			return entry.raw != 0;
 		end->rights &= entry.raw;
@@ -265,7 +265,7 @@ static bool fix_fast(struct shadow *shadow, const struct shadow_root *root,
 	    !find_4k_leaf(root, ngpa_raw(access->address), &end) ||
 	    !(end.rights & EPT_W))
 		return false;
-	leaf = end.t->hardware[end.index].raw;
+	leaf = shadow_hardware(end.t, end.index).raw;
 	if ((leaf & (EPT_MAY_WRITE | EPT_W)) != EPT_MAY_WRITE)
 		return false;
 	/* What was split for tracking becomes large again by the slow way. */
@@ -342,6 +342,7 @@ static struct shadow_page page_of(const struct fault *f, ept_entry_t leaf12)
 		      .level12 = shadow_table_level(f->at),
 		      .ad = ept12_has_ad(f->walk.pointer),
 		      .tracking = f->shadow->tracking,
+		      .by_d = f->shadow->by_d && ept12_has_ad(f->walk.pointer),
 		      .format01 = &f->shadow->config.ept->format},
 	};
 }
@@ -372,7 +373,7 @@ static void remember(const struct fault *f, const struct shadow_parts *parts,
 	    .alike12 = shadow_fill_alike12(f->shadow, f->at),
 	    .from12 = parts->leaf12,
 	    .leaf01 = parts->leaf01,
-	    .leaf = f->at->hardware[index],
+	    .leaf = shadow_hardware(f->at, index),
 	    .level01 = parts->level01,
 	};
 }
@@ -400,7 +401,7 @@ static enum made make_leaf(struct fault *f)
 	if (f->walk.access & ~shadow_rights(parts))
 		return MADE_NOTHING_THERE;
 	if ((f->walk.access & EPT12_WRITE) &&
-	    !(f->at->hardware[index].raw & EPT_W))
+	    !(shadow_hardware(f->at, index).raw & EPT_W))
 		fix_leaf(f->shadow, f->at, index);
 	shadow_fill_around(f->shadow, f->at, index);
 	return MADE;
@@ -559,21 +560,57 @@ void shadow_forget(struct shadow *shadow, gpa_t base, u64 bytes)
 
 /* --- Dirty tracking ------------------------------------------------------ */
 
-static void set_tracking(struct shadow *shadow, bool tracking)
+static void mark_leaf(struct shadow *shadow, const struct shadow_table *t,
+		      u32 index)
+{
+	dirty_log_mark(&shadow->config.memory->log,
+		       ept12_address(t->copy[index]));
+}
+
+static void set_tracking(struct shadow *shadow, bool tracking, bool by_d)
 {
 	spin_lock(&shadow->lock);
 	__atomic_store_n(&shadow->tracking, tracking, __ATOMIC_RELEASE);
+	__atomic_store_n(&shadow->by_d, by_d, __ATOMIC_RELEASE);
 	spin_unlock(&shadow->lock);
 }
 
-void shadow_track_start(struct shadow *shadow)
+void shadow_track_start(struct shadow *shadow, enum shadow_way way)
 {
-	set_tracking(shadow, true);
+	set_tracking(shadow, true, way == SHADOW_BY_D);
 }
 
 void shadow_track_stop(struct shadow *shadow)
 {
-	set_tracking(shadow, false);
+	set_tracking(shadow, false, false);
+}
+
+/* All leaves by D become leaves by W. What was written by them is marked. */
+static void arm_by_w(struct shadow *shadow, struct shadow_table *t)
+{
+	for (u32 i = 0; i < EPT_ENTRIES; i++) {
+		u64 *raw = &t->hardware[i].raw;
+
+		if (!(*raw & EPT_W))
+			continue;
+		if (__atomic_fetch_and(raw, ~EPT_W, __ATOMIC_SEQ_CST) & EPT_D)
+			mark_leaf(shadow, t, i);
+	}
+}
+
+void shadow_track_switch(struct shadow *shadow, enum shadow_way way)
+{
+	spin_lock(&shadow->lock);
+	for (u32 number = 1; number <= shadow->table_count; number++) {
+		struct shadow_table *t = shadow_table_at(shadow, number);
+
+		if (way == SHADOW_BY_W && shadow_is_by_d(shadow, t) &&
+		    shadow_table_level(t) == EPT_4K)
+			arm_by_w(shadow, t);
+	}
+	shadow_owe(shadow);
+	__atomic_store_n(&shadow->by_d, way == SHADOW_BY_D, __ATOMIC_RELEASE);
+	spin_unlock(&shadow->lock);
 }
 
 /* A large leaf that is writable: one bit of the log would be 512 pages. */
@@ -587,12 +624,18 @@ static void rearm_large(struct shadow *shadow, gpa_t address,
 		u32 index = shadow_link_index(link);
 
 		link = t->links[index].next;
-		if (t->hardware[index].raw & EPT_W)
+		if (shadow_hardware(t, index).raw & EPT_W)
 			shadow_entry_drop(shadow, t, index);
 	}
 }
 
-/* All leaves of one page lose W. */
+/* A CPU may set D at the same time: then it has logged that. */
+static bool rearm_by_d(ept_entry_t *leaf)
+{
+	return __atomic_fetch_and(&leaf->raw, ~EPT_D, __ATOMIC_SEQ_CST) & EPT_D;
+}
+
+/* All leaves of one page lose W, or D. */
 static bool rearm_page(struct shadow *shadow, u32 link)
 {
 	bool lost = false;
@@ -600,11 +643,15 @@ static bool rearm_page(struct shadow *shadow, u32 link)
 	while (link) {
 		struct shadow_table *t = shadow_link_table(shadow, link);
 		u32 index = shadow_link_index(link);
-		ept_entry_t leaf = t->hardware[index];
+		ept_entry_t leaf = shadow_hardware(t, index);
 
 		link = t->links[index].next;
 		if (!(leaf.raw & EPT_W))
 			continue;
+		if (shadow_is_by_d(shadow, t)) {
+			lost |= rearm_by_d(&t->hardware[index]);
+			continue;
+		}
 		leaf.raw = bits_set(leaf.raw & ~EPT_W, EPT_SHADOW_TAG,
 				    SHADOW_TAG_WRITE_PROTECT);
 		ept_write(&t->hardware[index], leaf);
@@ -646,4 +693,65 @@ enum flush shadow_rearm(struct shadow *shadow, const struct dirty_batch *batch)
 	lost = shadow_flushed_up_to(shadow) < shadow->generation;
 	spin_unlock(&shadow->lock);
 	return lost ? FLUSH_OWED : FLUSH_NONE;
+}
+
+/* --- What the CPU has logged ---------------------------------------------- */
+
+/* Whatever was written by a leaf that is still there. */
+static NOINLINE void mark_all_dirty(struct shadow *shadow)
+{
+	shadow->counts.searched++;
+	for (u32 number = 1; number <= shadow->table_count; number++) {
+		struct shadow_table *t = shadow_table_at(shadow, number);
+
+		if (!shadow_is_by_d(shadow, t) ||
+		    shadow_table_level(t) != EPT_4K)
+			continue;
+		for (u32 i = 0; i < EPT_ENTRIES; i++)
+			if ((shadow_hardware(t, i).raw & (EPT_W | EPT_D)) ==
+			    (EPT_W | EPT_D))
+				mark_leaf(shadow, t, i);
+	}
+}
+
+/*
+ * Neighbours in the log are mostly neighbours in L2's memory: the table of the
+ * last one is the next one's. False: some leaf is not there.
+ */
+static bool mark_logged(struct shadow *shadow, const struct shadow_root *root,
+			const u64 *entries, u32 count)
+{
+	u64 region = 0;
+	struct end end = {.t = NULL};
+
+	for (u32 i = 0; i < count; i++) {
+		u64 address = entries[i] & EPT_ADDRESS;
+
+		if (!end.t || address / PAGE_2M != region) {
+			if (address >= EPT12_SPAN ||
+			    !find_4k_leaf(root, address, &end))
+				return false;
+			region = address / PAGE_2M;
+		}
+		end.index = ept_index(address, EPT_4K);
+		if (!(shadow_hardware(end.t, end.index).raw & EPT_W))
+			return false;
+		mark_leaf(shadow, end.t, end.index);
+	}
+	return true;
+}
+
+void shadow_drain(struct shadow *shadow, const struct shadow_root *root,
+		  const u64 *entries, u32 count, u64 *cuts)
+{
+	if (!count) {
+		*cuts = __atomic_load_n(&shadow->cuts, __ATOMIC_SEQ_CST);
+		return;
+	}
+	spin_lock(&shadow->lock);
+	if (*cuts != shadow->cuts || !mark_logged(shadow, root, entries, count))
+		mark_all_dirty(shadow);
+	*cuts = shadow->cuts;
+	shadow->counts.translated += count;
+	spin_unlock(&shadow->lock);
 }

@@ -26,9 +26,8 @@
  *    last looked at costs an INVEPT nothing (see "Coherence").
  * 3. With A/D on, D=0 of L1's is W=0 here, and A=0 is no entry.
  * 4. While tracking is on, no large leaf is writable, and a 4K leaf that is
- *    writable maps a page that is marked, taken, or in a window: its first
- *    write exits and is marked by its L1 address. PML is off whenever EPT02 is
- *    in force: the CPU would log L2 addresses.
+ *    writable, or dirty where D arms it, maps a page that is marked, taken, or
+ *    in a window (see "Dirty tracking").
  * 5. A page of L1's that holds a watched table is not writable by any leaf.
  *
  * THE MACHINE'S SIDE
@@ -79,6 +78,23 @@
  * more is done for a table that L2 does not use again. Writes by Umbra itself
  * are noticed by guest_mem (guest_mem_watch).
  *
+ * DIRTY TRACKING. The CPU's log would hold L2 addresses, which are not what
+ * Umbra sends. Two ways:
+ *
+ *	by W	A leaf's first write exits and is marked by its L1 address; PML
+ *		is off while EPT02 is in force.
+ *	by D	For an EPT12 with A/D on, leaves have W and no D, and PML is on:
+ *		the CPU logs L2 addresses. Each vCPU translates its own before
+ *		it does anything else that matters here (shadow_drain): the
+ *		leaf on that way says which page of L1's it is.
+ *
+ * A leaf by D that goes marks its page: what another CPU has logged, or may
+ * still write, by it, is accounted for. If a way to a table was cut since a CPU
+ * last looked, what it has logged may stand in a leaf that no way leads to: it
+ * then marks the pages of all leaves that are dirty. To make that rare an
+ * INVEPT compares at once what it would suspend. (tests/model/shadow.pml,
+ * tests/unit/weave_shadow.c.)
+ *
  * LIMITS. Tables come from the frame allocator up to a limit per VM; beyond it
  * the one that was not faulted on for longest goes. All loops are bounded by
  * the tables that exist. One lock, taken inside, held for one fault or one
@@ -122,6 +138,8 @@ struct shadow_counts {
 	u64 faults;     /* shadow_fault calls */
 	u64 fast_fixes; /* of them: only dirty tracking stood in the way */
 	u64 marked;     /* an L2 writes: pages, by L1's address */
+	u64 translated; /* entries of PML pages that were L2's addresses */
+	u64 searched;   /* drains that had to look at all leaves */
 	u64 filled;     /* leaves made, neighbours included */
 	u64 tables_made;
 	u64 evicted;
@@ -144,7 +162,8 @@ struct shadow {
 	u32 bucket_count;
 	u32 *page_heads, *heads_2m, *heads_1g; /* leaves by L1 page and size */
 	u64 entry_count; /* in all chains: 0 while nobody runs an L2 */
-	bool tracking;
+	bool tracking, by_d;
+	u64 cuts;       /* ways that were cut while tracking by D */
 	u64 watch_hits; /* of guest_mem's: seen so far */
 	u64 generation;
 	u64 flushed[SHADOW_CPUS]; /* each written by its CPU only */
@@ -292,8 +311,35 @@ void shadow_forget(struct shadow *shadow, gpa_t base, u64 bytes);
 
 /* --- Dirty tracking; the harvester only ----------------------------------- */
 
-/* From now on leaves are made read-only. Arms nothing. */
-void shadow_track_start(struct shadow *shadow);
+enum shadow_way {
+	SHADOW_BY_W,
+	SHADOW_BY_D, /* where L1 has A/D on; the CPU has PML, the VM uses it */
+};
+
+/* From now on leaves are made read-only, or not dirty. Arms nothing. */
+void shadow_track_start(struct shadow *shadow, enum shadow_way way);
+
+/*
+ * Another way, between two harvests. After it: to D, PML as shadow_wants_pml
+ * says; to W, a flush on all CPUs, and then that.
+ */
+void shadow_track_switch(struct shadow *shadow, enum shadow_way way);
+
+/* Is PML to be on while this root is in force? Any CPU may ask. */
+static inline bool shadow_wants_pml(const struct shadow *shadow,
+				    const struct shadow_root *root)
+{
+	return __atomic_load_n(&shadow->by_d, __ATOMIC_ACQUIRE) &&
+	       ept12_has_ad(root->pointer);
+}
+
+/*
+ * What the CPU has logged while `root` was in force: `count` L2 addresses. By
+ * the CPU that ran L2, before it enters again, and before it lets go of the
+ * root; with 0 entries, too. `*cuts` is this vCPU's and begins as 0.
+ */
+void shadow_drain(struct shadow *shadow, const struct shadow_root *root,
+		  const u64 *entries, u32 count, u64 *cuts);
 
 /*
  * Re-arms exactly the pages of the batch in all leaves that map them: W goes.

@@ -78,13 +78,41 @@ static void chain_remove(struct shadow *shadow, struct shadow_table *t,
 
 /* --- Entries ------------------------------------------------------------- */
 
+/*
+ * A way that is cut is counted after the flush for it is owed: a vCPU that has
+ * seen the count flushes before it enters.
+ */
+static void owe_for_way(struct shadow *shadow, struct shadow_table *t)
+{
+	shadow_owe(shadow);
+	if (shadow_is_by_d(shadow, t))
+		__atomic_add_fetch(&shadow->cuts, 1, __ATOMIC_SEQ_CST);
+}
+
+/* What has been logged, or may still be written, by a leaf that goes. */
+static void mark_gone(struct shadow *shadow, const struct shadow_table *t,
+		      u32 index)
+{
+	if (shadow_is_by_d(shadow, t) && shadow_table_level(t) == EPT_4K &&
+	    (shadow_hardware(t, index).raw & EPT_W))
+		dirty_log_mark(&shadow->config.memory->log,
+			       ept12_address(t->copy[index]));
+}
+
 void shadow_entry_drop(struct shadow *shadow, struct shadow_table *t, u32 index)
 {
-	if (!t->hardware[index].raw)
+	bool was_way;
+
+	if (!shadow_hardware(t, index).raw)
 		return;
+	was_way = shadow_entry_kind(t, index) == EPT_TABLE;
+	mark_gone(shadow, t, index);
 	chain_remove(shadow, t, index);
 	ept_write(&t->hardware[index], (ept_entry_t){0});
-	shadow_owe(shadow);
+	if (was_way)
+		owe_for_way(shadow, t);
+	else
+		shadow_owe(shadow);
 }
 
 /*
@@ -94,11 +122,11 @@ void shadow_entry_drop(struct shadow *shadow, struct shadow_table *t, u32 index)
 static void change_in_place(struct shadow *shadow, struct shadow_table *t,
 			    u32 index, ept_entry_t entry)
 {
-	u64 lost = t->hardware[index].raw & ~entry.raw & EPT_RWX;
+	u64 lost = shadow_hardware(t, index).raw & ~entry.raw & EPT_RWX;
 
 	ept_write(&t->hardware[index], entry);
 	if (lost)
-		shadow_owe(shadow);
+		owe_for_way(shadow, t);
 }
 
 static void put(struct shadow *shadow, struct shadow_table *t, u32 index,
@@ -118,11 +146,12 @@ static void put(struct shadow *shadow, struct shadow_table *t, u32 index,
 void shadow_entry_put_leaf(struct shadow *shadow, struct shadow_table *t,
 			   u32 index, ept_entry_t leaf, ept_entry_t from12)
 {
-	u64 differ = leaf.raw ^ t->hardware[index].raw;
+	u64 differ = leaf.raw ^ shadow_hardware(t, index).raw;
 	bool same_page = !((from12.raw ^ t->copy[index].raw) & EPT_ADDRESS);
 
-	if (leaf.raw && t->hardware[index].raw && !(differ & ~IN_PLACE) &&
-	    same_page) {
+	/* By D the CPU writes the leaf, too. */
+	if (leaf.raw && shadow_hardware(t, index).raw &&
+	    !(differ & ~IN_PLACE) && same_page && !shadow_is_by_d(shadow, t)) {
 		change_in_place(shadow, t, index, leaf);
 		t->copy[index] = from12;
 	} else {
@@ -137,9 +166,9 @@ void shadow_entry_put_table(struct shadow *shadow, struct shadow_table *t,
 	/* A is set, so that the CPU has nothing to write into our tables. */
 	ept_entry_t entry = {hpa_raw(phys_of(step.child)) | step.rights |
 			     EPT_A};
-	u64 differ = entry.raw ^ t->hardware[index].raw;
+	u64 differ = entry.raw ^ shadow_hardware(t, index).raw;
 
-	if (t->hardware[index].raw && !(differ & ~EPT_RWX)) {
+	if (shadow_hardware(t, index).raw && !(differ & ~EPT_RWX)) {
 		change_in_place(shadow, t, index, entry);
 		t->copy[index] = from12;
 	} else {

@@ -169,19 +169,34 @@ static inline u32 shadow_link_next(const struct shadow *shadow, u32 link)
 u32 *shadow_leaf_head(const struct shadow *shadow, gpa_t address,
 		      enum ept_level level);
 
+/* Are its writable leaves armed by D? */
+static inline bool shadow_is_by_d(const struct shadow *shadow,
+				  const struct shadow_table *t)
+{
+	return shadow->by_d && t->state != SHADOW_FREE &&
+	       t->state != SHADOW_RETIRED && shadow_table_has_ad(t);
+}
+
 /* --- Entries ------------------------------------------------------------- */
+
+/* A CPU may set D in it at any time. */
+static inline ept_entry_t shadow_hardware(const struct shadow_table *t,
+					  u32 index)
+{
+	return ept_read(&t->hardware[index]);
+}
 
 static inline enum ept_kind shadow_entry_kind(const struct shadow_table *t,
 					      u32 index)
 {
-	return ept_entry_kind(t->hardware[index], shadow_table_level(t));
+	return ept_entry_kind(shadow_hardware(t, index), shadow_table_level(t));
 }
 
 /* The table that an entry of kind EPT_TABLE leads to. */
 static inline struct shadow_table *
 shadow_entry_table(const struct shadow_table *t, u32 index)
 {
-	return phys_ptr(ept_entry_address(t->hardware[index]));
+	return phys_ptr(ept_entry_address(shadow_hardware(t, index)));
 }
 
 /* Makes the entry a hole. */

@@ -160,7 +160,7 @@ class Report(unittest.TestCase):
                       "10 + 90 zero"):
             self.assertIn(words, page)
         # The second round's own finds: 9 - 5, and twice that.
-        self.assertRegex(page, r"<td>4</td><td>0</td><td>8</td></tr>")
+        self.assertRegex(page, r"<td>4</td><td>0</td><td>0</td><td>8</td></tr>")
 
     def test_a_failure_is_no_success(self):
         self.assertIn("not as it should be",
@@ -182,7 +182,7 @@ class Report(unittest.TestCase):
 
 
 class Demo(unittest.TestCase):
-    GOOD = {**MOVED, "each_round": [{"l2_faults": 3}]}
+    GOOD = {**MOVED, "each_round": [{"l2_faults": 3, "l2_logged": 0}]}
 
     def test_all_is_well(self):
         self.assertEqual(demo.doubts(1, self.GOOD), [])

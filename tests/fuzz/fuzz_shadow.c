@@ -17,6 +17,7 @@
 
 static struct world w;
 static u64 tables[TABLES];
+static enum shadow_way way;
 
 struct action {
 	u8 kind, table, index, rights;
@@ -31,6 +32,7 @@ static void begin(u8 options)
 	    .table_limit = options & 2 ? 9 : 0,
 	};
 
+	way = options & 8 ? SHADOW_BY_D : SHADOW_BY_W;
 	w_begin_with(&w, config);
 	l1_new_ept(&w, options & 1 ? EPT12_POINTER_AD : 0);
 	w.log = (struct ept12_log){options & 4, gpa(0x3000), 3};
@@ -45,7 +47,7 @@ static void toggle_tracking(void)
 		track_stop(&w.track);
 		shadow_track_stop(&w.shadow);
 	} else if (track_start(&w.track, TRACK_WP) == OK) {
-		shadow_track_start(&w.shadow);
+		shadow_track_start(&w.shadow, way);
 	}
 }
 

@@ -52,17 +52,19 @@ def changing_on_four_cpus_loses_no_write(machine):
     is_identical(machine, "mixed", seed=6, cpus=4)
 
 
-def is_identical_under_l2(machine, laps, *words):
+def is_identical_under_l2(machine, laps, *words, options=("dirty=mixed",)):
     """L2 goes round in memory of L1, which is copied meanwhile."""
+    settings = [word for option in options for word in ("--set", option)]
     run = machine.run("build/guests/l1ring.elf", "--append",
                       " ".join(["mb=1 mark=0 cpus=2", f"laps={laps}", *words]),
                       "--mem", "24M", "--cpus", 2, "--set", "loopback=30",
-                      "--set", "loopback.seed=3", "--set", "dirty=mixed",
+                      "--set", "loopback.seed=3", *settings,
                       "--set", "host.ips=20000000")
     run.ended_with(1)
     run.guest_verdict()
     run.said(r"^umbra: loopback: \d+ rounds, \d+ pages copied, "
              r"[1-9]\d* of them while stopped: memory is identical$")
+    return run
 
 
 @machine_test(seconds=6)
@@ -73,6 +75,24 @@ def what_l2_writes_is_in_the_log(machine):
 @machine_test(seconds=6)
 def both_logs_work_at_the_same_time(machine):
     is_identical_under_l2(machine, 60, "ad", "pml")
+
+
+@machine_test(seconds=8, limit=120)
+def addresses_of_l2_that_the_cpu_logs_are_translated(machine):
+    """Without an exit for each page; L1 changes its EPT and logs by itself."""
+    for way, word in (("pml", "protect"), ("mixed", "pml")):
+        run = is_identical_under_l2(machine, 60, "ad", word, options=(
+            f"dirty={way}", "dirty.l2=translate"))
+        found = run.said(r"^umbra: loopback: found by PML (\d+), by write "
+                         r"protection \d+, of L2 (\d+) and \d+$")
+        check(int(found[2]) > 100, "PML has logged nothing of L2's")
+
+
+@machine_test(seconds=2)
+def way_that_is_none_is_refused(machine):
+    run = machine.run(RING, "--set", "dirty.l2=magic", "--mem", "8M")
+    run.said("^umbra: error: guest ring: dirty.l2=magic: it can be wp or "
+             "translate$")
 
 
 @machine_test(seconds=300, limit=1200, long=True)

@@ -30,6 +30,7 @@ enum smp_fault {
 	SMP_READ_BEFORE_FLUSH,
 	SMP_NO_REARM,
 	SMP_LAST_WHILE_RUNNING,
+	SMP_NOT_TRANSLATED, /* what the CPUs have logged; by D only */
 };
 
 struct smp_cpu {
@@ -38,6 +39,7 @@ struct smp_cpu {
 	struct random random;
 	struct shadow_root root;
 	struct w_translation tlb[SMP_PAGES * SMP_WAYS];
+	struct w_log log;
 	u64 asked, answered; /* to come out of the guest */
 	u32 in_guest;
 	u64 entered; /* as shadow_enter() has said */
@@ -48,6 +50,7 @@ struct smp {
 	struct world w;
 	struct smp_cpu cpus[SMP_CPUS];
 	enum smp_fault fault;
+	enum shadow_way way;
 	u64 sent[SMP_PAGES][SMP_CPUS];
 	u64 steps;
 	u32 stop, over;
@@ -87,6 +90,14 @@ static void smp_enter(struct smp_cpu *cpu)
 		memset(cpu->tlb, 0, sizeof(cpu->tlb));
 }
 
+/* Before anything else, on the way out of the guest. */
+static void smp_drain(struct smp_cpu *cpu)
+{
+	if (cpu->smp->fault == SMP_NOT_TRANSLATED)
+		cpu->log.count = 0;
+	w_drain(&cpu->smp->w.shadow, &cpu->root, &cpu->log);
+}
+
 static void smp_leave(struct smp_cpu *cpu)
 {
 	shadow_leave(&cpu->smp->w.shadow, cpu->number);
@@ -105,16 +116,16 @@ static bool smp_translate(struct smp_cpu *cpu, u32 way, u64 *frame)
 {
 	struct w_translation *known = &cpu->tlb[way];
 
-	if (!known->valid) {
+	while (!known->valid) {
 		hpa_t table = phys_of(cpu->root.table);
 		u64 rights = EPT_RWX;
-		ept_entry_t entry;
+		ept_entry_t entry, *at;
 
 		for (enum ept_level level = EPT_TOP;; level--) {
-			const ept_entry_t *entries = phys_ptr(table);
+			ept_entry_t *entries = phys_ptr(table);
 
-			entry = ept_read(
-			    &entries[ept_index(smp_address(way), level)]);
+			at = &entries[ept_index(smp_address(way), level)];
+			entry = ept_read(at);
 			rights &= entry.raw;
 			if (ept_entry_kind(entry, level) != EPT_TABLE)
 				break;
@@ -122,8 +133,19 @@ static bool smp_translate(struct smp_cpu *cpu, u32 way, u64 *frame)
 		}
 		if (!(rights & EPT_W))
 			return false;
-		*known = (struct w_translation){
-		    .valid = true, .frame = entry.raw & EPT_ADDRESS};
+		switch (w_set_dirty(&cpu->log, &at->raw, entry.raw,
+				    smp_address(way))) {
+		case W_DIRTY:
+			*known = (struct w_translation){
+			    .valid = true, .frame = entry.raw & EPT_ADDRESS};
+			break;
+		case W_FULL:
+			smp_drain(cpu);
+			smp_enter(cpu);
+			break;
+		case W_CHANGED:
+			break;
+		}
 	}
 	*frame = known->frame;
 	return true;
@@ -146,6 +168,8 @@ static enum shadow_outcome smp_write(struct smp_cpu *cpu, u32 way)
 			return SHADOW_RESUME;
 		}
 		smp_leave_for_others(cpu);
+		if (random_below(&cpu->random, 2))
+			smp_drain(cpu);
 		if (!shadow_fault_quickly(&cpu->smp->w.shadow, &cpu->root,
 					  &access, NULL, &result))
 			result = shadow_fault(&cpu->smp->w.shadow, &cpu->root,
@@ -156,6 +180,12 @@ static enum shadow_outcome smp_write(struct smp_cpu *cpu, u32 way)
 	}
 	smp_fail(cpu->smp, "a write faults for ever");
 	return SHADOW_RESUME;
+}
+
+/* L1 clears D at times, so that L2's first write comes to it. */
+static u64 smp_dirty12(struct smp_cpu *cpu)
+{
+	return random_below(&cpu->random, 2) ? EPT_A | EPT_D : 0;
 }
 
 /* L1 changes the entry for one address, and asks for it to count. */
@@ -169,7 +199,9 @@ static void smp_edit(struct smp_cpu *cpu)
 	u64 page = SMP_FIRST + way % SMP_PAGES * PAGE_4K;
 	enum shadow_outcome outcome;
 
-	l1_store(&smp->w, at, page | rights | W_WB);
+	/* L2 is left before L1 does anything. */
+	smp_drain(cpu);
+	l1_store(&smp->w, at, page | rights | smp_dirty12(cpu) | W_WB);
 	smp_leave_for_others(cpu);
 	shadow_invalidate(&smp->w.shadow);
 	smp_enter(cpu);
@@ -185,6 +217,7 @@ static void smp_answer(struct smp_cpu *cpu)
 	if (cpu->answered == asked)
 		return;
 	smp_leave_for_others(cpu);
+	smp_drain(cpu);
 	smp_enter(cpu);
 	__atomic_store_n(&cpu->answered, asked, __ATOMIC_SEQ_CST);
 }
@@ -198,6 +231,7 @@ UNUSED static void smp_cpu_main(void *argument)
 	while (!__atomic_load_n(&smp->over, __ATOMIC_SEQ_CST)) {
 		if (__atomic_load_n(&smp->stop, __ATOMIC_SEQ_CST)) {
 			smp_leave(cpu);
+			smp_drain(cpu);
 			__atomic_store_n(&cpu->in_guest, 0, __ATOMIC_SEQ_CST);
 			while (__atomic_load_n(&smp->stop, __ATOMIC_SEQ_CST))
 				sched_yield();
@@ -222,8 +256,6 @@ static void smp_sync(struct smp *smp)
 {
 	u64 asked[SMP_CPUS];
 
-	if (smp->fault == SMP_NO_FLUSH)
-		return;
 	for (u32 i = 0; i < SMP_CPUS; i++)
 		asked[i] = 1 + __atomic_fetch_add(&smp->cpus[i].asked, 1,
 						  __ATOMIC_SEQ_CST);
@@ -266,7 +298,8 @@ static void smp_harvest(struct smp *smp)
 		shadow = shadow_rearm(&smp->w.shadow, &batch);
 	if (smp->fault == SMP_READ_BEFORE_FLUSH)
 		smp_send(smp, &batch);
-	if (flush == FLUSH_OWED || shadow == FLUSH_OWED)
+	if ((flush == FLUSH_OWED || shadow == FLUSH_OWED) &&
+	    smp->fault != SMP_NO_FLUSH)
 		smp_sync(smp);
 	if (smp->fault != SMP_READ_BEFORE_FLUSH)
 		smp_send(smp, &batch);
@@ -281,11 +314,13 @@ UNUSED static void smp_source_main(void *argument)
 		sched_yield();
 	/* Only that: which way EPT01 is armed matters to nobody here. */
 	W_REQUIRE(track_start(&smp->w.track, TRACK_WP) == OK);
-	shadow_track_start(&smp->w.shadow);
+	shadow_track_start(&smp->w.shadow, smp->way);
+	smp_sync(smp); /* PML is on */
 	while (rounds--) {
 		smp_harvest(smp);
 		for (u64 i = 0; i < smp->steps; i++)
 			sched_yield();
+		smp_sync(smp); /* each drains what it has logged */
 	}
 	if (smp->fault != SMP_LAST_WHILE_RUNNING) {
 		__atomic_store_n(&smp->stop, 1, __ATOMIC_SEQ_CST);
@@ -331,7 +366,8 @@ static void smp_map(struct world *w)
 	w->next_table = first;
 }
 
-UNUSED static void smp_begin(struct smp *smp, u64 seed, enum smp_fault fault)
+UNUSED static void smp_begin(struct smp *smp, u64 seed, enum smp_fault fault,
+			     enum shadow_way way)
 {
 	const struct shadow_config config = {.cpu_count = SMP_CPUS,
 					     .vcpu_count = SMP_CPUS};
@@ -339,6 +375,7 @@ UNUSED static void smp_begin(struct smp *smp, u64 seed, enum smp_fault fault)
 	memset(smp, 0, sizeof(*smp));
 	w_begin_with(&smp->w, config);
 	smp->fault = fault;
+	smp->way = way;
 	smp->w.random = random_from(seed);
 	smp->steps = 20 + random_below(&smp->w.random, 60);
 	smp_map(&smp->w);

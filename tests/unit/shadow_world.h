@@ -29,6 +29,7 @@
 #define W_ROM_BYTES (64 * KIB)
 #define W_LIMIT     (2 * W_RAM) /* above the ROM nothing is */
 #define W_TLB       64
+#define W_LOGGED    4
 #define W_FRAMES    (32 * MIB)
 #ifndef W_FRAMES_MAX
 #define W_FRAMES_MAX (160 * MIB)
@@ -39,6 +40,15 @@ struct w_translation {
 	u64 page; /* of ngpa */
 	u64 frame;
 	u64 rights;
+	bool dirty; /* D was seen or set, or there is none */
+};
+
+/* A vCPU's page-modification log. */
+struct w_log {
+	bool on;
+	u64 entries[W_LOGGED];
+	u32 count;
+	u64 cuts; /* shadow_drain()'s */
 };
 
 struct world {
@@ -54,6 +64,7 @@ struct world {
 	u64 vm_exits;
 	u64 flushes;
 	struct ept12_log log;
+	struct w_log logged;
 };
 
 static const struct ept_format w_format = {
@@ -294,26 +305,69 @@ static void w_flush(struct world *w)
 	w->flushes++;
 }
 
+/* As shadow_drain() wants it, on every way out of the guest. */
+static void w_drain(struct shadow *shadow, const struct shadow_root *root,
+		    struct w_log *log)
+{
+	shadow_drain(shadow, root, log->entries, log->count, &log->cuts);
+	log->count = 0;
+	log->on = shadow_wants_pml(shadow, root);
+}
+
+enum w_dirty { W_DIRTY, W_CHANGED, W_FULL };
+
+/* A write by a leaf that was `seen`: D is set and logged, if it is not set. */
+UNUSED static enum w_dirty w_set_dirty(struct w_log *log, u64 *leaf, u64 seen,
+				       u64 ngpa)
+{
+	if (seen & EPT_D)
+		return W_DIRTY;
+	if (log->on && log->count == W_LOGGED)
+		return W_FULL;
+	if (!__atomic_compare_exchange_n(leaf, &seen, seen | EPT_D, false,
+					 __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
+		return W_CHANGED;
+	/* The low bits are no one's to trust. */
+	if (log->on)
+		log->entries[log->count++] = ngpa | 0xabc;
+	return W_DIRTY;
+}
+
 /* L2 is entered. */
 static void w_enter(struct world *w)
 {
 	enum flush flush;
 
+	w_drain(&w->shadow, &w->root, &w->logged);
 	shadow_enter(&w->shadow, 0, &flush);
 	if (flush == FLUSH_OWED)
 		w_flush(w);
 }
 
-/* As the CPU walks EPT02: false where there is no leaf. */
-static bool w_walk(struct world *w, u64 ngpa, struct w_translation *to)
+static bool w_walk(struct world *w, u64 ngpa, u64 access,
+		   struct w_translation *to);
+
+/* The log is full: an exit, of which nothing else comes. */
+static bool w_walk_again(struct world *w, u64 ngpa, u64 access,
+			 struct w_translation *to)
 {
-	hpa_t table =
-	    hpa(shadow_root_pointer(&w->shadow, &w->root) & EPT_ADDRESS);
+	w->vm_exits++;
+	w_enter(w);
+	return w_walk(w, ngpa, access, to);
+}
+
+/* As the CPU walks EPT02: false where there is no leaf. */
+static bool w_walk(struct world *w, u64 ngpa, u64 access,
+		   struct w_translation *to)
+{
+	u64 pointer = shadow_root_pointer(&w->shadow, &w->root);
+	hpa_t table = hpa(pointer & EPT_ADDRESS);
 	u64 rights = EPT_RWX;
 
 	for (enum ept_level level = EPT_TOP;; level--) {
-		const ept_entry_t *entries = phys_ptr(table);
-		ept_entry_t entry = ept_read(&entries[ept_index(ngpa, level)]);
+		ept_entry_t *entries = phys_ptr(table);
+		ept_entry_t *at = &entries[ept_index(ngpa, level)];
+		ept_entry_t entry = ept_read(at);
 		u64 bytes = ept_level_bytes(level);
 
 		W_REQUIRE(!ept_entry_misconfigured(entry, level, &w_format));
@@ -329,7 +383,14 @@ static bool w_walk(struct world *w, u64 ngpa, struct w_translation *to)
 			    true, ngpa / PAGE_4K,
 			    align_down((entry.raw & EPT_ADDRESS) + ngpa % bytes,
 				       PAGE_4K),
-			    rights};
+			    rights, true};
+			if (!(pointer & EPT12_POINTER_AD) ||
+			    !(access & rights & EPT12_WRITE))
+				to->dirty = entry.raw & EPT_D ||
+					    !(pointer & EPT12_POINTER_AD);
+			else if (w_set_dirty(&w->logged, &at->raw, entry.raw,
+					     ngpa) == W_FULL)
+				return w_walk_again(w, ngpa, access, to);
 			return true;
 		}
 	}
@@ -345,11 +406,12 @@ static const struct w_translation *w_find(struct world *w, u64 ngpa, u64 access)
 		return NULL;
 
 	if (cached->valid && cached->page == ngpa / PAGE_4K &&
-	    !(access & EPT12_ACCESS & ~cached->rights))
+	    !(access & EPT12_ACCESS & ~cached->rights) &&
+	    (cached->dirty || !(access & EPT12_WRITE)))
 		return cached;
 	/* What it had of this address is dropped by the fault, or replaced. */
 	cached->valid = false;
-	if (!w_walk(w, ngpa, &walked) ||
+	if (!w_walk(w, ngpa, access, &walked) ||
 	    (access & EPT12_ACCESS & ~walked.rights))
 		return NULL;
 	*cached = walked;
@@ -412,7 +474,9 @@ static void check_leaf(struct world *w, const struct shadow_table *t, u32 index)
 		/* Never wider; a watched page is not writable. */
 		if (entry.raw & (EPT_W | EPT_MAY_WRITE))
 			W_REQUIRE(leaf01.raw & EPT_MAY_WRITE);
-		if (w->shadow.tracking && (entry.raw & EPT_W))
+		if (w->shadow.tracking && (entry.raw & EPT_W) &&
+		    (!shadow_is_by_d(&w->shadow, t) || level != EPT_4K ||
+		     (entry.raw & EPT_D)))
 			W_REQUIRE(dirty_log_is_marked(&w->mem.log,
 						      gpa(address + at)));
 	}
@@ -491,6 +555,7 @@ static void check_table(struct world *w, struct shadow_table *t)
 
 UNUSED static void check_world(struct world *w)
 {
+	w_drain(&w->shadow, &w->root, &w->logged);
 	for (u32 i = 1; i <= w->shadow.table_count; i++) {
 		struct shadow_table *t = shadow_table_at(&w->shadow, i);
 

@@ -52,10 +52,15 @@ static u64 entry_at(u64 ngpa, enum ept_level level)
 	return w_slot(table, ngpa, level);
 }
 
-static void start_tracking(void)
+static void start_tracking_by(enum shadow_way way)
 {
 	assert_int_equal(track_start(&w.track, TRACK_WP), OK);
-	shadow_track_start(&w.shadow);
+	shadow_track_start(&w.shadow, way);
+}
+
+static void start_tracking(void)
+{
+	start_tracking_by(SHADOW_BY_W);
 }
 
 /* How many pages were dirty. */
@@ -396,6 +401,171 @@ static void two_l2_pages_alias_one_l1_page(void **state)
 		assert_int_equal(exits_of(0x2000, L2_WRITE), 1);
 		assert_int_equal(harvest_all(), 1);
 	}
+	end();
+}
+
+/* --- By D: the CPU logs L2's addresses ------------------------------------- */
+
+static void drain(void)
+{
+	w_drain(&w.shadow, &w.root, &w.logged);
+}
+
+#define FLAGS (EPT_A | EPT_D)
+
+static void begin_by_d(void)
+{
+	begin(AD);
+	l1_map(&w, 0x1000, EPT_4K, 0x5000 | LEAF(EPT_RWX) | FLAGS);
+	l1_map(&w, 0x2000, EPT_4K, 0x6000 | LEAF(EPT_RWX) | FLAGS);
+	l1_map(&w, 0x3000, EPT_4K, 0x5000 | LEAF(EPT_RWX) | FLAGS);
+	l1_map(&w, PAGE_2M, EPT_4K, 0x7000 | LEAF(EPT_RWX) | FLAGS);
+	start_tracking_by(SHADOW_BY_D);
+	harvest_all();
+	assert_outcome(0x1000, L2_READ, SHADOW_RESUME);
+	assert_outcome(0x2000, L2_READ, SHADOW_RESUME);
+	assert_outcome(0x3000, L2_READ, SHADOW_RESUME);
+	assert_outcome(PAGE_2M, L2_READ, SHADOW_RESUME);
+	drain();
+	harvest_all(); /* L1's tables have got flags */
+	drain();
+	assert_int_equal(harvest_all(), 0);
+}
+
+static void logged_addresses_become_l1_pages(void **state)
+{
+	(void)state;
+	begin_by_d();
+	for (u32 i = 0; i < 3; i++) {
+		/* Two ways to one page. */
+		assert_int_equal(exits_of(0x1000, L2_WRITE), 0);
+		assert_int_equal(exits_of(0x3000, L2_WRITE), 0);
+		assert_int_equal(exits_of(PAGE_2M, L2_WRITE), 0);
+		assert_int_equal(exits_of(PAGE_2M, L2_WRITE), 0);
+		drain();
+		assert_true(dirty_log_is_marked(&w.mem.log, gpa(0x5000)));
+		assert_true(dirty_log_is_marked(&w.mem.log, gpa(0x7000)));
+		assert_int_equal(harvest_all(), 2);
+	}
+	assert_int_equal(w.shadow.counts.searched, 0);
+	end();
+}
+
+static void full_log_is_drained_and_goes_on(void **state)
+{
+	u64 exits = 0;
+
+	(void)state;
+	begin(AD);
+	for (u64 page = 0; page < 64; page++)
+		l1_map(&w, page * PAGE_4K, EPT_4K,
+		       (page * PAGE_4K) | LEAF(EPT_RWX) | FLAGS);
+	start_tracking_by(SHADOW_BY_D);
+	harvest_all();
+	assert_outcome(0, L2_READ, SHADOW_RESUME);
+	harvest_all(); /* L1's tables have got flags */
+	for (u64 page = 0; page < 64; page++)
+		exits += exits_of(page * PAGE_4K, L2_WRITE);
+	drain();
+	assert_int_equal(harvest_all(), 64);
+	assert_true(exits < 64);
+	end();
+}
+
+static void leaf_that_goes_marks_its_page(void **state)
+{
+	(void)state;
+	begin_by_d();
+	w_enter(&w);
+	assert_non_null(w_find(&w, 0x2000, L2_WRITE));
+	assert_int_equal(w.logged.count, 1);
+	/* L1 takes it away on another CPU: nobody has drained. */
+	l1_store(&w, entry_at(0x2000, EPT_4K), 0);
+	l1_invept(&w);
+	drain();
+	assert_true(dirty_log_is_marked(&w.mem.log, gpa(0x6000)));
+	end();
+}
+
+static void way_that_is_cut_hides_nothing(void **state)
+{
+	const struct ept12_access read = {ngpa(0x2000), L2_READ};
+	u64 table, other;
+
+	(void)state;
+	begin_by_d();
+	table = entry_at(0x2000, EPT_4K) & ~(PAGE_4K - 1);
+	other = l1_new_table(&w);
+	l1_store(&w, w_slot(other, 0x2000, EPT_4K),
+		 0x9000 | LEAF(EPT_RWX) | FLAGS);
+	drain();
+	harvest_all();
+	w_enter(&w);
+	assert_non_null(w_find(&w, 0x2000, L2_WRITE));
+	assert_int_equal(w.logged.count, 1);
+	/* Another table takes the place of the one by which it was written. */
+	l1_store(&w, entry_at(0x2000, EPT_2M), other | EPT_RWX | EPT_A);
+	l1_invept(&w);
+	/* Another vCPU makes the new way, before this one drains. */
+	assert_int_equal(
+	    shadow_fault(&w.shadow, &w.root, &read, &w.log).outcome,
+	    SHADOW_RESUME);
+	assert_false(dirty_log_is_marked(&w.mem.log, gpa(0x6000)));
+	assert_int_not_equal(w_read(&w, w_slot(table, 0x2000, EPT_4K)), 0);
+	drain();
+	assert_true(dirty_log_is_marked(&w.mem.log, gpa(0x6000)));
+	assert_int_equal(w.shadow.counts.searched, 1);
+	end();
+}
+
+static void without_flags_of_l1_it_is_by_w(void **state)
+{
+	(void)state;
+	begin(0);
+	l1_map(&w, 0x1000, EPT_4K, 0x5000 | LEAF(EPT_RWX));
+	start_tracking_by(SHADOW_BY_D);
+	harvest_all();
+	assert_false(shadow_wants_pml(&w.shadow, &w.root));
+	assert_outcome(0x1000, L2_READ, SHADOW_RESUME);
+	assert_int_equal(exits_of(0x1000, L2_WRITE), 1);
+	assert_int_equal(w.logged.count, 0);
+	assert_int_equal(harvest_all(), 1);
+	end();
+}
+
+static void what_l1_wants_to_see_dirty_still_exits(void **state)
+{
+	(void)state;
+	begin_by_d();
+	l1_store(&w, entry_at(0x2000, EPT_4K), 0x6000 | LEAF(EPT_RWX) | EPT_A);
+	l1_invept(&w);
+	harvest_all();
+	assert_int_equal(exits_of(0x2000, L2_WRITE), 1);
+	assert_true(w_read(&w, entry_at(0x2000, EPT_4K)) & EPT_D);
+	drain();
+	assert_true(dirty_log_is_marked(&w.mem.log, gpa(0x6000)));
+	end();
+}
+
+static void other_way_keeps_what_was_written(void **state)
+{
+	(void)state;
+	begin_by_d();
+	w_enter(&w);
+	assert_non_null(w_find(&w, 0x1000, L2_WRITE));
+	shadow_track_switch(&w.shadow, SHADOW_BY_W);
+	drain();
+	assert_int_equal(harvest_all(), 1);
+	assert_int_equal(exits_of(0x2000, L2_WRITE), 1);
+	assert_int_equal(w.logged.count, 0);
+	assert_int_equal(harvest_all(), 1);
+	shadow_track_switch(&w.shadow, SHADOW_BY_D);
+	assert_int_equal(exits_of(0x2000, L2_WRITE), 1);
+	drain();
+	assert_int_equal(harvest_all(), 1);
+	assert_int_equal(exits_of(0x2000, L2_WRITE), 0);
+	drain();
+	assert_int_equal(harvest_all(), 1);
 	end();
 }
 
@@ -902,6 +1072,7 @@ static void harvest(void)
 
 	if (!w.shadow.tracking)
 		return;
+	w_drain(&w.shadow, &w.root, &w.logged);
 	track_harvest(&w.track, gpa(0), gpa(W_LIMIT), &batch, &flush);
 	shadow_rearm(&w.shadow, &batch);
 	memset(taken, 0, sizeof(taken));
@@ -916,7 +1087,8 @@ static void harvest(void)
 			assert_false(taken[page]);
 	}
 	memset(r.written, 0, sizeof(r.written));
-	r.exact = true;
+	/* By D, what goes is marked whether it was written or not. */
+	r.exact = !w.shadow.by_d;
 }
 
 static void toggle_tracking(void)
@@ -926,8 +1098,8 @@ static void toggle_tracking(void)
 		shadow_track_stop(&w.shadow);
 		return;
 	}
-	assert_int_equal(track_start(&w.track, TRACK_WP), OK);
-	shadow_track_start(&w.shadow);
+	start_tracking_by(random_below(&w.random, 2) ? SHADOW_BY_D
+						     : SHADOW_BY_W);
 	r.exact = false;
 }
 
@@ -1017,6 +1189,13 @@ int main(void)
 	    cmocka_unit_test(pointers_that_share_tables_share_shadows),
 	    cmocka_unit_test(l2_that_writes_its_own_table_gets_no_more_than_l1),
 	    cmocka_unit_test(two_l2_pages_alias_one_l1_page),
+	    cmocka_unit_test(logged_addresses_become_l1_pages),
+	    cmocka_unit_test(full_log_is_drained_and_goes_on),
+	    cmocka_unit_test(leaf_that_goes_marks_its_page),
+	    cmocka_unit_test(way_that_is_cut_hides_nothing),
+	    cmocka_unit_test(without_flags_of_l1_it_is_by_w),
+	    cmocka_unit_test(what_l1_wants_to_see_dirty_still_exits),
+	    cmocka_unit_test(other_way_keeps_what_was_written),
 	    cmocka_unit_test(large_leaf_is_not_writable_while_tracking),
 	    cmocka_unit_test(tracking_ends_at_one_exit_per_table),
 	    cmocka_unit_test(forgotten_pages_are_not_reached),

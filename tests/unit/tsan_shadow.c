@@ -23,7 +23,7 @@ static void run(u64 seed)
 {
 	pthread_t threads[SMP_CPUS];
 
-	smp_begin(&smp, seed, SMP_SOUND);
+	smp_begin(&smp, seed, SMP_SOUND, seed % 2 ? SHADOW_BY_D : SHADOW_BY_W);
 	for (u32 i = 0; i < SMP_CPUS; i++)
 		assert_int_equal(
 		    pthread_create(&threads[i], NULL, cpu_thread, &smp.cpus[i]),

@@ -14,11 +14,11 @@
 
 static struct smp smp;
 
-static const char *run(u64 seed, enum smp_fault fault)
+static const char *run(u64 seed, enum smp_fault fault, enum shadow_way way)
 {
 	const char *failure;
 
-	smp_begin(&smp, seed, fault);
+	smp_begin(&smp, seed, fault, way);
 	for (u32 i = 0; i < SMP_CPUS; i++)
 		weave_add(smp_cpu_main, &smp.cpus[i]);
 	weave_add(smp_source_main, &smp);
@@ -30,10 +30,13 @@ static const char *run(u64 seed, enum smp_fault fault)
 
 static void run_soundly(u64 seed)
 {
-	const char *failure = run(seed, SMP_SOUND);
+	for (u32 way = SHADOW_BY_W; way <= SHADOW_BY_D; way++) {
+		const char *failure =
+		    run(seed, SMP_SOUND, (enum shadow_way)way);
 
-	if (failure)
-		fail_msg("seed %lu: %s", seed, failure);
+		if (failure)
+			fail_msg("seed %lu, way %u: %s", seed, way, failure);
+	}
 }
 
 static void no_write_of_l2_is_lost_in_any_order(void **state)
@@ -42,12 +45,18 @@ static void no_write_of_l2_is_lost_in_any_order(void **state)
 	for_seeds(1000, run_soundly);
 }
 
-static bool is_caught(enum smp_fault fault)
+static bool is_caught_by(enum smp_fault fault, enum shadow_way way)
 {
 	for (u64 seed = 1; seed <= 300; seed++)
-		if (run(seed, fault))
+		if (run(seed, fault, way))
 			return true;
 	return false;
+}
+
+static bool is_caught(enum smp_fault fault)
+{
+	return is_caught_by(fault, SHADOW_BY_W) &&
+	       is_caught_by(fault, SHADOW_BY_D);
 }
 
 static void no_flush_loses_a_page(void **state)
@@ -74,6 +83,12 @@ static void a_last_harvest_of_a_running_guest_loses_a_page(void **state)
 	assert_true(is_caught(SMP_LAST_WHILE_RUNNING));
 }
 
+static void what_is_not_translated_is_lost(void **state)
+{
+	(void)state;
+	assert_true(is_caught_by(SMP_NOT_TRANSLATED, SHADOW_BY_D));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -82,6 +97,7 @@ int main(void)
 	    cmocka_unit_test(reading_before_the_flush_loses_a_page),
 	    cmocka_unit_test(leaves_that_are_not_armed_lose_a_page),
 	    cmocka_unit_test(a_last_harvest_of_a_running_guest_loses_a_page),
+	    cmocka_unit_test(what_is_not_translated_is_lost),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

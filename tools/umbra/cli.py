@@ -88,9 +88,9 @@ def _add_guest_options(parser):
 _MIGRATE_EPILOG = """\
 settings of the guest (--set): downtime=300ms (how long it may stand still at
 most), audit=off|sent|full, compress=off|lz4|on (on: also as what has changed),
-dirty=pml|wp|auto, stuck=fail|switch (what to do when it writes faster than the
-link carries); under Bochs a machine that waits for the other one sees much time
-pass
+dirty=pml|wp|auto, dirty.l2=wp|translate (what its own guest writes),
+stuck=fail|switch (what to do when it writes faster than the link carries);
+under Bochs a machine that waits for the other one sees much time pass
 status:  as of umbra run, of the machine that has the guest at the end; 125
          also when it could not be migrated"""
 

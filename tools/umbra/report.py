@@ -121,13 +121,17 @@ def _sums(result):
                       "groups compared"))])
 
 
+#: How writes were found.
+_FOUND = ("logged", "faults", "l2_logged", "l2_faults")
+
+
 def _rounds(rounds):
     """Umbra counts finds since tracking began; a row shows the round's own."""
     rows, before = [], collections.Counter()
     for one in rounds:
         found = [one.get(key, 0) - before[key]
-                 for key in ("logged", "faults", "l2_faults")]
-        before.update(logged=found[0], faults=found[1], l2_faults=found[2])
+                 for key in _FOUND]
+        before.update(dict(zip(_FOUND, found)))
         seconds = one.get("us", 0) / 1e6
         rows.append((one.get("number", 0), _number(one.get("raw", 0)),
                      _number(one.get("zero", 0)),
@@ -138,8 +142,8 @@ def _rounds(rounds):
     return _table(
         ("round", "with contents", "zero", "bytes", "guest seconds",
          "pages left", "written/s", "by PML", "by write protection",
-         "of L2, by write protection"), rows) + (
-             "<p class=note>The last three: how writes were found while the "
+         "of L2, by PML", "of L2, by write protection"), rows) + (
+             "<p class=note>The last four: how writes were found while the "
              "round lasted. A page can be found more than once.</p>")
 
 

@@ -396,9 +396,12 @@ enum exit_action nested_entry_switch_ept(struct vcpu *vcpu)
 	enum err err;
 
 	nested_vcpu_leave_guest(vcpu);
+	/* What has been logged is translated by the EPT that it was by. */
+	vcpu_sync_drain(vcpu);
 	err = hold_ept(vcpu);
 	if (err != OK)
 		return wait_or_stop(vcpu, err);
 	write_ept_pointer(vcpu);
+	vcpu_sync_pml(vcpu);
 	return ACTION_SKIP;
 }

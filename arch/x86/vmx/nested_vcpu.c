@@ -89,6 +89,19 @@ bool nested_l2_has_ept(const struct vcpu *vcpu)
 		SECONDARY_EPT);
 }
 
+bool nested_l2_wants_pml(const struct vcpu *vcpu)
+{
+	return shadow_wants_pml(&vcpu->vm->shadow, &vcpu->nested->root);
+}
+
+void nested_vcpu_drain(struct vcpu *vcpu, const u64 *entries, u32 count)
+{
+	struct nested_vcpu *n = vcpu->nested;
+
+	shadow_drain(&vcpu->vm->shadow, &n->root, entries, count,
+		     &n->shadow_cuts);
+}
+
 void nested_vcpu_mark_pages(struct vcpu *vcpu)
 {
 	const struct nested_vcpu *n = vcpu->nested;

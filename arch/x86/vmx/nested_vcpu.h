@@ -98,6 +98,7 @@ struct nested_vcpu {
 	struct nested_loaded loaded;
 	struct nested_free_words free_words; /* of Umbra's MSR bitmap */
 	struct shadow_root root;
+	u64 shadow_cuts; /* shadow_drain()'s */
 	struct nested_exception exception;
 	u64 vmcs01_tsc_offset;
 	bool in_vmx; /* as the masks of CR0 and CR4 in vmcs01 know it */
@@ -134,6 +135,12 @@ void nested_vcpu_read_l1(struct vcpu *vcpu, struct vcpu_state *state);
 
 /* Does L2 run, and on an EPT12 of L1's? */
 bool nested_l2_has_ept(const struct vcpu *vcpu);
+
+/* Is PML to be on, and does it log what the shadow translates? */
+bool nested_l2_wants_pml(const struct vcpu *vcpu);
+
+/* Entries of its PML page that were logged on EPT02: L2's addresses. */
+void nested_vcpu_drain(struct vcpu *vcpu, const u64 *entries, u32 count);
 
 /* Pages of L1's that the CPU writes past EPT while L2 runs. */
 void nested_vcpu_mark_pages(struct vcpu *vcpu);

@@ -15,6 +15,17 @@
 
 #define PML_NMI_UNBLOCKING BIT(12)
 
+/* On EPT02 the CPU logs L2's addresses. */
+static NOINLINE void drain_l2(struct vcpu *vcpu, u16 index)
+{
+	const u64 *page = phys_ptr(vcpu->pml_page);
+	u32 first =
+	    index == PML_INDEX_EMPTY ? PML_ENTRIES : pml_first_entry(index);
+
+	nested_vcpu_drain(vcpu, page + first, PML_ENTRIES - first);
+	vcpu->logged_count += PML_ENTRIES - first;
+}
+
 void vcpu_sync_drain(struct vcpu *vcpu)
 {
 	u16 index;
@@ -24,10 +35,13 @@ void vcpu_sync_drain(struct vcpu *vcpu)
 	if (!vcpu->pml_on)
 		return;
 	index = (u16)vmcs_read(VMCS_PML_INDEX);
+	if (nested_l2_has_ept(vcpu))
+		drain_l2(vcpu, index);
 	if (index == PML_INDEX_EMPTY)
 		return;
-	vcpu->logged_count +=
-	    pml_drain(phys_ptr(vcpu->pml_page), index, &vcpu->vm->memory.log);
+	if (!nested_l2_has_ept(vcpu))
+		vcpu->logged_count += pml_drain(phys_ptr(vcpu->pml_page), index,
+						&vcpu->vm->memory.log);
 	vmcs_write(VMCS_PML_INDEX, PML_INDEX_EMPTY);
 }
 
@@ -42,9 +56,12 @@ static void set_pml(struct vcpu *vcpu, bool on)
 
 void vcpu_sync_set_pml(struct vcpu *vcpu)
 {
-	bool wanted =
-	    track_wants_pml(&vcpu->vm->track) && !nested_l2_has_ept(vcpu);
+	bool wanted = track_wants_pml(&vcpu->vm->track) &&
+		      (!nested_l2_has_ept(vcpu) || nested_l2_wants_pml(vcpu));
 
+	/* Nothing is logged yet: from here on it counts what is cut. */
+	if (wanted && nested_l2_has_ept(vcpu))
+		nested_vcpu_drain(vcpu, NULL, 0);
 	if (vcpu->pml_on != wanted)
 		set_pml(vcpu, wanted);
 }
@@ -151,10 +168,32 @@ enum err vm_track_start(struct vm *vm, enum track_mode mode)
 		return err;
 	__atomic_store_n(&vm->writes_are_armed, 1, __ATOMIC_SEQ_CST);
 	if (vm->nested)
-		shadow_track_start(&vm->shadow);
+		shadow_track_start(
+		    &vm->shadow, mode == TRACK_PML ? vm->l2_way : SHADOW_BY_W);
 	/* Before the first page is armed, nobody delivers but Umbra. */
 	if (vmx_capability.apicv.delivery)
 		vm_sync(vm);
+	return OK;
+}
+
+enum err vm_track_switch(struct vm *vm, enum track_mode mode)
+{
+	struct track *track = &vm->track;
+	enum err err = track_switch(track, mode);
+
+	if (err != OK)
+		return err;
+	if (mode == TRACK_PML) {
+		if (vm->nested)
+			shadow_track_switch(&vm->shadow, vm->l2_way);
+		return OK;
+	}
+	/* Pages armed by D become armed by W; only then may PML go off. */
+	track_leave_pml(track, gpa(0), gpa_raw(dirty_log_end(track->log)));
+	if (vm->nested)
+		shadow_track_switch(&vm->shadow, SHADOW_BY_W);
+	vm_sync(vm);
+	track_left_pml(track);
 	return OK;
 }
 
@@ -213,6 +252,8 @@ void vm_count_writes(const struct vm *vm, struct vm_writes *writes)
 	if (!vm->nested)
 		return;
 	writes->l2_faults = load(&vm->shadow.counts.marked);
+	writes->l2_logged = load(&vm->shadow.counts.translated);
+	writes->logged -= writes->l2_logged;
 	writes->faults -= load(&vm->shadow.counts.faults);
 }
 

@@ -31,8 +31,9 @@ static inline void vcpu_sync(struct vcpu *vcpu)
 }
 
 /*
- * PML in the VMCS in use as the VM's tracking has it; off while L2 runs on a
- * shadow, when the CPU would log L2's addresses.
+ * PML in the VMCS in use as the VM's tracking has it. While L2 runs on a
+ * shadow the CPU logs L2's addresses: then it is off, unless these are
+ * translated.
  */
 void vcpu_sync_set_pml(struct vcpu *vcpu);
 

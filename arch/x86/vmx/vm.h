@@ -54,6 +54,7 @@ struct vm {
 	struct nested_capability offer; /* this one */
 	struct shadow shadow;           /* EPT02 of its vCPUs */
 	u32 uses_shadow;                /* atomic, see vm_use_shadow() */
+	enum shadow_way l2_way;         /* where writes are tracked by PML */
 	struct hyperv hyperv;           /* the setting hyperv=on */
 	struct guest_time time;         /* guest TSC 0 is where the VM began */
 	hpa_t apic_page;                /* the APIC-access page, or 0: none */
@@ -114,9 +115,13 @@ void vm_resume(struct vm *vm);
 MUST_CHECK enum err vm_track_start(struct vm *vm, enum track_mode mode);
 void vm_track_stop(struct vm *vm);
 
+/* Another mode, between two harvests. */
+MUST_CHECK enum err vm_track_switch(struct vm *vm, enum track_mode mode);
+
 /*
- * After that, in chunks, from 0 on: rights come back and pages are merged.
- * Returns where it stopped, which is the end of the log when all is done.
+ * After vm_track_stop(), in chunks, from 0 on: rights come back and pages are
+ * merged. Returns where it stopped, which is the end of the log when all is
+ * done.
  */
 gpa_t vm_relax(struct vm *vm, gpa_t from, u64 bytes);
 
@@ -131,6 +136,7 @@ gpa_t vm_harvest(struct vm *vm, gpa_t from, gpa_t to,
 struct vm_writes {
 	u64 logged;    /* by the CPU, in PML pages */
 	u64 faults;    /* by write protection in EPT01 */
+	u64 l2_logged; /* in PML pages, by L2's addresses */
 	u64 l2_faults; /* by write protection in EPT02 */
 };
 
