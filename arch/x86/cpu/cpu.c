@@ -62,8 +62,10 @@ static void read_feature_bits(struct cpu_features *features)
 		features->smep = r.ebx & BIT(7);
 		features->smap = r.ebx & BIT(20);
 		features->umip = r.ecx & BIT(2);
+		/* Below another hypervisor each XSETBV is an exit to it. */
 		features->vectors =
-		    features->xsave && (r.ebx & BIT(16)) && (r.ecx & BIT(10)) &&
+		    !features->hypervisor && features->xsave &&
+		    (r.ebx & BIT(16)) && (r.ecx & BIT(10)) &&
 		    (insn_cpuid(0xd, 0).eax & XCR0_VECTORS) == XCR0_VECTORS;
 	}
 	r = insn_cpuid(0x80000001, 0);
