@@ -18,6 +18,8 @@
  *	protect      64 times L1 protects a page, INVEPT, unprotects it, INVEPT;
  *	             the figure is per such round
  *	after_protect then L2 writes all pages
+ *	log_write    L2 writes each page for the first time since Umbra's log
+ *	             was harvested; log_again: once more
  *	pml          L1 logs L2's writes itself; each page is written once
  */
 #include "guests/lib/ept12.h"
@@ -462,6 +464,27 @@ static void measure_pml(void)
 	      "the log was full %lu times", full);
 }
 
+/* What Umbra's log adds: the same writes before, under it, and again. */
+static void measure_log(void)
+{
+	struct bench_cost cost;
+	struct ept12 ept;
+
+	map_area(&ept, EPT12_RWX, EPT12_POINTER_AD);
+	measure_task("before_log", "_ad", TASK_WRITE);
+	bench_step(BENCH_LOG_BY_PML, &cost);
+	bench_step(BENCH_HARVEST, &cost);
+	/* Leaves for all, and none of them dirty. */
+	measure_task("log_read", "_ad", TASK_READ);
+	bench_step(BENCH_HARVEST, &cost);
+	measure_task("log_write", "_ad", TASK_WRITE);
+	measure_task("log_again", "_ad", TASK_WRITE);
+	check(bench_step(BENCH_HARVEST, &cost) >= page_count, "log",
+	      "fewer pages than were written");
+	bench_step(BENCH_STOP_LOGGING, &cost);
+	bench_step(BENCH_MERGE, &cost);
+}
+
 static void measure_pages(void)
 {
 	bool has_ad = vmx_ept_capability() & EPT_CAP_ACCESSED_DIRTY;
@@ -473,6 +496,8 @@ static void measure_pages(void)
 	measure_writes(EPT12_POINTER_AD, "_ad");
 	measure_violations(EPT12_POINTER_AD, "_ad");
 	measure_read_then_write();
+	if (bench_counts())
+		measure_log();
 	if (vmx_allows(CONTROLS_SECONDARY, SECONDARY_PML))
 		measure_pml();
 }

@@ -201,6 +201,13 @@ static struct shadow_result resume(void)
 	return (struct shadow_result){.outcome = SHADOW_RESUME};
 }
 
+static void mark_leaf(struct shadow *shadow, const struct shadow_table *t,
+		      u32 index)
+{
+	dirty_log_mark(&shadow->config.memory->log,
+		       ept12_address(t->copy[index]));
+}
+
 /* Makes a leaf writable: writable first, mark second. */
 static void fix_leaf(struct shadow *shadow, struct shadow_table *t, u32 index)
 {
@@ -208,8 +215,7 @@ static void fix_leaf(struct shadow *shadow, struct shadow_table *t, u32 index)
 		  (ept_entry_t){shadow_hardware(t, index).raw | EPT_W});
 	if (!shadow->tracking)
 		return;
-	dirty_log_mark(&shadow->config.memory->log,
-		       ept12_address(t->copy[index]));
+	mark_leaf(shadow, t, index);
 	shadow->counts.marked++;
 }
 
@@ -560,13 +566,6 @@ void shadow_forget(struct shadow *shadow, gpa_t base, u64 bytes)
 
 /* --- Dirty tracking ------------------------------------------------------ */
 
-static void mark_leaf(struct shadow *shadow, const struct shadow_table *t,
-		      u32 index)
-{
-	dirty_log_mark(&shadow->config.memory->log,
-		       ept12_address(t->copy[index]));
-}
-
 static void set_tracking(struct shadow *shadow, bool tracking, bool by_d)
 {
 	spin_lock(&shadow->lock);
@@ -714,31 +713,62 @@ static NOINLINE void mark_all_dirty(struct shadow *shadow)
 	}
 }
 
+/* Pages of L1's that are marked together. */
+struct gathered {
+	u64 word; /* of the dirty log, from 0 on */
+	u64 bits;
+};
+
+static void mark_gathered(struct shadow *shadow, const struct gathered *g)
+{
+	if (g->bits)
+		dirty_log_mark_word(&shadow->config.memory->log,
+				    gpa(g->word * DIRTY_WORD_PAGES * PAGE_4K),
+				    g->bits);
+}
+
+static ALWAYS_INLINE void gather(struct shadow *shadow, struct gathered *g,
+				 gpa_t address)
+{
+	u64 page = gpa_page(address);
+
+	if (page / DIRTY_WORD_PAGES != g->word) {
+		mark_gathered(shadow, g);
+		*g = (struct gathered){.word = page / DIRTY_WORD_PAGES};
+	}
+	g->bits |= BIT(page % DIRTY_WORD_PAGES);
+}
+
 /*
- * Neighbours in the log are mostly neighbours in L2's memory: the table of the
- * last one is the next one's. False: some leaf is not there.
+ * Neighbours in the log are mostly neighbours in L2's memory, and in L1's: the
+ * table of the last one is the next one's, and so is the word of the dirty log.
+ * False: some leaf is not there.
  */
 static bool mark_logged(struct shadow *shadow, const struct shadow_root *root,
 			const u64 *entries, u32 count)
 {
-	u64 region = 0;
+	struct gathered gathered = {.bits = 0};
 	struct end end = {.t = NULL};
+	u64 region = 0;
+	u32 i;
 
-	for (u32 i = 0; i < count; i++) {
+	for (i = 0; i < count; i++) {
 		u64 address = entries[i] & EPT_ADDRESS;
 
 		if (!end.t || address / PAGE_2M != region) {
 			if (address >= EPT12_SPAN ||
 			    !find_4k_leaf(root, address, &end))
-				return false;
+				break;
 			region = address / PAGE_2M;
 		}
 		end.index = ept_index(address, EPT_4K);
 		if (!(shadow_hardware(end.t, end.index).raw & EPT_W))
-			return false;
-		mark_leaf(shadow, end.t, end.index);
+			break;
+		gather(shadow, &gathered,
+		       ept12_address(end.t->copy[end.index]));
 	}
-	return true;
+	mark_gathered(shadow, &gathered);
+	return i == count;
 }
 
 void shadow_drain(struct shadow *shadow, const struct shadow_root *root,
