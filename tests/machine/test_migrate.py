@@ -89,6 +89,22 @@ def hypervisor_moves_that_logs_what_its_guest_writes(machine):
     hypervisor_moves(machine, 2, "laps=300 step=200 pml inject timer")
 
 
+@machine_test(seconds=10, limit=150)
+def hypervisor_moves_while_the_cpu_logs_its_guest(machine):
+    """By L2's addresses, which Umbra translates."""
+    run = migrate(machine, L1RING, "--append",
+                  "mb=1 mark=0 laps=400 step=200 ad", "--mem", "4M", "--link",
+                  "net", "--at", "0.3", "--json", "--set", "host.ips=20000000",
+                  "--set", "downtime=200s", "--set", "dirty.l2=translate")
+    run.ended_with(1)
+    result = json.loads(run.out)["migrations"][0]
+    check(result["result"] == "moved" and result["audit"] == "full",
+          f"it says {result}")
+    last = result["each_round"][-1]
+    check(last["l2_logged"] >= 100 and not last["l2_faults"],
+          f"writes were found so: {last}")
+
+
 @machine_test(seconds=30, limit=250)
 def demo_shows_a_hypervisor_that_moves_with_its_guest(machine):
     page = machine.folder / "demo.html"
