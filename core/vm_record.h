@@ -33,7 +33,8 @@ u64 vm_record_moment(const struct vm *vm);
  * Into a VM of the same shape that has never run. ERR_BAD_FORMAT, with words:
  * the record is not one of such a VM, or this machine cannot carry it; the VM
  * is worth nothing then. Its clock stands at the record's moment until
- * vm_record_start_clock().
+ * vm_record_start_clock(). A vCPU that has been loaded before that needs
+ * vcpu_load_tsc() then.
  */
 MUST_CHECK enum err vm_record_restore(struct vm *vm, const u8 *record,
 				      u32 bytes, char *why, u32 why_bytes);

@@ -8,6 +8,31 @@ from lib import Run, ROOT, check, machine_test
 PARAMETERS = "/sys/module/kvm_intel/parameters/"
 
 
+def looks(machine, words, ips, *options):
+    run = machine.run("build/guests/hyperv.elf", "--append", words, "--mem",
+                      "8M", "--set", f"host.ips={ips}", *options)
+    run.guest_verdict()
+
+
+@machine_test(seconds=4)
+def interface_is_as_specified(machine):
+    """In both modes of the local APIC; where the TSC is slower than the
+    reference time's unit, too; and made anew all the time."""
+    for words, ips, options in (("", 20_000_000, ("--cpus", "2")),
+                                ("apic=x", 20_000_000, ("--cpus", "2")),
+                                ("", 5_000_000, ()),
+                                ("", 20_000_000,
+                                 ("--set", "record.loop=60",
+                                  "--set", "record.wait=1000000"))):
+        looks(machine, words, ips, "--set", "hyperv=on", *options)
+
+
+@machine_test(seconds=2)
+def without_the_setting_there_is_no_interface(machine):
+    looks(machine, "none", 20_000_000)
+    looks(machine, "none", 20_000_000, "--set", "hyperv=off")
+
+
 def kvm_on_hyperv(machine, *options, rounds):
     machine.command("make", "-s", "SETUP=no", "linux-programs")
     disk = linux.new_disk()

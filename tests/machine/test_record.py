@@ -31,13 +31,14 @@ def record_of_a_guest_with_two_cpus_is_complete(machine):
     is_complete(machine, 2, 2)
 
 
-def hypervisor_is_complete(machine, cpus, rounds, moments, *words):
-    """It is made anew at random moments, of its own and of its L2; each of
-    `moments` must have been among them."""
+def hypervisor_is_complete(machine, cpus, rounds, moments, *words,
+                           wait_ns=300_000):
+    """It is made anew at random moments, of its own and of its L2, at most
+    `wait_ns` apart; each of `moments` must have been among them."""
     run = machine.run(L1RING, "--append",
                       " ".join((f"cpus={cpus} mark=0", *words)), "--mem",
                       "32M", "--cpus", cpus, "--set", f"record.loop={rounds}",
-                      "--set", "record.wait=300000", "--set",
+                      "--set", f"record.wait={wait_ns}", "--set",
                       "host.ips=20000000")
     run.ended_with(1)
     run.guest_verdict()
@@ -70,7 +71,8 @@ def record_of_a_hypervisor_with_two_cpus_is_complete(machine):
 @machine_test(seconds=8, limit=200)
 def record_of_a_hypervisor_whose_l2_sleeps_is_complete(machine):
     hypervisor_is_complete(machine, 1, 600, ("in L2", "L2 halted"),
-                           "laps=12", "mb=1", "sleep", "ept=0")
+                           "laps=12", "mb=1", "sleep", "ept=0",
+                           wait_ns=1_500_000)
 
 
 @machine_test(seconds=12, limit=300)

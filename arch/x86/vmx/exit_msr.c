@@ -35,11 +35,7 @@ static void move_tsc(struct vcpu *vcpu, u64 difference)
 {
 	lapic_set_tsc_offset(vcpu->lapic, vcpu->lapic->tsc_offset + difference,
 			     vm_now_ns(vcpu->vm));
-	/* While L2 runs, its own follows from L1's. */
-	if (vcpu->in_l2)
-		vmcs02_load_tsc(vcpu);
-	else
-		vmcs_write(VMCS_TSC_OFFSET, vcpu_tsc_offset(vcpu));
+	vcpu_load_tsc(vcpu);
 	vcpu->tsc_adjust += difference;
 	vcpu->attention = 1;
 }

@@ -14,6 +14,7 @@
 #include "arch/x86/vmx/vcpu_apic.h"
 #include "arch/x86/vmx/vcpu_events.h"
 #include "arch/x86/vmx/vcpu_sync.h"
+#include "arch/x86/vmx/vmcs02.h"
 #include "arch/x86/vmx/vmcs_host.h"
 #include "arch/x86/vmx/vmx_cpu.h"
 #include "arch/x86/vmx/vmx_insn.h"
@@ -484,6 +485,15 @@ u64 vcpu_tsc(const struct vcpu *vcpu)
 {
 	return guest_time_tsc(&vcpu->vm->time, insn_rdtsc()) +
 	       vcpu->lapic->tsc_offset;
+}
+
+void vcpu_load_tsc(struct vcpu *vcpu)
+{
+	/* While L2 runs, its own follows from L1's. */
+	if (vcpu->in_l2)
+		vmcs02_load_tsc(vcpu);
+	else
+		vmcs_write(VMCS_TSC_OFFSET, vcpu_tsc_offset(vcpu));
 }
 
 u64 vcpu_wake_tsc(const struct vcpu *vcpu)

@@ -208,6 +208,9 @@ static inline u64 vcpu_tsc_offset(const struct vcpu *vcpu)
 	return vcpu->vm->time.offset + vcpu->lapic->tsc_offset;
 }
 
+/* The VM's clock has been set anew, or the offset. Loaded on this CPU. */
+void vcpu_load_tsc(struct vcpu *vcpu);
+
 /* The secondary controls that its CPU model asks for, besides everybody's. */
 u32 vcpu_secondary(const struct vcpu *vcpu);
 
