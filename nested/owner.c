@@ -5,22 +5,28 @@
 #include "nested/checks.h"
 
 /* SDM vol. 3, "Exit Qualification for Control-Register Accesses". */
-#define CR_NUMBER       BITS(3, 0)
-#define CR_TYPE         BITS(5, 4)
-#define CR_REGISTER     BITS(11, 8)
-#define CR_LMSW         BITS(31, 16)
-#define LMSW_ANY        BITS(3, 1) /* PE can be set, not cleared */
+/* The guest interrupt status, and the virtual-APIC page. */
+#define STATUS_REQUESTED  BITS(7, 0)
+#define STATUS_IN_SERVICE BITS(15, 8)
+#define PRIORITY_CLASS    16u
+#define APIC_TPR          0x80
+
+#define CR_NUMBER         BITS(3, 0)
+#define CR_TYPE           BITS(5, 4)
+#define CR_REGISTER       BITS(11, 8)
+#define CR_LMSW           BITS(31, 16)
+#define LMSW_ANY          BITS(3, 1) /* PE can be set, not cleared */
 
 /* SDM vol. 3, "Exit Qualification for I/O Instructions". */
-#define IO_SIZE         BITS(2, 0)
-#define IO_PORT         BITS(31, 16)
-#define IO_PORTS_HALF   0x8000u
+#define IO_SIZE           BITS(2, 0)
+#define IO_PORT           BITS(31, 16)
+#define IO_PORTS_HALF     0x8000u
 
 /* SDM vol. 3, "MSR-Bitmap Address". */
-#define MSR_HALF_BYTES  1024u
-#define MSR_WRITE_BYTES 2048u
-#define MSR_HIGH_FIRST  0xc0000000u
-#define MSR_HALF_COUNT  0x2000u
+#define MSR_HALF_BYTES    1024u
+#define MSR_WRITE_BYTES   2048u
+#define MSR_HIGH_FIRST    0xc0000000u
+#define MSR_HALF_COUNT    0x2000u
 
 enum cr_access { CR_MOV_TO, CR_MOV_FROM, CR_CLTS, CR_LMSW_TYPE };
 
@@ -261,4 +267,23 @@ bool nested_exit_is_l1s(const struct nested_l2 *l2,
 		return rules[reason].judge(l2, exit);
 	return rules[reason].always || has_primary(l2, rules[reason].primary) ||
 	       has_secondary(l2, rules[reason].secondary);
+}
+
+/* SDM vol. 3, "PPR Virtualization", "Evaluation of Pending Virtual Interrupts".
+ */
+bool nested_virtual_interrupt_waits(const struct nested_l2 *l2, u16 status)
+{
+	u32 requested = (u32)bits_get(status, STATUS_REQUESTED);
+	u32 in_service = (u32)bits_get(status, STATUS_IN_SERVICE);
+	u32 class;
+	u8 tpr;
+
+	if (!(nested_secondary_controls(l2->v) &
+	      SECONDARY_INTERRUPT_DELIVERY) ||
+	    guest_mem_read_u8(l2->mem,
+			      gpa(l2->v->virtual_apic_address + APIC_TPR),
+			      &tpr) != OK)
+		return false;
+	class = (tpr > in_service ? tpr : in_service) / PRIORITY_CLASS;
+	return requested / PRIORITY_CLASS > class;
 }

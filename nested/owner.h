@@ -47,6 +47,12 @@ bool nested_exit_is_l1s(const struct nested_l2 *l2,
 bool nested_exception_is_l1s(const struct vmcs12 *v, u32 vector,
 			     u32 error_code);
 
+/*
+ * With virtual-interrupt delivery: would a VM entry with this guest interrupt
+ * status recognise a virtual interrupt? Then it ends HLT.
+ */
+bool nested_virtual_interrupt_waits(const struct nested_l2 *l2, u16 status);
+
 /* Does L1 want the exit of an RDMSR, or of a WRMSR, of L2? */
 enum nested_msr_access { NESTED_RDMSR, NESTED_WRMSR };
 bool nested_msr_is_l1s(const struct nested_l2 *l2, u32 msr,

@@ -679,6 +679,35 @@ static void tpr_below_threshold(void)
 	suite_finish();
 }
 
+/* --- Virtual interrupts --------------------------------------------------- */
+
+/*
+ * SDM vol. 3, "Evaluation of Pending Virtual Interrupts". Not in Bochs 2.7: no
+ * interrupt ends HLT there (docs/TESTING.md).
+ */
+static void virtual_interrupt_wakes_from_hlt(void)
+{
+	if (suite_in_bochs() || !(rdmsr(MSR_VMX_MISC) & MISC_HLT) ||
+	    !vmx_allows(CONTROLS_PIN, PIN_EXTERNAL_INTERRUPT) ||
+	    !vmx_allows(CONTROLS_SECONDARY, SECONDARY_INTERRUPT_DELIVERY))
+		return;
+	suite_case("virtual_interrupt_wakes_from_hlt");
+	make(&(struct l2_controls){.pin = PIN_EXTERNAL_INTERRUPT,
+				   .primary = PRIMARY_TPR_SHADOW,
+				   .secondary = SECONDARY_INTERRUPT_DELIVERY},
+	     do_nothing);
+	vmwrite(VMCS_VIRTUAL_APIC_ADDRESS, pages_take(1));
+	trap_handle(VECTOR, on_event);
+	l2_set(VMCS_GUEST_RFLAGS, RFLAGS_IF);
+	vmwrite(VMCS_GUEST_ACTIVITY_STATE, ACTIVITY_HLT);
+	vmwrite(VMCS_GUEST_INTERRUPT_STATUS, VECTOR);
+	suite_finish();
+	suite_expect(handled, 1, "calls of the handler");
+	suite_expect(vmread(VMCS_GUEST_INTERRUPT_STATUS), VECTOR << 8,
+		     "the interrupt status");
+	trap_handle(VECTOR, NULL);
+}
+
 void suite_events(void)
 {
 	for (u32 i = 0; i < ARRAY_COUNT(exceptions); i++)
@@ -710,4 +739,5 @@ void suite_events(void)
 	saved_timer();
 	timer_wakes_from_hlt();
 	tpr_below_threshold();
+	virtual_interrupt_wakes_from_hlt();
 }

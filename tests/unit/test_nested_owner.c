@@ -335,6 +335,38 @@ static void unknown_reasons_are_nobodys(void **state)
 	assert_false(is_l1s(0xffff));
 }
 
+/* SDM vol. 3, "Evaluation of Pending Virtual Interrupts". */
+static void virtual_interrupts_wait_by_their_class(void **state)
+{
+	static const struct {
+		u16 status;
+		u8 tpr;
+		bool waits;
+	} cases[] = {
+	    {0x0000, 0x00, false}, {0x000f, 0x00, false}, {0x0010, 0x00, true},
+	    {0x00f1, 0xe0, true},  {0x00f1, 0xef, true},  {0x00f1, 0xf0, false},
+	    {0x4145, 0x00, false}, {0x4150, 0x00, true},  {0x4150, 0x50, false},
+	    {0x8150, 0x40, false},
+	};
+	const struct nested_l2 l2 = {&v, &mem, gpr};
+
+	(void)state;
+	v.primary_controls = PRIMARY_SECONDARY;
+	v.virtual_apic_address = PAGE_VMCS;
+	for (u32 i = 0; i < ARRAY_COUNT(cases); i++) {
+		v.secondary_controls = SECONDARY_INTERRUPT_DELIVERY;
+		assert_int_equal(guest_mem_write(&mem, gpa(PAGE_VMCS + 0x80),
+						 &cases[i].tpr, 1),
+				 OK);
+		assert_int_equal(
+		    nested_virtual_interrupt_waits(&l2, cases[i].status),
+		    cases[i].waits);
+		v.secondary_controls = 0;
+		assert_false(
+		    nested_virtual_interrupt_waits(&l2, cases[i].status));
+	}
+}
+
 #define TEST(name) cmocka_unit_test_setup(name, set_up)
 
 int main(void)
@@ -353,6 +385,7 @@ int main(void)
 	    TEST(msrs_go_by_the_bitmap),
 	    TEST(an_entry_that_the_cpu_refuses_is_l1s),
 	    TEST(unknown_reasons_are_nobodys),
+	    TEST(virtual_interrupts_wait_by_their_class),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

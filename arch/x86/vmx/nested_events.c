@@ -238,6 +238,23 @@ static u32 window_of_sleeper(const struct vcpu *vcpu)
 	return 0;
 }
 
+/* The CPU delivers it at the entry, once L2 is awake. */
+static bool virtual_interrupt_wakes(const struct vcpu *vcpu)
+{
+	const struct nested_l2 l2 = {
+	    .v = &vcpu->nested->state.vmcs12,
+	    .mem = &vcpu->vm->memory,
+	};
+
+	if (vcpu->activity != VCPU_HALTED ||
+	    !(nested_secondary_controls(l2.v) & SECONDARY_INTERRUPT_DELIVERY))
+		return false;
+	return vcpu_events_can_take_interrupt(
+		   vmcs_read(VMCS_GUEST_INTERRUPTIBILITY)) &&
+	       nested_virtual_interrupt_waits(
+		   &l2, (u16)vmcs_read(VMCS_GUEST_INTERRUPT_STATUS));
+}
+
 /* Umbra's windows on top of L1's. */
 static void set_windows(struct vcpu *vcpu, bool nmi, bool interrupt)
 {
@@ -326,6 +343,8 @@ bool nested_events_choose(struct vcpu *vcpu)
 		nested_exit(vcpu, &exit);
 		return false;
 	}
+	if (virtual_interrupt_wakes(vcpu))
+		vcpu->activity = VCPU_ACTIVE;
 	return inject_into_l2(vcpu, interrupt, busy);
 }
 
