@@ -61,7 +61,7 @@ struct migration {
 	bool is_tracking;
 	gpa_t relaxed_to;
 	u64 said_ns; /* the last record for the front end */
-	u32 rounds_said;
+	u32 rounds_said, rounds_throttled;
 	struct vm_writes writes; /* when it began */
 	u64 began_ns;
 	struct sent_page *sent; /* a block of that order, or none */

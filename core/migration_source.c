@@ -3,6 +3,7 @@
 #include "arch/x86/cpu/insn.h"
 #include "arch/x86/cpu/tsc.h"
 #include "arch/x86/vmx/capability.h"
+#include "arch/x86/vmx/vcpu.h"
 #include "core/console.h"
 #include "core/guests.h"
 #include "core/migration_parts.h"
@@ -263,6 +264,31 @@ static u32 sent_count(const struct migration *m)
 		       : 0;
 }
 
+/* After each round: who has written much in it does without some time. */
+static void throttle(struct migration *m, u32 percent)
+{
+	const struct vm *vm = m->vm;
+	u64 total = 0;
+
+	for (u32 i = 0; i < vm->vcpu_count; i++) {
+		struct vcpu *vcpu = vm->vcpus[i];
+		u64 writes = vcpu_writes(vcpu);
+
+		vcpu->schedule.writes_new = writes - vcpu->schedule.writes;
+		vcpu->schedule.writes = writes;
+		total += vcpu->schedule.writes_new;
+	}
+	for (u32 i = 0; i < vm->vcpu_count; i++) {
+		struct vcpu *vcpu = vm->vcpus[i];
+		bool is_due = source_throttles(vcpu->schedule.writes_new, total,
+					       vm->vcpu_count);
+
+		__atomic_store_n(&vcpu->schedule.throttle_percent,
+				 is_due ? percent : 0, __ATOMIC_RELAXED);
+	}
+	m->rounds_throttled = m->room->source.stats.rounds;
+}
+
 static void begin(struct migration *m, struct vm *vm)
 {
 	const struct migration_wishes *wish = &all_wishes[vm->index];
@@ -303,6 +329,7 @@ static void begin(struct migration *m, struct vm *vm)
 	m->link_said = false;
 	m->said_ns = 0;
 	m->rounds_said = 0;
+	throttle(m, 0);
 	vm_count_writes(vm, &m->writes);
 	m->began_ns = migration_now_ns();
 	m->phase = MIGRATION_SENDING;
@@ -541,7 +568,7 @@ static enum progress pause(struct migration *m)
 
 static void stop_tracking(struct migration *m)
 {
-	m->vm->throttle_percent = 0;
+	throttle(m, 0);
 	if (m->is_tracking) {
 		vm_track_stop(m->vm);
 		vm_sync(m->vm);
@@ -645,7 +672,8 @@ static enum progress step(struct migration *m, struct source *source)
 {
 	struct source_request asked = source_step(source, migration_now_ns());
 
-	m->vm->throttle_percent = source->throttle_percent;
+	if (source->stats.rounds != m->rounds_throttled)
+		throttle(m, source->throttle_percent);
 	switch (asked.wants) {
 	case SOURCE_WANTS_BYTES:
 		return WAITS;

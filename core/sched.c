@@ -123,14 +123,15 @@ static bool is_allowed_on(const struct vcpu *vcpu, u32 cpu)
 }
 
 /*
- * A VM that writes faster than its migration carries runs for short times, and
- * then rests for as long as it has to. Nobody else waits for that.
+ * A vCPU that writes faster than its VM's migration carries runs for short
+ * times, and then rests for as long as it has to. Nobody else waits for that.
  */
 #define THROTTLED_RUN_NS 5000000
 
 static void make_rest(struct vcpu *vcpu, u64 ran, u64 now)
 {
-	u32 percent = vcpu->vm->throttle_percent;
+	u32 percent =
+	    __atomic_load_n(&vcpu->schedule.throttle_percent, __ATOMIC_RELAXED);
 
 	vcpu->schedule.rest_until = percent && percent < 100
 					? now + ran * percent / (100 - percent)
@@ -370,8 +371,8 @@ static u64 next_look(u32 cpu, u64 now)
 static void limit_run(const struct vcpu *vcpu, u64 now, u64 *until)
 {
 	u64 most =
-	    now + tsc_from_ns(vcpu->vm->throttle_percent ? THROTTLED_RUN_NS
-							 : RUN_NS_MAX);
+	    now + tsc_from_ns(vcpu->schedule.throttle_percent ? THROTTLED_RUN_NS
+							      : RUN_NS_MAX);
 
 	if (*until > most)
 		*until = most;

@@ -23,6 +23,8 @@
  *	clock=1  says then what the TSC says, too: "RING lap L at T us"
  *	step=N   how many PAUSEs between two pages (default 0)
  *	cpus=N   how many CPUs take part
+ *	look=1   the second CPU writes nothing: it looks at the first one's ring,
+ *	         and says "RING look L at T us" as often
  *	noise=1  fills the rest of each page with what cannot be compressed
  *	reset=1  asks for a reset at its end, so that it may begin anew
  *	damage=L puts one page back to its last value in lap L, which the guest
@@ -48,8 +50,9 @@ struct ring {
 static struct ring rings[CPUS_MAX];
 static volatile u64 laps[CPUS_MAX]; /* that each has begun */
 static u32 ring_count = 1;
-static u64 lap_count, mark_every, says_time, pauses, damaged_lap;
-static u32 failed; /* any CPU has found something wrong */
+static u64 lap_count, mark_every, says_time, pauses, damaged_lap, only_looks;
+static u32 is_over; /* the first CPU has made its laps */
+static u32 failed;  /* any CPU has found something wrong */
 
 static bool has_failed(void)
 {
@@ -119,12 +122,24 @@ static void check_in_motion(const struct ring *ring)
 	}
 }
 
-static void say_mark(u64 lap)
+static void say_mark(const char *what, u64 lap)
 {
 	if (says_time)
-		print("RING lap %lu at %lu us\n", lap, time_tsc_to_us(rdtsc()));
+		print("RING %s %lu at %lu us\n", what, lap,
+		      time_tsc_to_us(rdtsc()));
 	else
-		print("RING lap %lu\n", lap);
+		print("RING %s %lu\n", what, lap);
+}
+
+static void look(void)
+{
+	for (u64 looks = 1; !has_failed(); looks++) {
+		check_in_motion(&rings[0]);
+		if (mark_every && looks % mark_every == 0)
+			say_mark("look", looks);
+		if (__atomic_load_n(&is_over, __ATOMIC_RELAXED))
+			return;
+	}
 }
 
 static void run(u32 index)
@@ -134,6 +149,10 @@ static void run(u32 index)
 
 	if (index >= ring_count)
 		return;
+	if (only_looks && index == 1) {
+		look();
+		return;
+	}
 	for (u64 lap = 0; lap != lap_count || lap_count == 0; lap++) {
 		if (lap && lap + 1 == damaged_lap)
 			ring->base[ring->page_count / 2 * PAGE]--;
@@ -146,7 +165,7 @@ static void run(u32 index)
 		if (has_failed())
 			return;
 		if (index == 0 && mark_every && (lap + 1) % mark_every == 0)
-			say_mark(lap + 1);
+			say_mark("lap", lap + 1);
 	}
 }
 
@@ -206,6 +225,7 @@ u8 guest_main(void)
 	says_time = boot_number("clock", 0);
 	pauses = boot_number("step", 0);
 	damaged_lap = boot_number("damage", 0);
+	only_looks = boot_number("look", 0);
 	if (!share_memory())
 		return EXIT_USAGE;
 	if (ring_count > 1) {
@@ -215,6 +235,7 @@ u8 guest_main(void)
 		      running, ring_count);
 	}
 	run(0);
+	__atomic_store_n(&is_over, 1, __ATOMIC_RELAXED);
 	while (!smp_all_done())
 		cpu_pause();
 	print("RING ended after %lu us\n", time_tsc_to_us(rdtsc()));

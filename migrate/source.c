@@ -398,6 +398,11 @@ static void measure(struct source *source)
 				       ns_for_pages(source, stats->pages_left);
 }
 
+bool source_throttles(u64 writes, u64 total, u32 vcpus)
+{
+	return writes >= total / (2 * (u64)vcpus);
+}
+
 /* Not even half as many as after the round before: slower, then. */
 static void throttle(struct source *source, u64 left_before)
 {

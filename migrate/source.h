@@ -17,8 +17,8 @@
  *		runs. The guest stays stopped until a person decides
  *	FAILED	over: the guest runs here as if nothing had happened
  *
- * Between two steps the caller gives the guest `throttle_percent` less time
- * than it would like.
+ * From round to round the caller gives the vCPUs for which source_throttles()
+ * holds `throttle_percent` less time than they would like.
  *
  * ONE OWNER. The guest is the source's until COMMIT lies in the outbox; from
  * then on no path leads to RESUME (docs/MIGRATION.md). source_may_run says
@@ -173,6 +173,12 @@ void source_paused(struct source *source, const u8 *state, u32 bytes);
 void source_resumed(struct source *source);
 
 /* ERR_STATE: too late, it has been handed over. */
+/*
+ * Is it a vCPU that writes too much? `writes` of `total` in the last round were
+ * its own: at least half of an equal share. For at least one of `vcpus`, it is.
+ */
+bool source_throttles(u64 writes, u64 total, u32 vcpus);
+
 MUST_CHECK enum err source_cancel(struct source *source, const char *why);
 /* Any time; what it means depends on when. */
 void source_link_lost(struct source *source, const char *why);

@@ -452,6 +452,20 @@ static void fast_writer_is_throttled_and_then_called_off(void **state)
 	world_end();
 }
 
+static void who_writes_its_share_is_throttled(void **state)
+{
+	(void)state;
+	/* Who has written next to nothing goes on. */
+	assert_true(source_throttles(990, 1000, 2));
+	assert_false(source_throttles(10, 1000, 2));
+	assert_true(source_throttles(250, 1000, 2));
+	assert_false(source_throttles(249, 1000, 2));
+	/* All alike: all of them; nothing is known: all of them. */
+	assert_true(source_throttles(1, 4, 4));
+	assert_true(source_throttles(0, 0, 4));
+	assert_true(source_throttles(UINT64_MAX, UINT64_MAX, UINT32_MAX));
+}
+
 static u64 least_estimate;
 static u32 least_rounds;
 
@@ -604,6 +618,7 @@ int main(void)
 	    cmocka_unit_test(cpu_that_lacks_a_feature_is_refused_by_name),
 	    cmocka_unit_test(other_version_is_refused_in_words),
 	    cmocka_unit_test(silent_peer_is_given_up),
+	    cmocka_unit_test(who_writes_its_share_is_throttled),
 	    cmocka_unit_test(fast_writer_is_throttled_and_then_called_off),
 	    cmocka_unit_test(throttling_rises_with_the_rounds),
 	    cmocka_unit_test(estimate_knows_what_pages_cost_on_the_wire),

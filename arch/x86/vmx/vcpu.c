@@ -472,6 +472,16 @@ enum vcpu_stop vcpu_run(struct vcpu *vcpu, u64 until_tsc)
 	return stop;
 }
 
+/* The short way of a write fault counts nothing but its exit. */
+u64 vcpu_writes(const struct vcpu *vcpu)
+{
+	const u64 *violations = &vcpu->exits_by_reason[EXIT_EPT_VIOLATION];
+
+	return __atomic_load_n(&vcpu->logged_count, __ATOMIC_RELAXED) +
+	       __atomic_load_n(violations, __ATOMIC_RELAXED) -
+	       __atomic_load_n(&vcpu->untracked_violations, __ATOMIC_RELAXED);
+}
+
 u64 vcpu_exit_count(const struct vcpu *vcpu)
 {
 	u64 count = 0;

@@ -162,7 +162,10 @@ struct vcpu {
 		u32 cpu;  /* where it runs, or is loaded */
 		u64 used; /* weighted TSC ticks: the least is next */
 		u64 wake_tsc;
-		u64 rest_until; /* throttled: not to run before */
+		u32 throttle_percent; /* of its time that it does without */
+		u64 writes;           /* vcpu_writes() when that was said */
+		u64 writes_new;       /* and how many of them were new */
+		u64 rest_until;       /* throttled: not to run before */
 		struct vcpu *next;
 	} schedule;
 };
@@ -184,6 +187,9 @@ enum vcpu_stop vcpu_run(struct vcpu *vcpu, u64 until_tsc);
 
 /* How often the guest has been left. */
 u64 vcpu_exit_count(const struct vcpu *vcpu);
+
+/* How many of its writes dirty tracking has found; of one that runs, about. */
+u64 vcpu_writes(const struct vcpu *vcpu);
 
 /* When a vCPU that idles has its next timer, as a host TSC value. */
 u64 vcpu_wake_tsc(const struct vcpu *vcpu);

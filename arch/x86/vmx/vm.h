@@ -78,13 +78,12 @@ struct vm {
 	/* vCPU i stays on CPU pins[i % pin_count]; 0: anywhere. */
 	u32 pin_count;
 	u32 pins[PLATFORM_VCPU_MAX];
-	u32 live_vcpus;       /* that may still run; atomic */
-	bool reaped;          /* its end has been said */
-	bool said_dead;       /* that no vCPU will run on */
-	u32 throttle_percent; /* of its time that its vCPUs do without */
-	bool restarts;        /* a reset begins anew instead of ending it */
-	u64 restart_tsc;      /* not again before; host TSC */
-	u32 faulting_msrs;    /* how many accesses have been logged */
+	u32 live_vcpus;    /* that may still run; atomic */
+	bool reaped;       /* its end has been said */
+	bool said_dead;    /* that no vCPU will run on */
+	bool restarts;     /* a reset begins anew instead of ending it */
+	u64 restart_tsc;   /* not again before; host TSC */
+	u32 faulting_msrs; /* how many accesses have been logged */
 };
 
 /*
