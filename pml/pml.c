@@ -7,6 +7,11 @@
 _Static_assert(1 << (WORD_SHIFT - PAGE_SHIFT) == DIRTY_WORD_PAGES,
 	       "one word of the dirty log");
 
+u32 pml_first_entry(u16 index)
+{
+	return index < PML_ENTRIES ? index + 1U : 0;
+}
+
 /*
  * Neighbours in the log are mostly neighbours in memory: pages of one word of
  * the dirty log are gathered and marked with one locked instruction. About

@@ -31,10 +31,7 @@
 #define PML_INDEX_EMPTY (PML_ENTRIES - 1)
 
 /* Where the entries that count begin in the page; they all reach to its end. */
-static inline u32 pml_first_entry(u16 index)
-{
-	return index < PML_ENTRIES ? index + 1U : 0;
-}
+u32 pml_first_entry(u16 index);
 
 /*
  * Marks the pages that the CPU has logged since the index was last
