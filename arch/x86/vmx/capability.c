@@ -86,6 +86,19 @@ static void report(const char *name, bool present, const char *without)
 		log_info("VMX: %s: no; %s", name, without);
 }
 
+static void report_delivery(const struct vmx_capability *c,
+			    enum apicv_choice choice)
+{
+	if (choice == APICV_NO_DELIVERY &&
+	    apicv_choose(c->words, APICV_ALL).delivery)
+		log_info("VMX: virtual-interrupt delivery: yes; left out, as "
+			 "Bochs delivers while interrupts are off (apicv=on: "
+			 "used all the same)");
+	else
+		report("virtual-interrupt delivery", c->apicv.delivery,
+		       "Umbra delivers interrupts, and each EOI exits");
+}
+
 static void report_all(const struct vmx_capability *c, enum apicv_choice choice)
 {
 	u32 secondary = c->words[CONTROLS_SECONDARY].may_be_1;
@@ -109,16 +122,11 @@ static void report_all(const struct vmx_capability *c, enum apicv_choice choice)
 	       "a guest hypervisor's VMREAD and VMWRITE exit");
 	report("virtual APIC", c->apicv.tpr_shadow,
 	       "each access to one exits and is emulated");
-	report("virtual-interrupt delivery", c->apicv.delivery,
-	       "Umbra delivers interrupts, and each EOI exits");
+	report_delivery(c, choice);
 	report("posted interrupts", c->apicv.posted,
 	       "an interrupt for a running guest exits it");
 	if (choice == APICV_OFF)
 		log_info("VMX: virtual APICs are switched off (apicv=off)");
-	if (choice == APICV_NO_DELIVERY)
-		log_info("VMX: virtual-interrupt delivery is left out: Bochs "
-			 "delivers while interrupts are off (apicv=on: use it "
-			 "all the same)");
 }
 
 static const char *refusal_of_controls(struct vmx_capability *c)
