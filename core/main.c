@@ -143,7 +143,7 @@ static enum apicv_choice apicv(void)
 {
 	if (options.apicv == VIRTUAL_APIC_OFF)
 		return APICV_OFF;
-	/* See "Bochs" in docs/TESTING.md. */
+	/* docs/TESTING.md, "The emulators, and what we do about them". */
 	return options.apicv == VIRTUAL_APIC_AUTO && machine_is_bochs()
 		   ? APICV_NO_DELIVERY
 		   : APICV_ALL;

@@ -12,6 +12,7 @@
  *
  * A guest's settings: downtime=300ms (how long it may stand still),
  * audit=off|sent|full, compress=off|lz4|on, dirty=pml|wp|auto,
+ * dirty.l2=wp|translate (how its own guest's writes are found),
  * stuck=fail|switch (when it writes faster than the link carries, whatever is
  * tried).
  *

@@ -12,7 +12,7 @@
 import re
 import sys
 
-from lib import ROOT, Skip, check
+from lib import ROOT, Run, Skip, check
 
 sys.path.insert(0, str(ROOT / "tools"))
 
@@ -79,6 +79,39 @@ def has_cpus(shell, count):
     ticks = shell.run("grep LOC: /proc/interrupts").split()[1:count + 1]
     check(len(ticks) == count and all(int(number) > 10 for number in ticks),
           f"not every CPU's timer runs: {ticks}")
+
+
+def new_disk_with_kvm(machine):
+    """One with Linux's own KVM and a small program that uses it."""
+    machine.command("make", "-s", "SETUP=no", "linux-programs")
+    disk = new_disk()
+    disk.module("kvm-intel")
+    disk.program(ROOT / "build/linux/kvm_small")
+    return disk
+
+
+def runs_small_guests(machine, *options, rounds, parameters, said=()):
+    """KVM is loaded with these parameters, the kernel's log says so, and each
+    of its guests makes its rounds."""
+    disk = new_disk_with_kvm(machine)
+    with boot(machine, disk, *options) as talk:
+        shell = Shell(talk)
+        log = shell.run("dmesg")
+        for words in said:
+            check(words in log, f"Linux does not say {words!r}")
+        for parameter, wanted in parameters.items():
+            value = shell.run("cat /sys/module/kvm_intel/parameters/"
+                              f"{parameter}")
+            check(value == f"{wanted}\n", f"{parameter} is {value!r}")
+        for count in rounds:
+            end = shell.run(f"kvm_small 100 {count}")
+            check(end == f"kvm_small: PASS 100 pages, {count} rounds\n",
+                  f"the program says {end!r}")
+        shell.power_off()
+        run = Run.of(talk)
+    run.ended_with(0)
+    run.never_said("error:")
+    return run
 
 
 #: What a user would ask about, at whatever level the kernel says it.

@@ -5,7 +5,7 @@ every checksum is right at the end; or its own KVM runs a guest, whose every
 write is checked."""
 
 import linux
-from lib import ROOT, check, machine_test
+from lib import check, machine_test
 
 #: Two loops, each writes chunks, keeps their checksums, and says that it works,
 #: until somebody types a line.
@@ -76,10 +76,7 @@ def linux_under_load_moves_five_times(machine):
 
 
 def moves_with_its_guest(machine, times, cpus, *options):
-    machine.command("make", "-s", "SETUP=no", "linux-programs")
-    disk = linux.new_disk()
-    disk.module("kvm-intel")
-    disk.program(ROOT / "build/linux/kvm_small")
+    disk = linux.new_disk_with_kvm(machine)
     disk.script = NESTED_SCRIPT
     run = moves(machine, disk, times, "kvm_small: round", "--cpus", cpus,
                 *options)
