@@ -40,9 +40,10 @@ static u32 alive_count;   /* VMs that have not been reaped */
 static u32 first_failure; /* the status of the first guest that was not OK */
 static struct guest_plans plans;
 
-void guests_init_vmx(enum mitigation_mode mitigations, enum apicv_choice apicv)
+void guests_init_vmx(enum mitigation_mode mitigations, enum apicv_choice apicv,
+		     enum mtf_choice mtf)
 {
-	vmx_capability_read(apicv);
+	vmx_capability_read(apicv, mtf);
 	if (vmx_capability.usable)
 		mitigate_init(mitigations);
 }

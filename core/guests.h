@@ -3,7 +3,7 @@
 #ifndef CORE_GUESTS_H
 #define CORE_GUESTS_H
 
-#include "arch/x86/vmx/apicv.h"
+#include "arch/x86/vmx/capability.h"
 #include "arch/x86/vmx/mitigation.h"
 #include "lib/log.h"
 #include "lib/types.h"
@@ -14,7 +14,8 @@ struct vm;
 
 /* Reads and reports what VMX can do, and what guests must be kept from. First
  * CPU, once. */
-void guests_init_vmx(enum mitigation_mode mitigations, enum apicv_choice apicv);
+void guests_init_vmx(enum mitigation_mode mitigations, enum apicv_choice apicv,
+		     enum mtf_choice mtf);
 
 /*
  * Makes and starts all guests that the boot modules ask for. A guest that

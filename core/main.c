@@ -149,6 +149,15 @@ static enum apicv_choice apicv(void)
 		   : APICV_ALL;
 }
 
+static enum mtf_choice mtf(void)
+{
+	if (options.mtf == MONITOR_TRAP_OFF)
+		return MTF_OFF;
+	return options.mtf == MONITOR_TRAP_AUTO && machine_is_bochs()
+		   ? MTF_DEFECTIVE
+		   : MTF_IF_PRESENT;
+}
+
 static void set_up_migration(void)
 {
 	enum err err = migration_init(links_open(&options.link),
@@ -176,7 +185,7 @@ void boot_main(u32 magic, u32 info)
 	memory_guard_null();
 	set_up_interrupts();
 	sched_init();
-	guests_init_vmx(mitigations(), apicv());
+	guests_init_vmx(mitigations(), apicv(), mtf());
 	start_other_cpus();
 	set_up_console_interrupt();
 	if (options.linktest.way != LINKTEST_NONE)

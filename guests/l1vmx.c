@@ -8,10 +8,11 @@
  *	exits		exits of instructions, all that they say
  *	ept		EPT: rights, misconfigurations, A/D bits, PML, switching
  *	events		injection, exceptions, interrupts, windows, timer
+ *	state		what entry and exit load and save; MSR areas
+ *	step		the monitor trap flag
  *
  *	bochs		what only the CPU can tell may be wrong as in Bochs 2.7
  *	verbose		names each case before it begins
- *	state		what entry and exit load and save; MSR areas
  */
 #include "guests/vmx/suite.h"
 
@@ -25,6 +26,7 @@ static const struct {
     {"ept", suite_ept},
     {"events", suite_events},
     {"state", suite_state},
+    {"step", suite_step},
 };
 
 u8 guest_main(void)

@@ -20,6 +20,7 @@ enum option {
 	OPTION_LINK,
 	OPTION_MITIGATIONS,
 	OPTION_APICV,
+	OPTION_MTF,
 	OPTION_LINK_IP,
 	OPTION_LINK_PEER,
 	OPTION_LINK_GATEWAY,
@@ -61,6 +62,11 @@ static const struct cmdline_rule rules[OPTION_COUNT] = {
 		      .choices = {[VIRTUAL_APIC_AUTO] = "auto",
 				  [VIRTUAL_APIC_ON] = "on",
 				  [VIRTUAL_APIC_OFF] = "off"}},
+    [OPTION_MTF] = {.key = "mtf",
+		    .kind = CMDLINE_CHOICE,
+		    .choices = {[MONITOR_TRAP_AUTO] = "auto",
+				[MONITOR_TRAP_ON] = "on",
+				[MONITOR_TRAP_OFF] = "off"}},
     [OPTION_LINK] = {.key = "link",
 		     .kind = CMDLINE_CHOICE,
 		     .choices = {[LINK_KIND_NONE] = "none",
@@ -108,6 +114,25 @@ static enum link_kind link_of_word(u64 value)
 	return value == LINK_WORD_TCP ? LINK_KIND_NET : (enum link_kind)value;
 }
 
+static void set_link_option(struct options *options, enum option option,
+			    u64 value)
+{
+	struct link_options *link = &options->link;
+
+	if (option == OPTION_LINK)
+		link->kind = link_of_word(value);
+	else if (option == OPTION_LINK_IP)
+		link->ip = (u32)value;
+	else if (option == OPTION_LINK_PEER)
+		link->peer = (u32)value;
+	else if (option == OPTION_LINK_GATEWAY)
+		link->gateway = (u32)value;
+	else if (option == OPTION_LINK_SILENCE)
+		link->silence_seconds = (u32)value;
+	else
+		link->cut = (enum link_cut)value;
+}
+
 static void set_option(struct options *options, enum option option, u64 value)
 {
 	switch (option) {
@@ -123,38 +148,31 @@ static void set_option(struct options *options, enum option option, u64 value)
 	case OPTION_CPUS:
 		options->cpus = (u32)value;
 		break;
-	case OPTION_LINK:
-		options->link.kind = link_of_word(value);
-		break;
-	case OPTION_LINK_IP:
-		options->link.ip = (u32)value;
-		break;
-	case OPTION_LINK_PEER:
-		options->link.peer = (u32)value;
-		break;
-	case OPTION_LINK_GATEWAY:
-		options->link.gateway = (u32)value;
-		break;
-	case OPTION_LINK_SILENCE:
-		options->link.silence_seconds = (u32)value;
-		break;
-	case OPTION_LINK_CUT:
-		options->link.cut = (enum link_cut)value;
-		break;
-	case OPTION_LINKTEST:
-		options->linktest.way = (enum linktest_way)value;
-		break;
-	case OPTION_LINKTEST_BYTES:
-		options->linktest.bytes = value;
-		break;
 	case OPTION_MITIGATIONS:
 		options->mitigations = (enum mitigations)value;
 		break;
 	case OPTION_APICV:
 		options->apicv = (enum virtual_apic)value;
 		break;
+	case OPTION_MTF:
+		options->mtf = (enum monitor_trap)value;
+		break;
 	case OPTION_RECEIVE:
 		options->receives = value;
+		break;
+	case OPTION_LINK:
+	case OPTION_LINK_IP:
+	case OPTION_LINK_PEER:
+	case OPTION_LINK_GATEWAY:
+	case OPTION_LINK_SILENCE:
+	case OPTION_LINK_CUT:
+		set_link_option(options, option, value);
+		break;
+	case OPTION_LINKTEST:
+		options->linktest.way = (enum linktest_way)value;
+		break;
+	case OPTION_LINKTEST_BYTES:
+		options->linktest.bytes = value;
 		break;
 	case OPTION_COUNT:
 		break;

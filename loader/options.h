@@ -8,6 +8,7 @@
  *	cpus=N                      use at most N CPUs of the machine
  *	mitigations=auto|off        against weaknesses of speculative execution
  *	apicv=auto|on|off           the CPU's help with the guests' APICs
+ *	mtf=auto|on|off             the monitor trap flag for guest hypervisors
  *	link=none|uart|net|virtio   what carries a migration to the peer; tcp is
  *	                            another word for net
  *	link.ip=A.B.C.D             net: this machine's address; else made up
@@ -99,6 +100,13 @@ enum virtual_apic {
 	VIRTUAL_APIC_OFF,
 };
 
+/* Whether guest hypervisors are offered the CPU's monitor trap flag. */
+enum monitor_trap {
+	MONITOR_TRAP_AUTO, /* if the CPU has one that works; the default */
+	MONITOR_TRAP_ON,   /* if it has one */
+	MONITOR_TRAP_OFF,
+};
+
 #define OPTIONS_CPUS_ALL 0
 
 struct options {
@@ -107,6 +115,7 @@ struct options {
 	enum log_level loglevel; /* default LOG_INFO */
 	enum mitigations mitigations;
 	enum virtual_apic apicv;
+	enum monitor_trap mtf;
 	u32 cpus; /* OPTIONS_CPUS_ALL, or 1 and more */
 	struct link_options link;
 	struct linktest_options linktest;

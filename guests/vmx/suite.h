@@ -26,6 +26,7 @@ void suite_exits(void);
 void suite_ept(void);
 void suite_events(void);
 void suite_state(void);
+void suite_step(void);
 
 /* From here on, what is expected belongs to this case. */
 void suite_case(const char *name);

@@ -29,6 +29,7 @@ static void assert_defaults(const struct options *options)
 	assert_int_equal(options->cpus, OPTIONS_CPUS_ALL);
 	assert_int_equal(options->mitigations, MITIGATIONS_AUTO);
 	assert_int_equal(options->apicv, VIRTUAL_APIC_AUTO);
+	assert_int_equal(options->mtf, MONITOR_TRAP_AUTO);
 }
 
 static void empty_line_gives_the_defaults(void **state)
@@ -54,6 +55,9 @@ static void every_key_is_understood(void **state)
 	assert_int_equal(parsed("apicv=off").apicv, VIRTUAL_APIC_OFF);
 	assert_int_equal(parsed("apicv=auto").apicv, VIRTUAL_APIC_AUTO);
 	assert_int_equal(parsed("apicv=on").apicv, VIRTUAL_APIC_ON);
+	assert_int_equal(parsed("mtf=on").mtf, MONITOR_TRAP_ON);
+	assert_int_equal(parsed("mtf=off").mtf, MONITOR_TRAP_OFF);
+	assert_int_equal(parsed("mtf=auto").mtf, MONITOR_TRAP_AUTO);
 	assert_int_equal(parsed("mitigations=off").mitigations,
 			 MITIGATIONS_OFF);
 	assert_int_equal(parsed("mitigations=auto").mitigations,

@@ -99,6 +99,20 @@ static void report_delivery(const struct vmx_capability *c,
 		       "Umbra delivers interrupts, and each EOI exits");
 }
 
+static void report_monitor_trap(const struct vmx_capability *c,
+				enum mtf_choice choice)
+{
+	const char *why = "guest hypervisors have none";
+
+	if (choice == MTF_DEFECTIVE)
+		why = "left out, as that of Bochs 2.7 does nothing (mtf=on: "
+		      "offered all the same)";
+	else if (choice == MTF_OFF)
+		why = "switched off (mtf=off)";
+	report("monitor trap flag for guest hypervisors",
+	       c->offers_monitor_trap, why);
+}
+
 static void report_all(const struct vmx_capability *c, enum apicv_choice choice)
 {
 	u32 secondary = c->words[CONTROLS_SECONDARY].may_be_1;
@@ -147,7 +161,7 @@ static const char *refusal_of_controls(struct vmx_capability *c)
 	       "it must be";
 }
 
-void vmx_capability_read(enum apicv_choice apicv)
+void vmx_capability_read(enum apicv_choice apicv, enum mtf_choice mtf)
 {
 	struct vmx_capability *c = &vmx_capability;
 	const char *refusal =
@@ -157,7 +171,11 @@ void vmx_capability_read(enum apicv_choice apicv)
 	if (!refusal) {
 		read_all(c);
 		c->apicv = apicv_choose(c->words, apicv);
+		c->offers_monitor_trap = mtf == MTF_IF_PRESENT &&
+					 (c->words[CONTROLS_PRIMARY].may_be_1 &
+					  PRIMARY_MONITOR_TRAP);
 		report_all(c, apicv);
+		report_monitor_trap(c, mtf);
 		refusal = refusal_of_ept(c->words[CONTROLS_SECONDARY].may_be_1,
 					 c->ept_vpid);
 	}
@@ -170,10 +188,9 @@ void vmx_capability_read(enum apicv_choice apicv)
 }
 
 /*
- * The monitor trap flag is not passed on yet, nor are posted interrupts: an
- * interrupt for L1 comes by way of Umbra. XSAVES is in no guest's CPUID.
+ * Posted interrupts are not passed on: an interrupt for L1 comes by way of
+ * Umbra. XSAVES is in no guest's CPUID.
  */
-#define PRIMARY_NOT_FOR_L1   PRIMARY_MONITOR_TRAP
 #define PIN_NOT_FOR_L1       PIN_POSTED_INTERRUPTS
 #define SECONDARY_NOT_FOR_L1 SECONDARY_XSAVES
 
@@ -194,7 +211,9 @@ struct nested_hardware vmx_capability_for_guest(const struct guest_cpuid *cpuid)
 	for (u32 i = 0; i < CONTROLS_COUNT; i++)
 		hardware.words[i] = c->words[i];
 	hardware.words[CONTROLS_PIN].may_be_1 &= ~(u32)PIN_NOT_FOR_L1;
-	hardware.words[CONTROLS_PRIMARY].may_be_1 &= ~(u32)PRIMARY_NOT_FOR_L1;
+	if (!c->offers_monitor_trap)
+		hardware.words[CONTROLS_PRIMARY].may_be_1 &=
+		    ~(u32)PRIMARY_MONITOR_TRAP;
 	hardware.words[CONTROLS_SECONDARY].may_be_1 &=
 	    ~(u32)SECONDARY_NOT_FOR_L1;
 	if (!(cpuid->basic[7].ebx & CPUID_7_EBX_INVPCID))

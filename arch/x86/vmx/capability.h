@@ -16,6 +16,13 @@
 #include "lib/err.h"
 #include "nested/capability.h"
 
+/* Whether guest hypervisors are offered the monitor trap flag. */
+enum mtf_choice {
+	MTF_IF_PRESENT,
+	MTF_OFF,
+	MTF_DEFECTIVE, /* the CPU says that it has it, and does nothing */
+};
+
 struct vmx_capability {
 	bool usable; /* guests can run */
 	u64 basic;   /* IA32_VMX_BASIC */
@@ -33,6 +40,7 @@ struct vmx_capability {
 	bool has_vpid;
 	bool has_vmcs_shadowing;
 	bool has_preemption_timer;
+	bool offers_monitor_trap; /* to guest hypervisors */
 };
 
 extern struct vmx_capability vmx_capability;
@@ -41,7 +49,7 @@ extern struct vmx_capability vmx_capability;
  * Reads everything and prints one line per capability that Umbra uses or goes
  * without; if guests cannot run, one line that says why and what to do.
  */
-void vmx_capability_read(enum apicv_choice apicv);
+void vmx_capability_read(enum apicv_choice apicv, enum mtf_choice mtf);
 
 /* What of it a guest hypervisor that sees this CPUID may be offered. */
 struct nested_hardware

@@ -2,6 +2,7 @@
 /* Between emulate/ and a vCPU: registers, paging, memory and devices. */
 #include "arch/x86/vmx/exit_emulate.h"
 #include "arch/x86/vmx/control_registers.h"
+#include "arch/x86/vmx/nested_events.h"
 #include "arch/x86/vmx/nested_exit.h"
 #include "arch/x86/vmx/nested_memory.h"
 #include "arch/x86/vmx/vcpu_events.h"
@@ -254,6 +255,20 @@ void exit_emulate_raise(struct vcpu *vcpu, const struct emulate_fault *fault)
 		vcpu_raise(vcpu, fault->vector);
 }
 
+/* By itself, or by its hypervisor: a step is one iteration. */
+static bool is_stepped(const struct vcpu *vcpu, const struct emulate_cpu *cpu)
+{
+	return (cpu->rflags & RFLAGS_TF) ||
+	       (vcpu->in_l2 && nested_events_are_stepped(vcpu));
+}
+
+static void end_step(struct vcpu *vcpu)
+{
+	vcpu_instruction_done(vcpu);
+	if (vcpu->in_l2)
+		nested_events_step(vcpu);
+}
+
 enum exit_action exit_emulate(struct vcpu *vcpu)
 {
 	struct emulation_of_vcpu context = {
@@ -266,20 +281,19 @@ enum exit_action exit_emulate(struct vcpu *vcpu)
 	exit_emulate_read_cpu(vcpu, &e.cpu);
 	exit_emulate_read_paging(vcpu, &e.cpu, &context.paging);
 	context.paging.below = nested_memory_init(&context.memory, vcpu);
-	/* A single step is one iteration. */
 	result =
-	    emulate_step(&e, e.cpu.rflags & RFLAGS_TF ? 1 : EMULATE_ITERATIONS);
+	    emulate_step(&e, is_stepped(vcpu, &e.cpu) ? 1 : EMULATE_ITERATIONS);
 	vcpu_events_check(vcpu);
 	switch (result) {
 	case EMULATE_DONE:
 		write_cpu(vcpu, &e.cpu);
-		vcpu_instruction_done(vcpu);
+		end_step(vcpu);
 		return ACTION_RESUME;
 	case EMULATE_CONTINUE:
 		/* The guest's own RIP brings us back for the rest. */
 		write_cpu(vcpu, &e.cpu);
-		if (e.cpu.rflags & RFLAGS_TF)
-			vcpu_instruction_done(vcpu);
+		if (is_stepped(vcpu, &e.cpu))
+			end_step(vcpu);
 		return ACTION_RESUME;
 	case EMULATE_FAULT:
 		write_cpu(vcpu, &e.cpu);

@@ -222,8 +222,10 @@ static void take_injection(struct vcpu *vcpu)
 	    .error_code = v->entry_exception_error_code,
 	    .instruction_length = v->entry_instruction_length,
 	};
-	vcpu->activity = VCPU_ACTIVE;
 	vcpu->attention = 1;
+	/* An exit that is pending (nested_events.h) delivers nothing. */
+	if (event_type(vcpu->injection.info) != EVENT_OTHER)
+		vcpu->activity = VCPU_ACTIVE;
 }
 
 /* The way into L2, whoever asks for it: vmcs02 in use, as vmcs12 says. */

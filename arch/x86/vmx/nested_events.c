@@ -124,6 +124,56 @@ void nested_events_init_and_sipi(struct vcpu *vcpu)
 	}
 }
 
+/* --- The monitor trap flag ------------------------------------------------ */
+
+bool nested_events_are_stepped(const struct vcpu *vcpu)
+{
+	return vcpu->nested->state.vmcs12.primary_controls &
+	       PRIMARY_MONITOR_TRAP;
+}
+
+void nested_events_step(struct vcpu *vcpu)
+{
+	if (!nested_events_are_stepped(vcpu))
+		return;
+	vcpu->injection = (struct vcpu_event){
+	    .info = (u32)(EVENT_VALID | (u32)EVENT_OTHER << 8)};
+	vcpu->attention = 1;
+}
+
+static bool step_is_due(const struct vcpu *vcpu)
+{
+	return (vcpu->injection.info & EVENT_VALID) &&
+	       event_type(vcpu->injection.info) == EVENT_OTHER;
+}
+
+/* The trap of the instruction that is done comes after the exit. */
+static void leave_trap_pending(struct nested_exception *e)
+{
+	u64 pending = e->qualification & (DR6_BREAKPOINTS | DR6_SINGLE_STEP);
+
+	if (!(e->info & EVENT_VALID) ||
+	    (e->info & EVENT_VECTOR) != EXCEPTION_DB)
+		return;
+	if (pending & DR6_BREAKPOINTS)
+		pending |= PENDING_DEBUG_ENABLED;
+	vmcs_write(VMCS_GUEST_PENDING_DEBUG, pending);
+	e->info = 0;
+}
+
+/* Only INIT comes before it, and then it is lost. */
+static void exit_by_step(struct vcpu *vcpu)
+{
+	const struct nested_exit exit = nested_exit_of(EXIT_MONITOR_TRAP);
+
+	vcpu->injection.info = 0;
+	leave_trap_pending(&vcpu->nested->exception);
+	if (init_is_due(vcpu))
+		exit_by_init(vcpu);
+	else
+		nested_exit(vcpu, &exit);
+}
+
 /* --- Interrupts and NMIs -------------------------------------------------- */
 
 static void exit_by_interrupt(struct vcpu *vcpu,
@@ -317,7 +367,9 @@ bool nested_events_choose(struct vcpu *vcpu)
 
 	vcpu->leave_at_once = false;
 	vcpu_choose_timer(vcpu);
-	if (vcpu->nested->exception.info)
+	if (step_is_due(vcpu))
+		exit_by_step(vcpu);
+	else if (vcpu->nested->exception.info)
 		settle_exception(vcpu);
 	if (!vcpu->in_l2)
 		return false;

@@ -23,6 +23,17 @@ void nested_events_init_and_sipi(struct vcpu *vcpu);
 void nested_events_raise(struct vcpu *vcpu, const struct vcpu_event *exception,
 			 u64 qualification);
 
+/* Does L1 step L2, by the monitor trap flag? */
+bool nested_events_are_stepped(const struct vcpu *vcpu);
+
+/*
+ * An instruction of L2, or an iteration of one, has been carried out by Umbra:
+ * if L1 steps it, it exits before anything else happens. Pending, that exit is
+ * an event to be injected, as L1 itself can inject it: so a record needs no
+ * word of its own for it. SDM vol. 3, "Monitor Trap Flag".
+ */
+void nested_events_step(struct vcpu *vcpu);
+
 /* There is nothing to be looked at. */
 bool nested_events_none(const struct vcpu *vcpu);
 

@@ -7,6 +7,7 @@
 #include "arch/x86/vmx/exit_emulate.h"
 #include "arch/x86/vmx/exit_msr.h"
 #include "arch/x86/vmx/nested_entry.h"
+#include "arch/x86/vmx/nested_events.h"
 #include "arch/x86/vmx/nested_vcpu.h"
 #include "arch/x86/vmx/vcpu_events.h"
 #include "arch/x86/vmx/vcpu_sync.h"
@@ -470,6 +471,13 @@ static bool is_shadow_access(const struct vcpu *vcpu,
 	    is_64_bit ? encoding : low32(encoding));
 }
 
+static enum exit_action note_step(struct vcpu *vcpu, enum exit_action action)
+{
+	if (action == ACTION_SKIP)
+		nested_events_step(vcpu);
+	return action;
+}
+
 static enum exit_action on_vmfunc(struct vcpu *vcpu, struct nested_exit *exit)
 {
 	struct nested_cpu cpu;
@@ -479,7 +487,7 @@ static enum exit_action on_vmfunc(struct vcpu *vcpu, struct nested_exit *exit)
 	cpu.paging.phys_bits = vcpu->vm->platform.config.phys_bits;
 	switch (nested_vmfunc(&cpu, low32(gpr[REG_RAX]), low32(gpr[REG_RCX]))) {
 	case NESTED_VMFUNC_SWITCHED:
-		return nested_entry_switch_ept(vcpu);
+		return note_step(vcpu, nested_entry_switch_ept(vcpu));
 	case NESTED_VMFUNC_UD:
 		vcpu_raise(vcpu, EXCEPTION_UD);
 		return ACTION_RESUME;
@@ -506,13 +514,13 @@ enum exit_action nested_exit_handle(struct vcpu *vcpu, u32 reason)
 					       : exit_handle_ours(vcpu);
 	if ((reason == EXIT_VMREAD || reason == EXIT_VMWRITE) &&
 	    is_shadow_access(vcpu, &exit))
-		return exit_vmx_access_shadow(vcpu, &exit);
+		return note_step(vcpu, exit_vmx_access_shadow(vcpu, &exit));
 	if (reason == EXIT_VMFUNC)
 		return on_vmfunc(vcpu, &exit);
 	if (reason == EXIT_CONTROL_REGISTER)
 		vcpu->registers.gpr[REG_RSP] = vmcs_read(VMCS_GUEST_RSP);
 	if (!nested_exit_is_l1s(&l2, &exit))
-		return exit_handle_ours(vcpu);
+		return note_step(vcpu, exit_handle_ours(vcpu));
 	nested_exit(vcpu, &exit);
 	return ACTION_RESUME;
 }
