@@ -216,6 +216,15 @@ static u64 seen(u64 guest, u64 mask, u64 shadow)
 	return (guest & ~mask) | (shadow & mask);
 }
 
+u32 nested_interruptibility_enter(const struct vmcs12 *v)
+{
+	u32 info = v->entry_interruption_info;
+
+	if ((info & EVENT_VALID) && event_type(info) == EVENT_NMI)
+		return v->guest_interruptibility & ~(u32)BLOCKING_BY_NMI;
+	return v->guest_interruptibility;
+}
+
 struct nested_cr nested_cr0_enter(const struct vmcs12 *v,
 				  const struct nested_base *base)
 {

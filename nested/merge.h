@@ -137,6 +137,14 @@ u64 nested_cr_written(u64 value, u64 mask12, u64 in_force);
 struct nested_cr nested_cr_write(u64 value, u64 mask12, u64 must_be_1,
 				 struct nested_cr cr);
 
+/*
+ * The interruptibility of vmcs02 when L1 injects this event. Virtual NMIs are
+ * always on there, so the CPU would refuse an NMI while NMIs are blocked, which
+ * it takes of an L1 that has none (SDM vol. 3, "Checks on Guest Non-Register
+ * State"). Once in, it blocks them.
+ */
+u32 nested_interruptibility_enter(const struct vmcs12 *v);
+
 /* --- The MSR bitmap ------------------------------------------------------- */
 
 #define NESTED_BITMAP_WORDS (4096 / 8)

@@ -69,6 +69,7 @@ def emulator_conforms_but_for_known_defects(machine):
                                        "walk-access"}, "ept")
     check(conforms(machine, "events") == {"timer-zero"}, "events")
     check(conforms(machine, "state") == {"real-error-code"}, "state")
+    check(conforms(machine, "step") == {"monitor-trap"}, "step")
 
 
 #: What an L1 can do to its L2 (guests/l1ring.c), alone and together.

@@ -465,6 +465,24 @@ static void no_guest_field_is_forgotten(void **state)
 	}
 }
 
+static void nmi_of_l1_goes_in_where_nmis_are_blocked(void **state)
+{
+	(void)state;
+	v.guest_interruptibility = (u32)(BLOCKING_BY_NMI | BLOCKING_BY_STI);
+	assert_int_equal(nested_interruptibility_enter(&v),
+			 v.guest_interruptibility);
+	v.entry_interruption_info =
+	    (u32)(EVENT_VALID | (u32)EVENT_NMI << 8 | EXCEPTION_NMI);
+	assert_int_equal(nested_interruptibility_enter(&v), BLOCKING_BY_STI);
+	v.entry_interruption_info &= ~(u32)EVENT_VALID;
+	assert_int_equal(nested_interruptibility_enter(&v),
+			 v.guest_interruptibility);
+	v.entry_interruption_info =
+	    (u32)(EVENT_VALID | (u32)EVENT_EXTERNAL_INTERRUPT << 8 | 0x60);
+	assert_int_equal(nested_interruptibility_enter(&v),
+			 v.guest_interruptibility);
+}
+
 #define TEST(name) cmocka_unit_test_setup(name, set_up)
 
 int main(void)
@@ -477,6 +495,7 @@ int main(void)
 	    TEST(offsets_add_up_and_are_scaled),
 	    TEST(scaling_of_l1_is_scaling_of_l2),
 	    TEST(cr3_targets_beyond_the_count_are_not_written),
+	    TEST(nmi_of_l1_goes_in_where_nmis_are_blocked),
 	    TEST(l2_reads_what_its_owner_says),
 	    TEST(cache_bits_go_with_l2_and_back_to_l1),
 	    TEST(cache_bits_that_l1_masks_stay_as_they_were),

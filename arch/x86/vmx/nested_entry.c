@@ -222,6 +222,8 @@ static void take_injection(struct vcpu *vcpu)
 	    .error_code = v->entry_exception_error_code,
 	    .instruction_length = v->entry_instruction_length,
 	};
+	vmcs_write(VMCS_GUEST_INTERRUPTIBILITY,
+		   nested_interruptibility_enter(v));
 	vcpu->attention = 1;
 	/* An exit that is pending (nested_events.h) delivers nothing. */
 	if (event_type(vcpu->injection.info) != EVENT_OTHER)
