@@ -3,6 +3,7 @@
 #include "core/record_loop.h"
 #include "arch/x86/cpu/insn.h"
 #include "arch/x86/cpu/tsc.h"
+#include "arch/x86/vmx/nested_events.h"
 #include "arch/x86/vmx/nested_vcpu.h"
 #include "core/sched.h"
 #include "core/settings.h"
@@ -10,11 +11,13 @@
 #include "core/vm_record.h"
 #include "lib/fmt.h"
 #include "lib/log.h"
+#include "lib/string.h"
 #include "mm/frame_alloc.h"
 #include "mm/phys.h"
 #include "pml/pml.h"
 
-#define WAIT_NS 20000000
+#define WAIT_NS     20000000
+#define IDLE_ROUNDS 3 /* of a guest that sleeps, one after the other */
 
 /* Where a vCPU that is a hypervisor can be, as far as the record knows. */
 enum moment {
@@ -27,9 +30,12 @@ enum moment {
 	L2_HALTED,
 	EVENT_FOR_L2,
 	EXCEPTION_FOR_L2,
+	EXIT_WAITS,
+	STEP_WAITS,
 	NMI_BLOCKED,
 	TIMER_RUNS,
 	L1_LOG_PART_FULL,
+	EPT12_CHANGED,
 	L2_ENLIGHTENED,
 	MOMENTS,
 };
@@ -44,16 +50,22 @@ static const char *const moment_names[MOMENTS] = {
     "L2 halted",
     "event on its way into L2",
     "exception for L2",
+    "exit to L1 pending",
+    "exit by the monitor trap flag pending",
     "NMIs blocked in L2",
     "preemption timer of L1 running",
     "log of L1 part full",
+    "EPT12 changed and not invalidated",
     "in L2 of an enlightened VMCS",
 };
 
 static struct record_loop {
 	struct vm *vm; /* NULL: nothing to do */
+	bool at_exits; /* at each, instead of at moments */
+	u32 idle_rounds;
 	u64 rounds_left, rounds_done;
 	u64 save_ticks, restore_ticks; /* of all rounds, host TSC */
+	u64 exits, most_exits;         /* of a vCPU, between two rounds */
 	u64 seen[MOMENTS];             /* how often a vCPU was there */
 	u64 wait_ns;                   /* between two rounds, at most */
 	u64 random;
@@ -73,15 +85,30 @@ static void wait_a_while(void)
 	    insn_rdtsc() + tsc_from_ns(loop.random % (loop.wait_ns + 1));
 }
 
+static enum err read_place(const struct guest_plan *plan, bool *at_exits)
+{
+	const char *text = guest_plan_setting(plan, "record.at");
+
+	*at_exits = text && !strcmp(text, "exits");
+	if (!text || *at_exits || !strcmp(text, "moments"))
+		return OK;
+	log_error("guest %s: record.at=%s: it is moments or exits", plan->name,
+		  text);
+	return ERR_BAD_FORMAT;
+}
+
 enum err record_loop_start(struct vm *vm, const struct guest_plan *plan)
 {
 	u64 rounds = 0, seed = 1, wait_ns = WAIT_NS;
+	bool at_exits;
 	enum err err = setting_number(plan, "record.loop", &rounds);
 
 	if (err == OK)
 		err = setting_number(plan, "record.seed", &seed);
 	if (err == OK)
 		err = setting_number(plan, "record.wait", &wait_ns);
+	if (err == OK)
+		err = read_place(plan, &at_exits);
 	if (err != OK || !rounds)
 		return err;
 	if (loop.vm)
@@ -92,6 +119,7 @@ enum err record_loop_start(struct vm *vm, const struct guest_plan *plan)
 	if (err != OK)
 		return err;
 	loop.vm = vm;
+	loop.at_exits = at_exits;
 	loop.rounds_left = rounds;
 	loop.wait_ns = wait_ns < WAIT_NS ? wait_ns : WAIT_NS;
 	loop.random = seed * 0x9e3779b97f4a7c15UL + 1;
@@ -107,6 +135,8 @@ static void finish(void)
 		 loop.rounds_done, loop.bytes);
 	log_info("record: saved in %lu ticks, restored in %lu, on average",
 		 loop.save_ticks / rounds, loop.restore_ticks / rounds);
+	log_info("record: %lu exits, at most %lu between two rounds",
+		 loop.exits, loop.most_exits);
 	for (u32 i = 0; i < MOMENTS; i++)
 		if (loop.seen[i])
 			log_info("record: %lu %s", loop.seen[i],
@@ -143,14 +173,19 @@ static u32 first_difference(const u8 *a, const u8 *b, u32 bytes)
 
 static bool is_made_anew(const u8 *record, u32 bytes)
 {
+	enum vcpu_step steps[PLATFORM_VCPU_MAX] = {VCPU_STEP_NONE};
 	char why[WIRE_TEXT_BYTES];
 	u64 start;
 	enum err err;
 
+	for (u32 i = 0; i < loop.vm->vcpu_count; i++)
+		steps[i] = loop.vm->vcpus[i]->step;
 	if (vm_power_on_empty(loop.vm, loop.vm->vcpu_count) != OK) {
 		give_up("no memory for new vCPUs", "");
 		return false;
 	}
+	for (u32 i = 0; i < loop.vm->vcpu_count; i++)
+		loop.vm->vcpus[i]->step = steps[i];
 	start = insn_rdtsc();
 	err = vm_record_restore(loop.vm, record, bytes, why, sizeof(why));
 	loop.restore_ticks += insn_rdtsc() - start;
@@ -160,6 +195,14 @@ static bool is_made_anew(const u8 *record, u32 bytes)
 }
 
 /* --- Where it is ---------------------------------------------------------- */
+
+/* nested_events_step() */
+static bool step_waits(const struct vcpu *vcpu)
+{
+	u32 info = vcpu->injection.info;
+
+	return (info & EVENT_VALID) && event_type(info) == EVENT_OTHER;
+}
 
 static bool is_at_in_l2(const struct vcpu *vcpu, enum moment moment)
 {
@@ -175,9 +218,13 @@ static bool is_at_in_l2(const struct vcpu *vcpu, enum moment moment)
 		return vcpu->activity == VCPU_HALTED;
 	case EVENT_FOR_L2:
 		return (vcpu->injection.info & EVENT_VALID) &&
-		       !n->state.entry_pending;
+		       !n->state.entry_pending && !step_waits(vcpu);
 	case EXCEPTION_FOR_L2:
 		return n->exception.info & EVENT_VALID;
+	case EXIT_WAITS:
+		return nested_events_exit_waits(vcpu);
+	case STEP_WAITS:
+		return step_waits(vcpu);
 	case NMI_BLOCKED: /* as of the last save */
 		return v->guest_interruptibility & BLOCKING_BY_NMI;
 	case TIMER_RUNS:
@@ -191,6 +238,7 @@ static bool is_at_in_l2(const struct vcpu *vcpu, enum moment moment)
 	case IN_L1_BEFORE_LAUNCH:
 	case IN_L1_LAUNCHED:
 	case IN_L1_ENLIGHTENED:
+	case EPT12_CHANGED:
 	case MOMENTS:
 		break;
 	}
@@ -217,10 +265,24 @@ static bool is_at(const struct vcpu *vcpu, enum moment moment)
 
 static bool any_is_at(enum moment moment)
 {
+	if (moment == EPT12_CHANGED)
+		return loop.vm->nested && shadow_is_behind(&loop.vm->shadow);
 	for (u32 i = 0; i < loop.vm->vcpu_count; i++)
 		if (is_at(loop.vm->vcpus[i], moment))
 			return true;
 	return false;
+}
+
+/* Each vCPU is new since the last round. */
+static void count_exits(void)
+{
+	for (u32 i = 0; i < loop.vm->vcpu_count; i++) {
+		u64 exits = vcpu_exit_count(loop.vm->vcpus[i]);
+
+		loop.exits += exits;
+		if (exits > loop.most_exits)
+			loop.most_exits = exits;
+	}
 }
 
 static void count_moments(void)
@@ -267,6 +329,15 @@ static void start_clock(struct vm *vm)
 	}
 }
 
+/* Where the guest comes to, nobody knows by which entries L2 has gone on. */
+static void forget_old_entries(struct vm *vm)
+{
+	if (!vm->nested || !shadow_is_behind(&vm->shadow))
+		return;
+	shadow_forget(&vm->shadow, gpa(0),
+		      gpa_raw(dirty_log_end(&vm->memory.log)));
+}
+
 static void go_round(void)
 {
 	struct vm *vm = loop.vm;
@@ -276,6 +347,7 @@ static void go_round(void)
 
 	loop.save_ticks += insn_rdtsc() - start;
 	count_moments();
+	count_exits();
 	sched_remove(vm);
 	if (!is_made_anew(first, bytes) ||
 	    !is_the_same(first, bytes, "before it is loaded"))
@@ -284,16 +356,41 @@ static void go_round(void)
 	if (!is_the_same(first, bytes, "after it was loaded"))
 		return;
 	loop.bytes = bytes;
+	forget_old_entries(vm);
 	start_clock(vm);
 	for (u32 i = 0; i < vm->vcpu_count; i++)
 		sched_add(vm->vcpus[i]);
+}
+
+/* Each stop is one behind an exit or before an entry; but one that sleeps may
+ * be found again and again. */
+static bool has_stepped(struct vm *vm)
+{
+	bool is_idle = true;
+
+	for (u32 i = 0; i < vm->vcpu_count; i++) {
+		struct vcpu *vcpu = vm->vcpus[i];
+
+		if (vcpu->step == VCPU_STEP_NONE)
+			vcpu->step = VCPU_STEP_ENTER;
+		is_idle = is_idle && vcpu->activity != VCPU_ACTIVE;
+	}
+	loop.idle_rounds = is_idle ? loop.idle_rounds + 1 : 0;
+	return loop.idle_rounds <= IDLE_ROUNDS;
+}
+
+static bool is_due(struct vm *vm)
+{
+	if (vm_has_ended(vm))
+		return false;
+	return loop.at_exits ? has_stepped(vm) : insn_rdtsc() >= loop.next_tsc;
 }
 
 void record_loop_step(void)
 {
 	struct vm *vm = loop.vm;
 
-	if (likely(!vm) || insn_rdtsc() < loop.next_tsc || vm_has_ended(vm))
+	if (likely(!vm) || !is_due(vm))
 		return;
 	vm_pause(vm);
 	if (!vm_has_ended(vm)) {
@@ -311,5 +408,7 @@ void record_loop_step(void)
 
 u64 record_loop_next_tsc(void)
 {
-	return loop.vm && !vm_has_ended(loop.vm) ? loop.next_tsc : UINT64_MAX;
+	return loop.vm && !loop.at_exits && !vm_has_ended(loop.vm)
+		   ? loop.next_tsc
+		   : UINT64_MAX;
 }

@@ -9,8 +9,14 @@
  * after that; then the guest goes on with the new ones. What it computes must
  * not depend on any of this.
  *
- * record.wait=NS is the longest time between two moments (20 ms). At the end it
- * says where in VMX operation vCPUs were: in L2, with an entry pending, ...
+ * record.wait=NS is the longest time between two moments (20 ms).
+ *
+ * record.at=exits: a round at each VM exit, right behind it, before anything has
+ * been made of it, and another one when it has been decided what the next entry
+ * takes in, which is where a migration may find the guest.
+ *
+ * At the end it says where in VMX operation vCPUs were: in L2, with an entry
+ * pending, ...
  */
 #ifndef CORE_RECORD_LOOP_H
 #define CORE_RECORD_LOOP_H

@@ -193,7 +193,8 @@ static void get_vmx(struct record_reader *reader, struct vm *vm)
 	struct record_vmx vmx;
 
 	record_get_vmx(reader, &here, &vmx);
-	if (reader->is_wrong)
+	if (reader->is_wrong ||
+	    !memcmp(&vm->offer, &vmx.offer, sizeof(vmx.offer)))
 		return;
 	vm->offer = vmx.offer;
 	/* Fields of what this CPU has besides are none of L1's. */
@@ -214,10 +215,16 @@ static void get_hyperv(struct record_reader *reader, struct vm *vm)
 void vm_record_host_cpu(struct cpu_model *cpu)
 {
 	static struct guest_cpuid cpuid; /* large */
+	static struct cpu_model model;   /* made once: it does not change */
+	static bool is_made;
 
 	/* Any number above one: HTT is shown to those who have more. */
-	vm_make_cpuid(&cpuid, 2);
-	fill_model(&cpuid, cpu);
+	if (!is_made) {
+		vm_make_cpuid(&cpuid, 2);
+		fill_model(&cpuid, &model);
+		is_made = true;
+	}
+	*cpu = model;
 }
 
 void vm_record_shape(const struct vm *vm, struct vm_shape *shape)

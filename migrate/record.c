@@ -176,6 +176,8 @@ static void check_bits(struct record_reader *reader,
 		       const struct record_layout *layout,
 		       const struct record_field *field, const u8 *at)
 {
+	if (field->bits == RECORD_ANY)
+		return;
 	for (u32 i = 0; i < field->count; i++) {
 		u64 value = load(at + (size_t)i * field->bytes, field->bytes);
 

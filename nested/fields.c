@@ -125,15 +125,17 @@ static struct nested_access access_to(const struct nested_capability *offer,
 				      u64 encoding)
 {
 	u64 kind = bits_get(encoding, VMCS_ENCODING_KIND);
-	enum nested_group group = nested_field_group(encoding);
 	u32 offset = vmcs12_field_offset(offer, encoding);
 	struct nested_access access = {
 	    .offset = (u16)offset,
 	    .unused_bits = (u8)(64 - 8 * vmcs12_field_bytes(encoding)),
 	};
+	enum nested_group group;
 
+	/* Most encodings are of no field. */
 	if (!offset)
 		return (struct nested_access){0};
+	group = nested_field_group(encoding);
 	if (group == NESTED_GROUP_COLD)
 		access.flags |= (u8)NESTED_ACCESS_COLD;
 	/* What L1 reads in the shadow VMCS is to be changed there, too. */

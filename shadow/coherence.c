@@ -234,6 +234,30 @@ enum shadow_watch shadow_table_written(struct shadow *shadow, gpa_t address)
 	return was;
 }
 
+static bool table_is_behind(const struct shadow_table *t)
+{
+	for (u32 i = 0; i < EPT_ENTRIES; i++)
+		if (shadow_hardware(t, i).raw &&
+		    read_entry(t, i).raw != t->copy[i].raw)
+			return true;
+	return false;
+}
+
+bool shadow_is_behind(struct shadow *shadow)
+{
+	bool is_behind = false;
+
+	spin_lock(&shadow->lock);
+	for (u32 number = shadow->open_list; number && !is_behind;) {
+		const struct shadow_table *t = shadow_table_at(shadow, number);
+
+		is_behind = table_is_behind(t);
+		number = t->next;
+	}
+	spin_unlock(&shadow->lock);
+	return is_behind;
+}
+
 /* --- INVEPT -------------------------------------------------------------- */
 
 /* Umbra itself has written a watched page: rare, so all are looked at. */

@@ -304,6 +304,13 @@ static inline bool shadow_invalidate_nothing(struct shadow *shadow)
 }
 
 /*
+ * Has L1 changed an entry that something was made from, and may L2 still go on
+ * by the old one, because L1 has not executed INVEPT since? A look at all open
+ * tables: for tests.
+ */
+bool shadow_is_behind(struct shadow *shadow);
+
+/*
  * EPT01 grants less for this range than it did (unmapped, ROM, other frames):
  * no leaf maps it any more. After the change there; then flush as owed there.
  */

@@ -89,6 +89,12 @@ def ring_of_l2_has_one_edge_whatever_l1_does(machine):
         run.said(r"^RESULT PASS (\d+)/\1$")
 
 
+@machine_test(seconds=1)
+def all_that_a_hypervisor_can_be_comes_out_as_the_manual_says(machine):
+    run = natively(machine, "l1moments")
+    run.said(r"^RESULT PASS (\d+)/\1$")
+
+
 @machine_test(seconds=3)
 def rings_of_l2s_on_two_cpus_have_one_edge_each(machine):
     run = natively(machine, "l1ring", "cpus=2", "laps=4", "mb=8", "pml",

@@ -6,6 +6,7 @@ from lib import check, machine_test
 
 RING = "build/guests/ring.elf"
 L1RING = "build/guests/l1ring.elf"
+L1MOMENTS = "build/guests/l1moments.elf"
 
 
 def is_complete(machine, cpus, seed, *options):
@@ -85,6 +86,40 @@ def record_of_an_l2_has_registers_that_no_exit_saves(machine):
 def record_of_an_l2_in_its_nmi_handler_is_complete(machine):
     hypervisor_is_complete(machine, 1, 1200, ("in L2", "NMIs blocked in L2"),
                            "laps=50", "mb=1", "nmi")
+
+
+#: Where guests/l1moments.c comes by. Two rounds of each exit may find it.
+ROUNDS_MAX = 2000
+MOMENTS = (*IN_L1, "entry pending", "in L2", "L2 halted",
+           "event on its way into L2", "exception for L2",
+           "exit to L1 pending",
+           "exit by the monitor trap flag pending", "NMIs blocked in L2",
+           "preemption timer of L1 running", "log of L1 part full",
+           "EPT12 changed and not invalidated")
+
+
+@machine_test(seconds=10, limit=200)
+def record_is_complete_at_every_exit(machine):
+    """In each state that a hypervisor can be in, nothing is lost: it ends as
+    it does if nobody touches it."""
+    arguments = (L1MOMENTS, "--append", "mtf", "--mem", "32M", "--set",
+                 "host.ips=20000000", "--set", "umbra.mtf=on")
+    alone = machine.run(*arguments)
+    alone.guest_verdict()
+    run = machine.run(*arguments, "--set", f"record.loop={ROUNDS_MAX}",
+                      "--set", "record.at=exits")
+    run.ended_with(1)
+    run.guest_verdict()
+    check(run.out == alone.out, "the guest has seen something else")
+    rounds = int(run.said(r"^umbra: record: (\d+) rounds, \d+ bytes each: "
+                          "identical$").group(1))
+    exits = int(run.said(r"^umbra: record: (\d+) exits, at most 1 between "
+                         "two rounds$").group(1))
+    # One behind the exit, and one before the next entry.
+    check(ROUNDS_MAX > rounds >= 2 * exits >= 800,
+          f"{rounds} rounds, {exits} exits")
+    for moment in MOMENTS:
+        run.said(rf"^umbra: record: \d+ {moment}$")
 
 
 @machine_test(seconds=6)

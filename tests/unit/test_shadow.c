@@ -299,8 +299,11 @@ static void less_counts_after_invept_and_more_at_once(void **state)
 	map_pages(0, 2);
 	slot = entry_at(0, EPT_4K);
 	assert_outcome(0, L2_WRITE, SHADOW_RESUME);
+	assert_false(shadow_is_behind(&w.shadow));
 	l1_store(&w, slot, w_read(&w, slot) & ~EPT_W);
+	assert_true(shadow_is_behind(&w.shadow));
 	l1_invept(&w);
+	assert_false(shadow_is_behind(&w.shadow));
 	assert_outcome(0, L2_WRITE, SHADOW_VIOLATION);
 	l1_store(&w, slot, w_read(&w, slot) | EPT_W);
 	assert_outcome(0, L2_WRITE, SHADOW_RESUME);

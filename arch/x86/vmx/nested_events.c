@@ -229,7 +229,8 @@ static bool takes_nmis(const struct vcpu *vcpu)
 }
 
 /* Is there anything for which L1 wants L2 to exit? */
-static bool exit_is_due(struct vcpu *vcpu, enum platform_interrupt interrupt)
+static bool exit_is_due(const struct vcpu *vcpu,
+			enum platform_interrupt interrupt)
 {
 	return init_is_due(vcpu) || timer_is_due(vcpu) ||
 	       (vcpu->nmi_pending && has_pin(vcpu, PIN_NMI) &&
@@ -398,6 +399,19 @@ bool nested_events_choose(struct vcpu *vcpu)
 	if (virtual_interrupt_wakes(vcpu))
 		vcpu->activity = VCPU_ACTIVE;
 	return inject_into_l2(vcpu, interrupt, busy);
+}
+
+bool nested_events_exit_waits(const struct vcpu *vcpu)
+{
+	const struct nested_vcpu *n = vcpu->nested;
+	const struct nested_exception *e = &n->exception;
+
+	if ((e->info & EVENT_VALID) &&
+	    nested_exception_is_l1s(&n->state.vmcs12,
+				    e->info & (u32)EVENT_VECTOR, e->error_code))
+		return true;
+	return exit_is_due(
+	    vcpu, platform_interrupt_pending(&vcpu->vm->platform, vcpu->index));
 }
 
 bool nested_events_none(const struct vcpu *vcpu)

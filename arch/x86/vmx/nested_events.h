@@ -34,6 +34,12 @@ bool nested_events_are_stepped(const struct vcpu *vcpu);
  */
 void nested_events_step(struct vcpu *vcpu);
 
+/*
+ * L2 runs or sleeps, and is to exit to L1 before its next instruction, or as
+ * soon as what is being delivered has been. Loaded or not.
+ */
+bool nested_events_exit_waits(const struct vcpu *vcpu);
+
 /* There is nothing to be looked at. */
 bool nested_events_none(const struct vcpu *vcpu);
 

@@ -80,6 +80,18 @@ enum vcpu_live_msr {
 #define VCPU_EXCEPTIONS_EXITING \
 	(BIT(EXCEPTION_MC) | BIT(EXCEPTION_AC) | BIT(EXCEPTION_DB))
 
+/*
+ * One exit at a time, for who looks at a vCPU in each state that it goes
+ * through (core/record_loop.h): vcpu_run() comes back right behind an exit, and
+ * again when it has been decided what the next entry takes in.
+ */
+enum vcpu_step {
+	VCPU_STEP_NONE,
+	VCPU_STEP_ENTER,  /* it will enter; */
+	VCPU_STEP_EXITED, /* has been in the guest, and stops at once; */
+	VCPU_STEP_DECIDE, /* will decide, and stop before it enters */
+};
+
 struct nested_vcpu;
 
 struct vcpu {
@@ -106,6 +118,8 @@ struct vcpu {
 	 * any CPU, cleared by who runs it, who then looks at everything.
 	 */
 	bool attention;
+
+	enum vcpu_step step;
 
 	u64 deadline_tsc; /* the coming stay in the guest ends here at last */
 	i64 stay_ticks;   /* the shortest stay */

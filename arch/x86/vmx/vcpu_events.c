@@ -394,8 +394,16 @@ static void set_deadline(struct vcpu *vcpu, u64 until_tsc, u64 now)
 	vcpu->deadline_tsc = deadline;
 }
 
+static bool has_decided(struct vcpu *vcpu)
+{
+	if (likely(vcpu->step != VCPU_STEP_DECIDE))
+		return false;
+	vcpu->step = VCPU_STEP_ENTER;
+	return true;
+}
+
 /* Whether the vCPU must not go into the guest now, whatever is pending. */
-static bool must_stop(const struct vcpu *vcpu, u64 until_tsc, u64 now,
+static bool must_stop(struct vcpu *vcpu, u64 until_tsc, u64 now,
 		      enum vcpu_stop *stop)
 {
 	if (vm_has_ended(vcpu->vm))
@@ -404,11 +412,29 @@ static bool must_stop(const struct vcpu *vcpu, u64 until_tsc, u64 now,
 		*stop = VCPU_STOP_PAUSED;
 	else if (vcpu->activity != VCPU_ACTIVE)
 		*stop = VCPU_STOP_IDLE;
-	else if (vcpu_should_stop() || now >= until_tsc)
+	else if (vcpu_should_stop() || now >= until_tsc || has_decided(vcpu))
 		*stop = VCPU_STOP_PREEMPTED;
 	else
 		return false;
 	return true;
+}
+
+/* Right behind an exit, before anything is made of it. */
+static bool has_stepped(struct vcpu *vcpu, enum vcpu_stop *stop)
+{
+	if (likely(vcpu->step != VCPU_STEP_EXITED) || vm_has_ended(vcpu->vm))
+		return false;
+	vcpu->step = VCPU_STEP_DECIDE;
+	*stop = VCPU_STOP_PREEMPTED;
+	return true;
+}
+
+static void begin_step(struct vcpu *vcpu)
+{
+	if (likely(vcpu->step == VCPU_STEP_NONE))
+		return;
+	vcpu->step = VCPU_STEP_EXITED;
+	vcpu->attention = 1;
 }
 
 enum vcpu_look vcpu_events_look(struct vcpu *vcpu, u64 until_tsc,
@@ -418,6 +444,8 @@ enum vcpu_look vcpu_events_look(struct vcpu *vcpu, u64 until_tsc,
 	bool busy = false;
 
 	__atomic_store_n(&vcpu->attention, 0, __ATOMIC_SEQ_CST);
+	if (has_stepped(vcpu, stop))
+		return VCPU_LOOK_STOP;
 	vcpu_sync(vcpu);
 	vcpu_sync_shadow(vcpu);
 	if (!vcpu->in_l2)
@@ -436,5 +464,6 @@ enum vcpu_look vcpu_events_look(struct vcpu *vcpu, u64 until_tsc,
 	vcpu_apic_look(vcpu);
 	if (busy)
 		inject(vcpu);
+	begin_step(vcpu);
 	return VCPU_LOOK_ENTER;
 }
