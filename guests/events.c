@@ -19,6 +19,7 @@
 
 #define RFLAGS_TF             BIT(8)
 #define RFLAGS_RF             BIT(16)
+#define UNKNOWN_MSR           0x0badc0deu
 
 #define DR6_BREAKPOINT_0      BIT(0)
 #define DR6_BREAKPOINT_1      BIT(1)
@@ -252,6 +253,33 @@ static void breakpoints(void)
 	walk_breakpoints();
 	write_dr7(DR7_RESET);
 	end_walk("breakpoint_behind_an_instruction_that_exits");
+}
+
+static u64 pushed_rflags;
+
+static void on_faulting(struct trap_frame *frame)
+{
+	pushed_rflags = frame->rflags;
+	frame->rip += 2; /* RDMSR, UD2 */
+}
+
+/* A fault's image of RFLAGS has RF; whoever raises it. */
+static void resume_flag(void)
+{
+	u64 value = UNKNOWN_MSR;
+
+	trap_handle(VECTOR_UD, on_faulting);
+	trap_handle(VECTOR_GP, on_faulting);
+	pushed_rflags = 0;
+	__asm__ volatile("ud2");
+	check(pushed_rflags & RFLAGS_RF, "resume_flag_of_ud", "RFLAGS %#lx",
+	      pushed_rflags);
+	pushed_rflags = 0;
+	__asm__ volatile("rdmsr" : "+c"(value) : : "rax", "rdx", "memory");
+	check(pushed_rflags & RFLAGS_RF, "resume_flag_of_gp", "RFLAGS %#lx",
+	      pushed_rflags);
+	trap_handle(VECTOR_UD, NULL);
+	trap_handle(VECTOR_GP, NULL);
 }
 
 static u64 guarded_dr6, guarded_dr7;
@@ -874,6 +902,7 @@ static const struct event_case cases[] = {
     {"icebp", icebp},
     {"stack-shadow", stack_shadow},
     {"breakpoints", breakpoints},
+    {"resume-flag", resume_flag},
     {"general-detect", general_detect},
     {"debug-faults", debug_register_faults},
     {"debug-stay", debug_registers_stay},

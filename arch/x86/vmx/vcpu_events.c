@@ -42,6 +42,18 @@ enum event_outcome vcpu_events_put_in(struct vcpu *vcpu,
 	return EVENT_GOES_IN;
 }
 
+/*
+ * The instruction that faults will be met again. RF keeps its breakpoint from
+ * coming a second time, and injection does not set it: SDM vol. 3,
+ * "Instruction-Breakpoint Exception Condition".
+ */
+static void set_resume_flag(u32 vector)
+{
+	if (vector != EXCEPTION_DB && vector != EXCEPTION_MC)
+		vmcs_write(VMCS_GUEST_RFLAGS,
+			   vmcs_read(VMCS_GUEST_RFLAGS) | RFLAGS_RF);
+}
+
 /* `detail`: a page fault's address, or what a debug trap adds to DR6. */
 static void raise(struct vcpu *vcpu, u32 info, u32 error_code, u64 detail)
 {
@@ -51,6 +63,7 @@ static void raise(struct vcpu *vcpu, u32 info, u32 error_code, u64 detail)
 	    .error_code = error_code,
 	};
 
+	set_resume_flag(info & (u32)EVENT_VECTOR);
 	if (vcpu->in_l2)
 		nested_events_raise(vcpu, &exception, detail);
 	else if (vcpu_events_put_in(vcpu, &exception) == EVENT_SHUTDOWN)
