@@ -59,17 +59,26 @@ static const char *const moment_names[MOMENTS] = {
     "in L2 of an enlightened VMCS",
 };
 
+/* Of one vCPU's nested VMX, by where it is: host TSC ticks of all rounds. */
+struct nested_cost {
+	u64 rounds, save_ticks, restore_ticks, load_ticks;
+};
+
+enum place { PLACE_L1, PLACE_L2, PLACES };
+
 static struct record_loop {
 	struct vm *vm; /* NULL: nothing to do */
 	bool at_exits; /* at each, instead of at moments */
 	u32 idle_rounds;
 	u64 rounds_left, rounds_done;
 	u64 save_ticks, restore_ticks; /* of all rounds, host TSC */
-	u64 exits, most_exits;         /* of a vCPU, between two rounds */
-	u64 seen[MOMENTS];             /* how often a vCPU was there */
-	u64 wait_ns;                   /* between two rounds, at most */
+	struct nested_cost nested[PLACES];
+	u64 exits, most_exits; /* of a vCPU, between two rounds */
+	u64 seen[MOMENTS];     /* how often a vCPU was there */
+	u64 wait_ns;           /* between two rounds, at most */
 	u64 random;
 	u64 next_tsc;
+	u64 stopped_tsc; /* the guest, for this round; host TSC */
 	u32 room;
 	hpa_t block; /* two records */
 	u32 bytes;   /* of the last one */
@@ -127,6 +136,18 @@ enum err record_loop_start(struct vm *vm, const struct guest_plan *plan)
 	return OK;
 }
 
+static void say_cost(const struct nested_cost *cost, const char *where)
+{
+	u64 rounds = cost->rounds;
+
+	if (rounds)
+		log_info("record: nested VMX in %s, %lu rounds: saved in %lu "
+			 "ticks, read in %lu, loaded in %lu",
+			 where, rounds, cost->save_ticks / rounds,
+			 cost->restore_ticks / rounds,
+			 cost->load_ticks / rounds);
+}
+
 static void finish(void)
 {
 	u64 rounds = loop.rounds_done ? loop.rounds_done : 1;
@@ -135,6 +156,8 @@ static void finish(void)
 		 loop.rounds_done, loop.bytes);
 	log_info("record: saved in %lu ticks, restored in %lu, on average",
 		 loop.save_ticks / rounds, loop.restore_ticks / rounds);
+	for (u32 i = 0; i < PLACES; i++)
+		say_cost(&loop.nested[i], i == PLACE_L2 ? "L2" : "L1");
 	log_info("record: %lu exits, at most %lu between two rounds",
 		 loop.exits, loop.most_exits);
 	for (u32 i = 0; i < MOMENTS; i++)
@@ -222,7 +245,7 @@ static bool is_at_in_l2(const struct vcpu *vcpu, enum moment moment)
 	case EXCEPTION_FOR_L2:
 		return n->exception.info & EVENT_VALID;
 	case EXIT_WAITS:
-		return nested_events_exit_waits(vcpu);
+		return nested_events_exit_waits(vcpu, loop.stopped_tsc);
 	case STEP_WAITS:
 		return step_waits(vcpu);
 	case NMI_BLOCKED: /* as of the last save */
@@ -293,6 +316,25 @@ static void count_moments(void)
 
 /* --- A round -------------------------------------------------------------- */
 
+/* NULL: no or several vCPUs that it could be of. */
+static struct nested_cost *cost_of(const struct vm *vm)
+{
+	const struct vcpu *vcpu = vm->vcpus[0];
+
+	if (vm->vcpu_count != 1 || !nested_vcpu_in_vmx(vcpu) ||
+	    !nested_has_vmcs12(&vcpu->nested->state))
+		return NULL;
+	return &loop.nested[vcpu->nested->state.in_l2 ? PLACE_L2 : PLACE_L1];
+}
+
+static void add_cost(struct nested_cost *sum, const struct nested_cost *one)
+{
+	sum->rounds += one->rounds;
+	sum->save_ticks += one->save_ticks;
+	sum->restore_ticks += one->restore_ticks;
+	sum->load_ticks += one->load_ticks;
+}
+
 static bool is_the_same(const u8 *first, u32 bytes, const char *when)
 {
 	u8 *second = (u8 *)phys_ptr(loop.block) + loop.room;
@@ -344,15 +386,25 @@ static void go_round(void)
 	u8 *first = phys_ptr(loop.block);
 	u64 start = insn_rdtsc();
 	u32 bytes = vm_record_save(vm, vm_record_moment(vm), first, loop.room);
+	struct nested_cost *cost = cost_of(vm);
+	struct nested_cost one = {.rounds = 1};
 
 	loop.save_ticks += insn_rdtsc() - start;
+	loop.stopped_tsc = start;
+	one.save_ticks = vm_record_nested_ticks();
 	count_moments();
 	count_exits();
 	sched_remove(vm);
-	if (!is_made_anew(first, bytes) ||
-	    !is_the_same(first, bytes, "before it is loaded"))
+	if (!is_made_anew(first, bytes))
+		return;
+	one.restore_ticks = vm_record_nested_ticks();
+	if (!is_the_same(first, bytes, "before it is loaded"))
 		return;
 	load_once(vm);
+	if (cost) {
+		one.load_ticks = vm->vcpus[0]->nested->first_ticks;
+		add_cost(cost, &one);
+	}
 	if (!is_the_same(first, bytes, "after it was loaded"))
 		return;
 	loop.bytes = bytes;

@@ -26,6 +26,7 @@
 static struct record_vcpu record;
 static struct record_fpu fpu;
 static struct lapic_state lapic;
+static u64 nested_ticks;
 
 u32 vm_record_room(u32 vcpu_count)
 {
@@ -397,6 +398,14 @@ _Static_assert((u32)RECORD_ACTIVE == (u32)VCPU_ACTIVE &&
 		   (u32)RECORD_WAIT_FOR_SIPI == (u32)VCPU_WAIT_FOR_SIPI,
 	       "the record's numbers");
 
+static void settle_nested(struct vcpu *vcpu)
+{
+	u64 start = insn_rdtsc();
+
+	nested_vcpu_settle(vcpu);
+	nested_ticks += insn_rdtsc() - start;
+}
+
 /* A vCPU that has never been loaded has its state in memory still. */
 static void put_vcpu(struct wire_writer *writer, struct vcpu *vcpu)
 {
@@ -404,7 +413,7 @@ static void put_vcpu(struct wire_writer *writer, struct vcpu *vcpu)
 
 	if (vcpu->initialised) {
 		vcpu_load(vcpu);
-		nested_vcpu_settle(vcpu);
+		settle_nested(vcpu);
 		nested_vcpu_read_l1(vcpu, &state);
 		vcpu_unload(vcpu);
 	}
@@ -515,6 +524,8 @@ _Static_assert((u32)RECORD_L2_ACTIVE == (u32)VCPU_ACTIVE &&
 /* One that was no hypervisor has none of it. */
 static void put_nested(struct wire_writer *writer, const struct vcpu *vcpu)
 {
+	u64 start = insn_rdtsc();
+
 	if (vcpu->vm->hyperv.on)
 		record_put_hyperv_vcpu(writer, &vcpu->hyperv);
 	if (!nested_vcpu_in_vmx(vcpu))
@@ -525,6 +536,7 @@ static void put_nested(struct wire_writer *writer, const struct vcpu *vcpu)
 		record_put_evmcs(writer, &vcpu->nested->state);
 	if (is_in_l2(vcpu))
 		put_l2(writer, vcpu);
+	nested_ticks += insn_rdtsc() - start;
 }
 
 /* `record` is this vCPU's. What it has told L2's CPU is made anew. */
@@ -536,6 +548,7 @@ static void get_nested(struct record_reader *reader, struct vcpu *vcpu)
 	    .physical_bits = vcpu->vm->platform.config.phys_bits,
 	    .hyperv = vcpu->vm->hyperv.on ? &vcpu->hyperv : NULL,
 	};
+	u64 start = insn_rdtsc();
 
 	if (vcpu->vm->hyperv.on)
 		record_get_hyperv_vcpu(reader, &vcpu->hyperv);
@@ -555,6 +568,12 @@ static void get_nested(struct record_reader *reader, struct vcpu *vcpu)
 	/* As VMXON does; none of the VM's vCPUs runs. */
 	if (!reader->is_wrong)
 		CHECK(vm_use_shadow(vcpu->vm));
+	nested_ticks += insn_rdtsc() - start;
+}
+
+u64 vm_record_nested_ticks(void)
+{
+	return nested_ticks;
 }
 
 /* --- The VM --------------------------------------------------------------- */
@@ -593,6 +612,7 @@ u32 vm_record_save(struct vm *vm, u64 tsc, u8 *room, u32 room_bytes)
 	struct record_host host;
 	u32 end;
 
+	nested_ticks = 0;
 	fill_host(vm, &host);
 	platform_still(&vm->platform, now_ns);
 	put_vm(&writer, vm, tsc);
@@ -690,6 +710,7 @@ enum err vm_record_restore(struct vm *vm, const u8 *data, u32 bytes, char *why,
 {
 	static struct record_reader reader;
 
+	nested_ticks = 0;
 	record_read(&reader, data, bytes);
 	get_all(&reader, vm);
 	if (reader.is_wrong) {

@@ -40,6 +40,12 @@ MUST_CHECK enum err vm_record_restore(struct vm *vm, const u8 *record,
 				      u32 bytes, char *why, u32 why_bytes);
 void vm_record_start_clock(struct vm *vm);
 
+/*
+ * Host TSC ticks that the last of them spent on nested VMX: to complete and
+ * write its sections, or to read and check them.
+ */
+u64 vm_record_nested_ticks(void);
+
 /* How the VM looks from outside; and what this machine can show a guest. */
 void vm_record_shape(const struct vm *vm, struct vm_shape *shape);
 void vm_record_host_cpu(struct cpu_model *cpu);

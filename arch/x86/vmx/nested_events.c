@@ -210,12 +210,12 @@ static void exit_by_timer(struct vcpu *vcpu)
 	nested_exit(vcpu, &exit);
 }
 
-static bool timer_is_due(const struct vcpu *vcpu)
+static bool timer_is_due(const struct vcpu *vcpu, u64 now)
 {
 	/* In shutdown and wait-for-SIPI it does not count. */
 	return (vcpu->activity == VCPU_ACTIVE ||
 		vcpu->activity == VCPU_HALTED) &&
-	       insn_rdtsc() >= nested_timer_tsc(vcpu);
+	       now >= nested_timer_tsc(vcpu);
 }
 
 static bool takes_interrupts(const struct vcpu *vcpu)
@@ -230,9 +230,9 @@ static bool takes_nmis(const struct vcpu *vcpu)
 
 /* Is there anything for which L1 wants L2 to exit? */
 static bool exit_is_due(const struct vcpu *vcpu,
-			enum platform_interrupt interrupt)
+			enum platform_interrupt interrupt, u64 now)
 {
-	return init_is_due(vcpu) || timer_is_due(vcpu) ||
+	return init_is_due(vcpu) || timer_is_due(vcpu, now) ||
 	       (vcpu->nmi_pending && has_pin(vcpu, PIN_NMI) &&
 		takes_nmis(vcpu)) ||
 	       (interrupt != PLATFORM_INTERRUPT_NONE &&
@@ -260,7 +260,7 @@ static void exit_by_what_is_due(struct vcpu *vcpu,
 {
 	if (init_is_due(vcpu))
 		exit_by_init(vcpu);
-	else if (timer_is_due(vcpu))
+	else if (timer_is_due(vcpu, insn_rdtsc()))
 		exit_by_timer(vcpu);
 	else if (vcpu->nmi_pending && has_pin(vcpu, PIN_NMI) &&
 		 takes_nmis(vcpu))
@@ -381,7 +381,7 @@ bool nested_events_choose(struct vcpu *vcpu)
 	/* What is being delivered goes in first, and then L2 exits. */
 	injects = vcpu->injection.info & EVENT_VALID;
 	busy = injects || debug_trap_is_due(vcpu);
-	if (exit_is_due(vcpu, interrupt)) {
+	if (exit_is_due(vcpu, interrupt, insn_rdtsc())) {
 		if (!busy || (!injects && init_is_due(vcpu))) {
 			exit_by_what_is_due(vcpu, interrupt);
 			return false;
@@ -401,17 +401,19 @@ bool nested_events_choose(struct vcpu *vcpu)
 	return inject_into_l2(vcpu, interrupt, busy);
 }
 
-bool nested_events_exit_waits(const struct vcpu *vcpu)
+bool nested_events_exit_waits(const struct vcpu *vcpu, u64 now)
 {
 	const struct nested_vcpu *n = vcpu->nested;
 	const struct nested_exception *e = &n->exception;
+	enum platform_interrupt interrupt;
 
 	if ((e->info & EVENT_VALID) &&
 	    nested_exception_is_l1s(&n->state.vmcs12,
 				    e->info & (u32)EVENT_VECTOR, e->error_code))
 		return true;
-	return exit_is_due(
-	    vcpu, platform_interrupt_pending(&vcpu->vm->platform, vcpu->index));
+	interrupt =
+	    platform_interrupt_pending(&vcpu->vm->platform, vcpu->index);
+	return exit_is_due(vcpu, interrupt, now);
 }
 
 bool nested_events_none(const struct vcpu *vcpu)

@@ -36,9 +36,9 @@ void nested_events_step(struct vcpu *vcpu);
 
 /*
  * L2 runs or sleeps, and is to exit to L1 before its next instruction, or as
- * soon as what is being delivered has been. Loaded or not.
+ * soon as what is being delivered has been: as of host TSC `now`. Loaded or not.
  */
-bool nested_events_exit_waits(const struct vcpu *vcpu);
+bool nested_events_exit_waits(const struct vcpu *vcpu, u64 now);
 
 /* There is nothing to be looked at. */
 bool nested_events_none(const struct vcpu *vcpu);

@@ -141,6 +141,7 @@ static void find_evmcs(struct vcpu *vcpu)
 void nested_vcpu_load(struct vcpu *vcpu)
 {
 	struct nested_vcpu *n = vcpu->nested;
+	u64 start = insn_rdtsc();
 
 	if (!n)
 		return;
@@ -161,6 +162,8 @@ void nested_vcpu_load(struct vcpu *vcpu)
 	/* It may have come in L2. */
 	if (n->is_first && n->state.in_l2)
 		nested_entry_resume(vcpu);
+	if (n->is_first)
+		n->first_ticks = insn_rdtsc() - start;
 	n->is_first = false;
 }
 

@@ -99,6 +99,7 @@ struct nested_vcpu {
 	struct nested_free_words free_words; /* of Umbra's MSR bitmap */
 	struct shadow_root root;
 	u64 shadow_cuts; /* shadow_drain()'s */
+	u64 first_ticks; /* host TSC ticks that it was loaded in the first time */
 	struct nested_exception exception;
 	u64 vmcs01_tsc_offset;
 	bool in_vmx; /* as the masks of CR0 and CR4 in vmcs01 know it */
