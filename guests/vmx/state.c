@@ -472,6 +472,51 @@ static void protected_mode_without_paging(void)
 	run_small_program((u64)page);
 }
 
+/* Paging on, CPUID, paging off, CPUID, VMCALL; in 32-bit code. */
+static const u8 paging_program[] = {
+    0x0f, 0x20, 0xc0, 0x0d, 0x00, 0x00, 0x00, 0x80, 0x0f, 0x22,
+    0xc0, 0x0f, 0xa2, 0x0f, 0x20, 0xc0, 0x25, 0xff, 0xff, 0xff,
+    0x7f, 0x0f, 0x22, 0xc0, 0x0f, 0xa2, 0x0f, 0x01, 0xc1,
+};
+
+/* L1 sees the mode, and changes something else in the VMCS. */
+static void expect_long_mode(u64 efer)
+{
+	if (!suite_run(EXIT_CPUID))
+		return;
+	suite_expect(vmread(VMCS_GUEST_EFER), efer, "EFER");
+	suite_expect(vmread(VMCS_ENTRY_CONTROLS) & ENTRY_IA32E_MODE_GUEST,
+		     efer & EFER_LMA ? ENTRY_IA32E_MODE_GUEST : 0, "the mode");
+	vmwrite(VMCS_GUEST_SYSENTER_CS, vmread(VMCS_GUEST_SYSENTER_CS) ^ 1);
+	l2_skip(&suite_l2);
+}
+
+/* SDM vol. 3, "Recording VM-Exit Information and Updating VM-entry Control
+ * Fields": an exit saves IA32_EFER.LMA in the control. */
+static void mode_that_l2_changes_by_itself(void)
+{
+	u8 *page = (u8 *)pages_take(1);
+
+	if (!can_be_unrestricted() ||
+	    !vmx_allows(CONTROLS_ENTRY, ENTRY_LOAD_EFER) ||
+	    !vmx_allows(CONTROLS_EXIT, EXIT_SAVE_EFER))
+		return;
+	suite_case("mode_that_l2_changes_by_itself");
+	memcpy(page, paging_program, sizeof(paging_program));
+	make(&(struct l2_controls){.secondary = SECONDARY_UNRESTRICTED_GUEST,
+				   .entry = ENTRY_LOAD_EFER,
+				   .exit = EXIT_SAVE_EFER},
+	     do_nothing);
+	leave_long_mode();
+	vmwrite(VMCS_GUEST_EFER, EFER_LME);
+	l2_reset(VMCS_GUEST_CR0, CR0_PG);
+	write_segments(CODE_32, DATA_32, 0xffffffff, 0);
+	vmwrite(VMCS_GUEST_RIP, (u64)page);
+	expect_long_mode(EFER_LME | EFER_LMA);
+	expect_long_mode(EFER_LME);
+	suite_run(EXIT_VMCALL);
+}
+
 /* The directories of L1's identity map serve PAE paging as well. */
 static u64 *pae_pointers(void)
 {
@@ -767,6 +812,7 @@ void suite_state(void)
 	real_mode();
 	exception_in_real_mode();
 	protected_mode_without_paging();
+	mode_that_l2_changes_by_itself();
 	pae_paging();
 	bad_pdpte();
 	pdptes_are_loaded_through_ept();

@@ -12,6 +12,7 @@
 #include "arch/x86/vmx/vmcs02.h"
 #include "arch/x86/vmx/vmx_cpu.h"
 #include "arch/x86/vmx/vmx_insn.h"
+#include "lib/log.h"
 #include "lib/x86.h"
 
 #define LINEAR_BITS  48
@@ -350,6 +351,10 @@ enum exit_action nested_enter(struct vcpu *vcpu, struct nested_cpu *cpu)
 	nested_entry_describe(vcpu, &entry);
 	entry.l1_efer = cpu->paging.efer;
 	check(vcpu, &entry, &verdict);
+	if (verdict.kind != NESTED_ENTRY_OK)
+		log_debug("guest %s, vCPU %u: its VM entry is refused: %s",
+			  vcpu->vm->name, vcpu->index,
+			  nested_rule_text(verdict.rule));
 	switch (verdict.kind) {
 	case NESTED_ENTRY_VMFAIL:
 		return fail(vcpu, cpu, verdict.number);

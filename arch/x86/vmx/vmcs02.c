@@ -283,9 +283,15 @@ static void load_cold(struct vcpu *vcpu, const struct vmcs02_of_l1 *l1,
 	}
 	if (!n->loaded.cold || !n->loaded.registers) {
 		write_control_registers(vcpu, l1->cr0);
-		/* IA-32e mode is the CPU's to change while L2 runs. */
+		/*
+		 * IA-32e mode is L2's to change: each exit saves it, and what
+		 * was merged may be of before that.
+		 */
 		vmcs_write(VMCS_ENTRY_CONTROLS,
-			   n->loaded.merged.values[MERGED_ENTRY]);
+			   bits_set(n->loaded.merged.values[MERGED_ENTRY],
+				    ENTRY_IA32E_MODE_GUEST,
+				    bits_get(v->entry_controls,
+					     ENTRY_IA32E_MODE_GUEST)));
 	}
 	n->loaded.cold = n->loaded.registers = true;
 	if (nested_uses_pae(v))
