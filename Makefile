@@ -46,7 +46,7 @@ nested.pure		:= capability checks checks_controls checks_events evmcs \
 			   checks_guest checks_host checks_segments checks_state \
 			   fields instruction merge operand operand_page \
 			   owner vmcs12
-devices.pure		:= acpi_pm aml guest_acpi guest_time hyperv i8042 ioapic lapic \
+devices.pure		:= acpi_pm aml cable guest_acpi guest_time hyperv i8042 ioapic lapic \
 			   lapic_deliver lapic_state lapic_timer msix mtrr pci \
 			   pic pit platform platform_irq platform_pci platform_ports \
 			   rtc uart virtio_console virtio_pci virtqueue
@@ -72,7 +72,7 @@ arch/x86/vmx.hard	:= capability control_registers exit exit_cpuid \
 			   vmx_cpu
 drivers.hard		:= e1000 interrupts net_link pci rtc serial uart_link \
 			   virtio virtio_link
-core.hard		:= bench console crash guests links linktest \
+core.hard		:= bench cables console crash guests links linktest \
 			   linktest_bare linktest_memory log loopback \
 			   machine main memory migration migration_receiver \
 			   migration_source monitor panic \

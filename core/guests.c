@@ -9,6 +9,7 @@
 #include "arch/x86/vmx/vcpu.h"
 #include "arch/x86/vmx/vmx_cpu.h"
 #include "core/bench.h"
+#include "core/cables.h"
 #include "core/console.h"
 #include "core/loopback.h"
 #include "core/machine.h"
@@ -316,6 +317,7 @@ static void reap(struct vm *vm)
 	loopback_vm_ended(vm);
 	record_loop_vm_ended(vm);
 	migration_vm_ended(vm);
+	cables_close(vm);
 	if (restart(vm))
 		return;
 	bench_vm_ended(vm);
@@ -381,6 +383,7 @@ void guests_start(const struct boot_info *boot)
 		nothing_to_run();
 		return;
 	}
+	cables_check();
 	console_set_plain_input(CONSOLE_GUEST(0));
 	for (u32 i = 0; i < vm_count; i++)
 		if (!vms[i]->is_held)

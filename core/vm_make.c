@@ -8,6 +8,7 @@
 #include "arch/x86/vmx/mitigate.h"
 #include "arch/x86/vmx/vcpu.h"
 #include "core/bench.h"
+#include "core/cables.h"
 #include "core/console.h"
 #include "core/loopback.h"
 #include "core/record_loop.h"
@@ -32,10 +33,44 @@ static u64 host_console_write(void *context, enum platform_console console,
 {
 	const struct vm *vm = context;
 
-	/* Nobody is at the other end of the port that is no console. */
-	if (console != PLATFORM_PORT1)
-		console_write(CONSOLE_GUEST(vm->index), bytes, count);
+	if (console == PLATFORM_PORT1)
+		return vm->cable
+			   ? cable_write(vm->cable, vm->cable_end, bytes, count)
+			   : count; /* nobody is at the other end */
+	console_write(CONSOLE_GUEST(vm->index), bytes, count);
 	return count;
+}
+
+static void host_port_set(void *context, enum platform_port port)
+{
+	const struct vm *vm = context;
+
+	if (vm->cable)
+		cable_set_port(vm->cable, vm->cable_end, port);
+}
+
+static enum platform_port host_port_peer(void *context)
+{
+	const struct vm *vm = context;
+
+	return vm->cable ? cable_peer_port(vm->cable, vm->cable_end)
+			 : PLATFORM_PORT_CLOSED;
+}
+
+static u64 host_port_peek(void *context, u8 *bytes, u64 room)
+{
+	const struct vm *vm = context;
+
+	return vm->cable ? cable_peek(vm->cable, vm->cable_end, bytes, room)
+			 : 0;
+}
+
+static void host_port_take(void *context, u64 count)
+{
+	const struct vm *vm = context;
+
+	if (vm->cable)
+		cable_take(vm->cable, vm->cable_end, count);
 }
 
 static void host_vcpu_kick(void *context, u32 vcpu)
@@ -88,6 +123,10 @@ static enum err host_memory_write(void *context, gpa_t to, const void *from,
 
 static const struct platform_host platform_host = {
     .console_write = host_console_write,
+    .port_set = host_port_set,
+    .port_peer = host_port_peer,
+    .port_peek = host_port_peek,
+    .port_take = host_port_take,
     .vcpu_kick = host_vcpu_kick,
     .vcpu_notify = host_vcpu_notify,
     .end = host_end,
@@ -345,6 +384,7 @@ static enum err make_vcpus(struct vm *vm, u32 count)
 		if (err != OK)
 			return err;
 	}
+	cables_plug(vm);
 	return OK;
 }
 
@@ -411,12 +451,14 @@ static enum err power_on(struct vm *vm, u32 vcpu_count)
 
 static void destroy_vcpus(struct vm *vm)
 {
+	cables_unplug(vm);
 	while (vm->vcpu_count)
 		vcpu_destroy(vm->vcpus[--vm->vcpu_count]);
 }
 
 void vm_empty(struct vm *vm)
 {
+	cables_close(vm);
 	destroy_vcpus(vm);
 	if (vm->shadow.tables)
 		shadow_destroy(&vm->shadow);
@@ -544,6 +586,8 @@ enum err vm_make(const struct guest_plan *plan, const struct boot_info *boot,
 		err = pin(vm, plan);
 	if (err == OK)
 		err = choose_l2_way(vm, plan);
+	if (err == OK)
+		err = cables_join(vm, plan);
 	if (err == OK) {
 		offer_vmx(vm, plan->nested);
 		err = fill(vm, plan, boot);
@@ -616,6 +660,7 @@ enum err vm_reset(struct vm *vm, const struct guest_plan *plan,
 {
 	enum err err = guest_load_plan(&load, plan, boot);
 
+	cables_close(vm);
 	destroy_vcpus(vm);
 	vm->end = VM_END_NONE;
 	vm->said_dead = false;

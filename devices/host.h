@@ -27,6 +27,9 @@ enum platform_console {
 	PLATFORM_CONSOLE_COUNT,
 };
 
+/* One end of the port that is no console. */
+enum platform_port { PLATFORM_PORT_CLOSED, PLATFORM_PORT_OPEN };
+
 struct platform_host {
 	/*
 	 * The guest prints these bytes. Returns how many were taken: the guest
@@ -35,6 +38,16 @@ struct platform_host {
 	 */
 	u64 (*console_write)(void *context, enum platform_console console,
 			     const u8 *bytes, u64 count);
+	/*
+	 * PLATFORM_PORT1 may lead to a peer. The guest has opened or closed
+	 * its end; is the peer's end open, as far as this guest may know; the
+	 * peer's next bytes, which are here until so many have been taken.
+	 * platform_call_port() says that any of it may have changed.
+	 */
+	void (*port_set)(void *context, enum platform_port port);
+	enum platform_port (*port_peer)(void *context);
+	u64 (*port_peek)(void *context, u8 *bytes, u64 room);
+	void (*port_take)(void *context, u64 count);
 	/*
 	 * An interrupt, NMI, INIT or SIPI became pending for this vCPU, or its
 	 * next timer moved nearer: it must look soon (leave the guest, wake

@@ -49,7 +49,7 @@ enum err platform_init(struct platform *platform,
 	memset(platform, 0, sizeof(*platform));
 	platform->config = *config;
 	reset_devices(&platform->devices, config);
-	platform->due_ns = CLOCK_NEVER;
+	platform->due_ns = platform->devices_due_ns = CLOCK_NEVER;
 	platform_settle(platform);
 	return OK;
 }
@@ -292,15 +292,13 @@ enum platform_mmio platform_mmio_write(struct platform *platform,
 
 /* --- Time ----------------------------------------------------------------- */
 
-void platform_tick(struct platform *platform, u32 vcpu, u64 now_ns)
+/* What is due, with the lock held. */
+static void tick_devices(struct platform *platform, u64 now_ns)
 {
 	struct platform_devices *devices = &platform->devices;
 
-	lapic_tick(platform->lapics[vcpu], now_ns);
-	if (vcpu != 0 ||
-	    now_ns < __atomic_load_n(&platform->due_ns, __ATOMIC_RELAXED))
+	if (now_ns < platform->devices_due_ns)
 		return;
-	spin_lock(&platform->lock);
 	platform_advance(platform, now_ns);
 	if (pit_take_edge(&devices->pit, devices->now_ns))
 		platform_pulse_pit(platform);
@@ -309,13 +307,36 @@ void platform_tick(struct platform *platform, u32 vcpu, u64 now_ns)
 	if (devices->console_work)
 		platform_run_console(platform);
 	platform_settle(platform);
+}
+
+/* The peer's news bring no time with them: the devices' state is as before. */
+static void answer_call(struct platform *platform)
+{
+	if (!__atomic_exchange_n(&platform->port_called, 0, __ATOMIC_SEQ_CST))
+		return;
+	platform_run_console(platform);
+	platform_settle(platform);
+}
+
+void platform_tick(struct platform *platform, u32 vcpu, u64 now_ns)
+{
+	lapic_tick(platform->lapics[vcpu], now_ns);
+	if (vcpu != 0 ||
+	    now_ns < __atomic_load_n(&platform->due_ns, __ATOMIC_RELAXED))
+		return;
+	spin_lock(&platform->lock);
+	answer_call(platform);
+	tick_devices(platform, now_ns);
 	spin_unlock(&platform->lock);
 }
 
 void platform_still(struct platform *platform, u64 now_ns)
 {
 	for (u32 i = 0; i < platform->lapic_count; i++)
-		platform_tick(platform, i, now_ns);
+		lapic_tick(platform->lapics[i], now_ns);
+	spin_lock(&platform->lock);
+	tick_devices(platform, now_ns);
+	spin_unlock(&platform->lock);
 	for (u32 i = 0; i < platform->lapic_count; i++)
 		lapic_sync(platform->lapics[i]);
 }
@@ -326,6 +347,8 @@ void platform_restored(struct platform *platform)
 	pit_restored(&platform->devices.pit);
 	platform_settle(platform);
 	spin_unlock(&platform->lock);
+	/* Its peer may be another one now, or none. */
+	platform_call_port(platform);
 }
 
 /* --- The world outside ---------------------------------------------------- */
@@ -364,6 +387,13 @@ void platform_console_ready(struct platform *platform, u64 now_ns)
 	platform_run_console(platform);
 	platform_settle(platform);
 	spin_unlock(&platform->lock);
+}
+
+/* Either the tick sees the call, or what follows it stores due_ns. */
+void platform_call_port(struct platform *platform)
+{
+	__atomic_store_n(&platform->port_called, 1, __ATOMIC_SEQ_CST);
+	__atomic_store_n(&platform->due_ns, 0, __ATOMIC_SEQ_CST);
 }
 
 void platform_power_button(struct platform *platform, u64 now_ns)

@@ -122,7 +122,9 @@ struct platform {
 	struct platform_devices devices;
 	/* What follows from the devices' state, for a look without the lock. */
 	u32 pic_interrupt;   /* the PIC's INTR output */
-	u64 due_ns;          /* when a shared device needs a tick */
+	u32 port_called;     /* atomic: by platform_call_port() */
+	u64 due_ns;          /* when a shared device needs a tick, or 0 */
+	u64 devices_due_ns;  /* the same, but for calls; with the lock */
 	u64 unclaimed_count; /* accesses that no device answered */
 	u64 unclaimed_quiet_until_ns;
 };
@@ -271,13 +273,22 @@ u64 platform_console_input(struct platform *platform,
 /* The host has room again for what console_write() could not take. */
 void platform_console_ready(struct platform *platform, u64 now_ns);
 
+/*
+ * Something about the peer of PLATFORM_PORT1 may have changed: its end, bytes
+ * from it, room for bytes to it. The device looks in the next tick of vCPU 0,
+ * which is due now; whoever calls sees to it that this vCPU comes round. Any
+ * CPU, also with another platform's lock held; takes none.
+ */
+void platform_call_port(struct platform *platform);
+
 /* The power button: asks the guest's operating system to shut down. */
 void platform_power_button(struct platform *platform, u64 now_ns);
 
 /* --- Moving to another machine ---------------------------------------------
  *
  * For a stopped VM. still: everything that is due by `now_ns` has happened, so
- * that the state is one of that moment; it comes before saving. restored: the
+ * that the state is one of that moment; it comes before saving. Calls of the
+ * port's peer wait until the VM runs. restored: the
  * devices' state has been put in place, the local APICs' before it.
  */
 void platform_still(struct platform *platform, u64 now_ns);

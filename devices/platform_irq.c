@@ -274,12 +274,21 @@ static void update_due(struct platform *platform)
 	u64 due = earlier(pit_next_edge_ns(&devices->pit),
 			  earlier(rtc_next_event_ns(&devices->rtc),
 				  acpi_pm_next_event_ns(&devices->pm)));
-	u64 before = platform->due_ns;
+	u64 before = platform->devices_due_ns;
+	bool is_called;
 
 	if (devices->console_work)
 		due = devices->now_ns;
-	__atomic_store_n(&platform->due_ns, due, __ATOMIC_RELAXED);
-	if (due < before && platform->lapic_count)
+	platform->devices_due_ns = due;
+	__atomic_store_n(&platform->due_ns, due, __ATOMIC_SEQ_CST);
+	/*
+	 * That may have hidden a call (platform_call_port) from a vCPU that has
+	 * looked just then, and sleeps again.
+	 */
+	is_called = __atomic_load_n(&platform->port_called, __ATOMIC_SEQ_CST);
+	if (is_called)
+		__atomic_store_n(&platform->due_ns, 0, __ATOMIC_SEQ_CST);
+	if ((is_called || due < before) && platform->lapic_count)
 		kick(platform, 0);
 }
 

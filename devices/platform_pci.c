@@ -81,6 +81,8 @@ static void do_effect(struct platform *platform, enum virtio_effect effect)
 		break;
 	case VIRTIO_RESET:
 		virtio_console_reset(&platform->devices.console);
+		platform->config.host->port_set(platform->config.host_context,
+						PLATFORM_PORT_CLOSED);
 		break;
 	case VIRTIO_NOTIFIED:
 		platform_run_console(platform);

@@ -54,6 +54,9 @@ static const struct {
     {PLATFORM_PORT1, "umbra.0"},
 };
 
+#define CONSOLE 0U
+#define SERIAL  1U
+
 static u32 receive_queue(u32 port)
 {
 	return port ? 2 * port + 2 : 0;
@@ -101,13 +104,19 @@ static void give(struct run *run, u32 queue, u16 head, u32 written)
 	run->budget -= run->budget < CHAIN_COST ? run->budget : CHAIN_COST;
 }
 
-/* Breaks the device or interrupts the guest, as has turned out. */
+/*
+ * Breaks the device or interrupts the guest, as has turned out. A broken one is
+ * of no use to the peer either.
+ */
 static void finish(struct run *run)
 {
 	struct virtio_pci *virtio = &run->console->virtio;
 
 	if (run->broken) {
 		virtio_break(virtio);
+		run->console->state.ports[SERIAL].guest_open = 0;
+		run->memory->host->port_set(run->memory->context,
+					    PLATFORM_PORT_CLOSED);
 		return;
 	}
 	for (u32 queue = 0; queue < QUEUE_COUNT; queue++)
@@ -140,6 +149,7 @@ void virtio_console_init(struct virtio_console *console,
 void virtio_console_reset(struct virtio_console *console)
 {
 	memset(&console->state, 0, sizeof(console->state));
+	console->state.ports[CONSOLE].host_open = 1;
 }
 
 /* cols, rows (not offered), max_nr_ports, emerg_wr (not offered). */
@@ -163,9 +173,48 @@ u8 virtio_console_may_owe(u32 port)
 
 static void on_port_ready(struct run *run, u32 port)
 {
-	run->console->state.ports[port].owed |=
-	    BIT(PORT_OPEN) |
-	    (ports[port].name ? BIT(PORT_NAME) : BIT(CONSOLE_PORT));
+	struct virtio_console_port_state *state =
+	    &run->console->state.ports[port];
+
+	state->owed |= ports[port].name ? BIT(PORT_NAME) : BIT(CONSOLE_PORT);
+	if (state->host_open)
+		state->owed |= BIT(PORT_OPEN);
+}
+
+static void tell_guest(struct virtio_console_port_state *state, u8 host_open)
+{
+	if (state->host_open == host_open)
+		return;
+	state->host_open = host_open;
+	state->owed |= BIT(PORT_OPEN);
+}
+
+/* Each message counts, also of a guest that closes and opens at once. */
+static void on_port_open(struct run *run, u32 port, bool is_open)
+{
+	struct virtio_console_port_state *state =
+	    &run->console->state.ports[port];
+
+	state->guest_open = is_open;
+	if (port != SERIAL)
+		return;
+	run->memory->host->port_set(run->memory->context,
+				    is_open ? PLATFORM_PORT_OPEN
+					    : PLATFORM_PORT_CLOSED);
+	if (!is_open)
+		tell_guest(state, 0);
+}
+
+/* No news while the last ones wait: closed and open again are two messages. */
+static void look_at_peer(struct run *run)
+{
+	struct virtio_console_port_state *state =
+	    &run->console->state.ports[SERIAL];
+
+	if (!state->guest_open || (state->owed & BIT(PORT_OPEN)))
+		return;
+	tell_guest(state, run->memory->host->port_peer(run->memory->context) ==
+			      PLATFORM_PORT_OPEN);
 }
 
 static void on_control(struct run *run, const struct control *message)
@@ -180,7 +229,7 @@ static void on_control(struct run *run, const struct control *message)
 	if (message->event == PORT_READY && message->value)
 		on_port_ready(run, message->port);
 	if (message->event == PORT_OPEN)
-		state->ports[message->port].guest_open = message->value != 0;
+		on_port_open(run, message->port, message->value != 0);
 }
 
 /* Messages shorter than they should be are given back unread. */
@@ -214,6 +263,9 @@ static void send_control(struct run *run, u16 head, u32 port,
 	u32 bytes = sizeof(struct control);
 	u32 done = 0;
 
+	if (event == PORT_OPEN)
+		message.control.value =
+		    run->console->state.ports[port].host_open;
 	if (event == PORT_NAME) {
 		u32 length = (u32)strnlen(ports[port].name, 16);
 
@@ -242,6 +294,15 @@ static void send_owed(struct run *run)
 			send_control(run, head, port,
 				     (enum control_event)event);
 		}
+	}
+}
+
+/* Twice: what has waited goes, and then there may be more. */
+static void tell_news(struct run *run)
+{
+	for (u32 i = 0; i < 2; i++) {
+		look_at_peer(run);
+		send_owed(run);
 	}
 }
 
@@ -297,6 +358,54 @@ static void send(struct run *run, u32 port)
 	}
 }
 
+static void spend(struct run *run, u32 bytes)
+{
+	run->budget -= run->budget < bytes ? run->budget : bytes;
+}
+
+/* Fills a chain from what has been seen already, and what follows it. */
+static void fill(struct run *run, u32 queue, u16 head, u8 *bytes, u32 count)
+{
+	const struct virtqueue_memory *memory = run->memory;
+	u32 written = 0, done = 0;
+
+	while (count) {
+		const struct virtqueue_span span = {head, written, count};
+
+		if (!is_ok(run, virtqueue_write(memory, queue_of(run, queue),
+						&span, bytes, &done)))
+			return;
+		memory->host->port_take(memory->context, done);
+		written += done;
+		spend(run, done);
+		if (done < count || !run->budget)
+			break;
+		count = (u32)memory->host->port_peek(memory->context, bytes,
+						     CHUNK_BYTES);
+	}
+	give(run, queue, head, written);
+}
+
+/* What the peer has sent, as far as the guest has room and takes it. */
+static void fetch(struct run *run)
+{
+	const struct virtqueue_memory *memory = run->memory;
+	u32 queue = receive_queue(SERIAL);
+	u8 bytes[CHUNK_BYTES];
+	u16 head;
+
+	if (!run->console->state.ports[SERIAL].guest_open)
+		return;
+	while (run->budget) {
+		u32 count = (u32)memory->host->port_peek(memory->context, bytes,
+							 sizeof(bytes));
+
+		if (!count || !take(run, queue, &head))
+			return;
+		fill(run, queue, head, bytes, count);
+	}
+}
+
 enum virtio_console_work
 virtio_console_run(struct virtio_console *console,
 		   const struct virtqueue_memory *memory)
@@ -309,12 +418,13 @@ virtio_console_run(struct virtio_console *console,
 
 	if (!virtio_is_running(&console->virtio))
 		return VIRTIO_CONSOLE_IDLE;
-	if (is_multiport(console)) {
+	if (is_multiport(console))
 		receive_control(&run);
-		send_owed(&run);
-	}
 	for (u32 port = 0; port < VIRTIO_CONSOLE_PORT_COUNT; port++)
 		send(&run, port);
+	fetch(&run);
+	if (is_multiport(console))
+		tell_news(&run); /* behind the peer's last byte */
 	finish(&run);
 	return run.budget || run.broken ? VIRTIO_CONSOLE_IDLE
 					: VIRTIO_CONSOLE_MORE;

@@ -4,8 +4,13 @@
  * port 0 is the guest's hvc0, port 1 a serial port named "umbra.0".
  *
  * Output goes to the host's console_write(); what it does not take stays in
- * the guest's buffers. Input goes straight into them. So the device itself
+ * the guest's buffers. Input goes straight into them: port 0's is brought, port
+ * 1's is fetched from the host while both ends are open. So the device itself
  * holds no bytes, only where it stands in a buffer.
+ *
+ * Port 0 is always open at the host. Of port 1 the guest is told each change of
+ * the peer's end, one after the other, and that it is closed whenever the guest
+ * has closed its own.
  */
 #ifndef DEVICES_VIRTIO_CONSOLE_H
 #define DEVICES_VIRTIO_CONSOLE_H
@@ -20,6 +25,7 @@ struct virtio_console_port_state {
 	u16 head;      /* the chain that is being sent */
 	u8 has_head;   /* 0 or 1 */
 	u8 guest_open; /* the guest has opened the port */
+	u8 host_open;  /* what the guest is told of the other end */
 	u8 owed;       /* control messages to be sent, as bits */
 };
 
@@ -44,7 +50,7 @@ void virtio_console_init(struct virtio_console *console,
 /* The control messages that a port (below the count) can ever owe, as bits. */
 u8 virtio_console_may_owe(u32 port);
 
-/* The driver has reset the device. */
+/* The driver has reset the device: its ports are closed. */
 void virtio_console_reset(struct virtio_console *console);
 
 /* Device configuration at an offset: four bytes. All of it is read-only. */

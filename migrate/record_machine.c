@@ -460,6 +460,11 @@ static const struct record_field port_fields[] = {
 };
 FIELDS(port, "virtio console's port");
 
+static const struct record_field port_2_fields[] = {
+    PORT(host_open, RECORD_BOOL),
+};
+FIELDS(port_2, "virtio console's port");
+
 static void put_console(struct wire_writer *writer,
 			const struct virtio_console *console)
 {
@@ -471,8 +476,10 @@ static void put_console(struct wire_writer *writer,
 		record_put(writer, &queue_layout, &state->queues[i]);
 	for (u32 i = 0; i < MSIX_VECTOR_COUNT; i++)
 		record_put(writer, &entry_layout, &state->msix.entries[i]);
-	for (u32 i = 0; i < VIRTIO_CONSOLE_PORT_COUNT; i++)
+	for (u32 i = 0; i < VIRTIO_CONSOLE_PORT_COUNT; i++) {
 		record_put(writer, &port_layout, &console->state.ports[i]);
+		record_put(writer, &port_2_layout, &console->state.ports[i]);
+	}
 }
 
 static bool is_vector(u16 vector)
@@ -504,6 +511,19 @@ static void check_virtio(struct record_reader *reader,
 		check_queue(reader, &state->queues[i]);
 }
 
+/* In version 1 every port was open at the host, whoever was there. */
+static void get_port(struct record_reader *reader, u32 port,
+		     struct virtio_console_port_state *state)
+{
+	record_get(reader, &port_layout, state);
+	if (reader->version >= VERSION_2)
+		record_get(reader, &port_2_layout, state);
+	else
+		state->host_open = 1;
+	record_must(reader, !(state->owed & ~virtio_console_may_owe(port)),
+		    "a message that is owed");
+}
+
 static void get_console(struct record_reader *reader,
 			struct virtio_console *console)
 {
@@ -515,13 +535,8 @@ static void get_console(struct record_reader *reader,
 		record_get(reader, &queue_layout, &state->queues[i]);
 	for (u32 i = 0; i < MSIX_VECTOR_COUNT; i++)
 		record_get(reader, &entry_layout, &state->msix.entries[i]);
-	for (u32 i = 0; i < VIRTIO_CONSOLE_PORT_COUNT; i++) {
-		record_get(reader, &port_layout, &console->state.ports[i]);
-		record_must(reader,
-			    !(console->state.ports[i].owed &
-			      ~virtio_console_may_owe(i)),
-			    "a message that is owed");
-	}
+	for (u32 i = 0; i < VIRTIO_CONSOLE_PORT_COUNT; i++)
+		get_port(reader, i, &console->state.ports[i]);
 	check_virtio(reader, &console->virtio);
 }
 
@@ -566,7 +581,7 @@ void record_put_devices(struct wire_writer *writer,
 	put_plain(writer, RECORD_ACPI_PM, &acpi_pm_layout, &devices->pm);
 	put_plain(writer, RECORD_I8042, &i8042_layout, &devices->i8042);
 	put_plain(writer, RECORD_PCI, &config_layout, &devices->bridge.state);
-	begun = record_begin(writer, RECORD_VIRTIO_CONSOLE, VERSION_1);
+	begun = record_begin(writer, RECORD_VIRTIO_CONSOLE, VERSION_2);
 	put_console(writer, &devices->console);
 	record_end(writer, begun);
 }
@@ -601,7 +616,7 @@ void record_get_devices(struct record_reader *reader, u64 now_ns,
 	record_enter(reader, RECORD_PCI, VERSION_1);
 	get_function(reader, &devices->bridge);
 	record_leave(reader);
-	record_enter(reader, RECORD_VIRTIO_CONSOLE, VERSION_1);
+	record_enter(reader, RECORD_VIRTIO_CONSOLE, VERSION_2);
 	get_console(reader, &devices->console);
 	record_leave(reader);
 }

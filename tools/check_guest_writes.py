@@ -52,6 +52,7 @@ POINTER_USERS = {
     "core/vm_make.c": "VM records",
     "core/loopback.c": "its copy of a guest's memory",
     "core/links.c": "the buffers of link.cut",
+    "core/cables.c": "cables",
     "core/migration.c": "its buffers",
     "core/migration_source.c": "its notes of sent pages",
     "core/record_loop.c": "two state records",

@@ -2,7 +2,8 @@
 /*
  * A hostile driver against the virtio console: the queues are set up well,
  * then the input says how rings, descriptors and registers are damaged, what
- * is offered and notified, and when the host's console is full.
+ * is offered and notified, when the host's console is full, and what the peer
+ * does at the other end of port 1's cable.
  */
 #include "lib/check.h"
 #include "tests/unit/virtio_driver.h"
@@ -53,6 +54,31 @@ static void input(const struct step *step)
 
 	(void)platform_console_input(&platform, console,
 				     (const u8 *)&step->value, 8, now_ns);
+}
+
+static void peer(const struct step *step)
+{
+	static u8 bytes[2 * CABLE_BYTES];
+	u64 count = step->value % sizeof(bytes);
+
+	switch (step->other % 5) {
+	case 0:
+		cable_set_port(&fake.cable, 1, PLATFORM_PORT_CLOSED);
+		break;
+	case 1:
+	case 2:
+		cable_set_port(&fake.cable, 1, PLATFORM_PORT_OPEN);
+		(void)cable_peer_port(&fake.cable, 1);
+		break;
+	case 3:
+		CHECK(cable_write(&fake.cable, 1, bytes, count) <= count);
+		break;
+	default:
+		count = cable_peek(&fake.cable, 1, bytes, count);
+		CHECK(count <= CABLE_BYTES);
+		cable_take(&fake.cable, 1, count);
+		break;
+	}
 }
 
 static void perform(const struct step *step)
@@ -111,9 +137,23 @@ static void let_it_work(void)
 {
 	u32 budget = 8192;
 
-	while (platform.devices.console_work && budget--)
+	while ((platform.devices.console_work || platform.port_called) &&
+	       budget--)
 		platform_tick(&platform, 0, now_ns);
-	CHECK(!platform.devices.console_work);
+	CHECK(!platform.devices.console_work && !platform.port_called);
+}
+
+/* Nobody is told of what is not so. */
+static void check_port(void)
+{
+	const struct virtio_console_port_state *port =
+	    &platform.devices.console.state.ports[1];
+	enum platform_port wanted =
+	    port->guest_open ? PLATFORM_PORT_OPEN : PLATFORM_PORT_CLOSED;
+
+	CHECK(fake.guest_port == wanted);
+	CHECK(fake.cable.ends[0].is_open == port->guest_open);
+	CHECK(port->guest_open || !port->host_open);
 }
 
 int LLVMFuzzerTestOneInput(const u8 *data, size_t bytes)
@@ -122,13 +162,18 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t bytes)
 
 	now_ns = 0;
 	CHECK(fake_platform() == OK);
+	fake_join();
 	driver_find();
 	driver_start(VIRTIO_F_VERSION_1 | 2);
 	for (; bytes >= sizeof(step);
 	     data += sizeof(step), bytes -= sizeof(step)) {
 		memcpy(&step, data, sizeof(step));
-		perform(&step);
+		if (step.what % 14 == 13)
+			peer(&step);
+		else
+			perform(&step);
 		let_it_work();
+		check_port();
 	}
 	return 0;
 }

@@ -8,6 +8,7 @@
 
 #include <string.h>
 
+#include "devices/cable.h"
 #include "devices/platform.h"
 
 #define FAKE_RAM_BYTES     (2 * MIB)
@@ -19,6 +20,9 @@ static struct fake_host {
 	char console[PLATFORM_CONSOLE_COUNT][FAKE_CONSOLE_BYTES];
 	u64 console_count[PLATFORM_CONSOLE_COUNT];
 	u32 console_full; /* 1: takes nothing */
+	u32 is_joined;    /* port 1 has end 0 of this cable */
+	struct cable cable;
+	enum platform_port guest_port;
 	u32 kicks[PLATFORM_VCPU_MAX];
 	u32 end_count;
 	enum platform_end end;
@@ -35,10 +39,44 @@ UNUSED static u64 fake_console_write(void *context,
 	(void)context;
 	if (fake.console_full)
 		return 0;
+	if (console == PLATFORM_PORT1 && fake.is_joined)
+		return cable_write(&fake.cable, 0, bytes, count);
 	for (u64 i = 0; i < count; i++)
 		fake.console[console][fake.console_count[console]++ %
 				      FAKE_CONSOLE_BYTES] = (char)bytes[i];
 	return count;
+}
+
+UNUSED static void fake_port_set(void *context, enum platform_port port)
+{
+	(void)context;
+	fake.guest_port = port;
+	if (fake.is_joined)
+		cable_set_port(&fake.cable, 0, port);
+}
+
+UNUSED static enum platform_port fake_port_peer(void *context)
+{
+	(void)context;
+	return fake.is_joined ? cable_peer_port(&fake.cable, 0)
+			      : PLATFORM_PORT_CLOSED;
+}
+
+UNUSED static u64 fake_port_peek(void *context, u8 *bytes, u64 room)
+{
+	(void)context;
+	return fake.is_joined ? cable_peek(&fake.cable, 0, bytes, room) : 0;
+}
+
+UNUSED static void fake_port_take(void *context, u64 count)
+{
+	(void)context;
+	cable_take(&fake.cable, 0, count);
+}
+
+UNUSED static void fake_call(void *context)
+{
+	platform_call_port(context);
 }
 
 UNUSED static void fake_vcpu_kick(void *context, u32 vcpu)
@@ -83,6 +121,10 @@ UNUSED static enum err fake_memory_write(void *context, gpa_t to,
 
 static const struct platform_host fake_callbacks = {
     .console_write = fake_console_write,
+    .port_set = fake_port_set,
+    .port_peer = fake_port_peer,
+    .port_peek = fake_port_peek,
+    .port_take = fake_port_take,
     .vcpu_kick = fake_vcpu_kick,
     .vcpu_notify = fake_vcpu_kick,
     .end = fake_end,
@@ -111,8 +153,26 @@ UNUSED static enum err fake_platform(void)
 	return err;
 }
 
+/* Port 1 gets a cable, of which the test has end 1. */
+UNUSED static void fake_join(void)
+{
+	fake.is_joined = 1;
+	cable_init(&fake.cable);
+	cable_plug(&fake.cable, 0, fake_call, &platform);
+}
+
 /* Accesses by vCPU 0, at this time: */
 static u64 now_ns;
+
+/* vCPU 0 comes round, as often as it is due. */
+UNUSED static void fake_let_work(void)
+{
+	u32 rounds = 0;
+
+	while (platform_next_event_ns(&platform, 0) <= now_ns &&
+	       rounds++ < 10000)
+		platform_tick(&platform, 0, now_ns);
+}
 
 UNUSED static u32 in(u16 port, u32 bytes)
 {

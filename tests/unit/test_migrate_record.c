@@ -91,6 +91,24 @@ static void what_has_moved_goes_on_as_if_it_had_not(void **state)
 	for_seeds(120, go_on_alike);
 }
 
+/* Where the first section of that type begins in `first`. */
+static u32 section_at(enum record_type type)
+{
+	u32 at = 0, length;
+	u16 found;
+
+	for (;;) {
+		memcpy(&found, first + at, sizeof(found));
+		if (found == type)
+			return at;
+		memcpy(&length, first + at + 4, sizeof(length));
+		at += 8 + length;
+	}
+}
+
+/* In version 1: bytes, chain, has it, open, owed. */
+#define PORT_BYTES (8 + 2 + 1 + 1 + 1)
+
 static bool read_vm(u32 bytes, struct record_vm *vm)
 {
 	struct record_reader reader;
@@ -130,6 +148,34 @@ static void vm_comes_back_also_from_an_older_record(void **state)
 	assert_int_equal(found.restarts, 0);
 	first[2] = 2;
 	assert_false(read_vm(writer.filled - 1, &found));
+}
+
+/* Version 1 did not tell of the other end of a port: it was open. */
+static void ports_come_back_also_from_an_older_record(void **state)
+{
+	const struct virtio_console_port_state *found =
+	    platform.devices.console.state.ports;
+	u32 bytes, at, length;
+
+	(void)state;
+	make_world();
+	bytes = save_world(first);
+	taken(bytes);
+	assert_int_equal(found[0].host_open, 1);
+	assert_int_equal(found[1].host_open, 0);
+	/* The last section before the end, with a byte for each of two ports. */
+	at = section_at(RECORD_VIRTIO_CONSOLE);
+	memcpy(&length, first + at + 4, sizeof(length));
+	first[at + 2] = 1;
+	first[at + 4] -= 2; /* its last two fields: of each port one */
+	length += 8;
+	memmove(first + at + length - 1 - PORT_BYTES - 1,
+		first + at + length - 1 - PORT_BYTES, PORT_BYTES);
+	memmove(first + at + length - 2, first + at + length,
+		bytes - at - length);
+	taken(bytes - 2);
+	assert_int_equal(found[0].host_open, 1);
+	assert_int_equal(found[1].host_open, 1);
 }
 
 static void vcpu_comes_back_in_every_field(void **state)
@@ -771,6 +817,7 @@ int main(void)
 	    cmocka_unit_test(saved_again_it_is_the_same),
 	    cmocka_unit_test(what_has_moved_goes_on_as_if_it_had_not),
 	    cmocka_unit_test(vm_comes_back_also_from_an_older_record),
+	    cmocka_unit_test(ports_come_back_also_from_an_older_record),
 	    cmocka_unit_test(vcpu_comes_back_in_every_field),
 	    cmocka_unit_test(vmx_operation_comes_back_in_every_field),
 	    cmocka_unit_test(vmx_operation_that_cannot_be_is_refused),

@@ -11,6 +11,7 @@
 #include "arch/x86/cpu/cpu.h"
 #include "arch/x86/ept/ept.h"
 #include "arch/x86/vmx/guest_cpuid.h"
+#include "devices/cable.h"
 #include "devices/guest_time.h"
 #include "devices/hyperv.h"
 #include "devices/platform.h"
@@ -48,6 +49,7 @@ struct vm {
 	struct ept ept;
 	struct track track;
 	struct platform platform;
+	struct cable *cable; /* of its serial port, or NULL */
 	struct guest_cpuid cpuid;
 	const char *cpu_name;           /* of its model; for people */
 	bool nested;                    /* the guest sees VMX: */
@@ -84,6 +86,7 @@ struct vm {
 	bool restarts;     /* a reset begins anew instead of ending it */
 	u64 restart_tsc;   /* not again before; host TSC */
 	u32 faulting_msrs; /* how many accesses have been logged */
+	u32 cable_end;     /* 0 or 1 */
 };
 
 /*
