@@ -348,7 +348,8 @@ void platform_restored(struct platform *platform)
 	platform_settle(platform);
 	spin_unlock(&platform->lock);
 	/* Its peer may be another one now, or none. */
-	platform_call_port(platform);
+	if (virtio_console_uses_port(&platform->devices.console))
+		platform_call_port(platform);
 }
 
 /* --- The world outside ---------------------------------------------------- */

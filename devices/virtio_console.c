@@ -152,6 +152,11 @@ void virtio_console_reset(struct virtio_console *console)
 	console->state.ports[CONSOLE].host_open = 1;
 }
 
+bool virtio_console_uses_port(const struct virtio_console *console)
+{
+	return console->state.ports[SERIAL].guest_open;
+}
+
 /* cols, rows (not offered), max_nr_ports, emerg_wr (not offered). */
 u32 virtio_console_config_read(u32 offset)
 {

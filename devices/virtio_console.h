@@ -53,6 +53,9 @@ u8 virtio_console_may_owe(u32 port);
 /* The driver has reset the device: its ports are closed. */
 void virtio_console_reset(struct virtio_console *console);
 
+/* Does the guest care for what the port that is no console leads to? */
+bool virtio_console_uses_port(const struct virtio_console *console);
+
 /* Device configuration at an offset: four bytes. All of it is read-only. */
 u32 virtio_console_config_read(u32 offset);
 
