@@ -60,6 +60,7 @@ struct migration {
 	bool link_said;     /* that it is lost */
 	bool is_tracking;
 	gpa_t relaxed_to;
+	u64 work_ns; /* while the guest that comes stands still: see arrived= */
 	u64 said_ns; /* the last record for the front end */
 	u32 rounds_said, rounds_throttled;
 	struct vm_writes writes; /* when it began */

@@ -8,6 +8,9 @@
 #include "core/vm_record.h"
 #include "lib/log.h"
 
+/* Hashes are told apart: see count_work(). One record of them, about. */
+#define PIECE_BYTES 64U
+
 void migration_begin_receiving(struct migration *m, u32 bytes)
 {
 	struct migration_room *room = m->room;
@@ -23,6 +26,7 @@ void migration_begin_receiving(struct migration *m, u32 bytes)
 	vm_record_host_cpu(&room->cpu);
 	receiver_begin(&room->receiver, &config, migration_now_ns());
 	m->vm = NULL;
+	m->work_ns = 0;
 	m->left_at = 0;
 	m->left = bytes;
 	m->link_said = false;
@@ -66,9 +70,24 @@ static void create(struct migration *m, struct receiver *receiver)
 	receiver_created(receiver, &m->vm->memory);
 }
 
+/*
+ * What the guest waits for here, by this machine's clock. Hashes are made while
+ * the source makes more of them, so of those only the last count.
+ */
+static void count_work(struct migration *m, u64 groups, u64 start_ns)
+{
+	const struct receiver *receiver = &m->room->receiver;
+
+	if (receiver->group_count != groups)
+		m->work_ns = 0;
+	if (receiver->phase >= RECEIVER_AUDIT)
+		m->work_ns += migration_now_ns() - start_ns;
+}
+
 static void load(struct migration *m, struct receiver *receiver,
 		 const struct receiver_request *asked)
 {
+	u64 start_ns = migration_now_ns();
 	char why[WIRE_TEXT_BYTES];
 
 	if (vm_record_restore(m->vm, asked->bytes, asked->byte_count, why,
@@ -78,22 +97,26 @@ static void load(struct migration *m, struct receiver *receiver,
 		receiver_refuse(receiver, "without VMX no guest can run here");
 	else
 		receiver_loaded(receiver);
+	m->work_ns += migration_now_ns() - start_ns;
 }
 
 static void run(struct migration *m, struct receiver *receiver)
 {
 	const struct receiver_counts *total = &receiver->total;
+	u64 start_ns = migration_now_ns();
 
 	vm_record_start_clock(m->vm);
 	guests_adopt(m->vm);
 	migration_came(m->vm);
 	receiver_running(receiver);
+	m->work_ns += migration_now_ns() - start_ns;
 	log_info("migration: guest %s is here, after %u rounds, %lu pages and "
 		 "%lu zero pages, %lu of the audit's groups compared",
 		 m->vm->name, receiver->round, total->raw, total->zero,
 		 receiver->group_count);
-	console_record("arrived guest=%u name=%s groups=%lu", m->vm->index,
-		       m->vm->name, receiver->group_count);
+	console_record("arrived guest=%u name=%s groups=%lu work_us=%lu",
+		       m->vm->index, m->vm->name, receiver->group_count,
+		       m->work_ns / 1000);
 }
 
 static void send(struct migration *m, struct receiver *receiver,
@@ -106,7 +129,8 @@ static void send(struct migration *m, struct receiver *receiver,
 /* What has come before goes first; whether anything was there. */
 static bool feed(struct migration *m, struct receiver *receiver)
 {
-	u64 taken;
+	u64 groups = receiver->group_count, start_ns;
+	u32 here;
 
 	if (!m->left) {
 		m->left_at = 0;
@@ -115,10 +139,15 @@ static bool feed(struct migration *m, struct receiver *receiver)
 	}
 	if (!m->left)
 		return false;
-	taken = receiver_feed(receiver, m->room->received + m->left_at, m->left,
-			      migration_now_ns());
-	m->left_at += (u32)taken;
-	m->left -= (u32)taken;
+	here = receiver->phase == RECEIVER_AUDIT && m->left > PIECE_BYTES
+		   ? PIECE_BYTES
+		   : m->left;
+	start_ns = migration_now_ns();
+	here = (u32)receiver_feed(receiver, m->room->received + m->left_at,
+				  here, start_ns);
+	m->left_at += here;
+	m->left -= here;
+	count_work(m, groups, start_ns);
 	return true;
 }
 

@@ -481,14 +481,16 @@ static void say_end(struct migration *m, const char *result)
 		       audit_mode_name(source->audit), source->group_count,
 		       source->throttle_percent);
 	console_record(
-	    "downtime_us total=%lu pause=%lu copy=%lu state_audit=%lu "
-	    "answer=%lu start=%lu",
+	    "downtime_us total=%lu pause=%lu copy=%lu state=%lu audit=%lu "
+	    "answer=%lu start=%lu pages=%lu bytes=%lu",
 	    us_between(s->pause_ns, s->running_ns),
 	    us_between(s->pause_ns, s->paused_ns),
 	    us_between(s->paused_ns, s->copied_ns),
-	    us_between(s->copied_ns, s->sealed_ns),
+	    us_between(s->copied_ns, s->told_ns),
+	    us_between(s->told_ns, s->sealed_ns),
 	    us_between(s->sealed_ns, s->ready_ns),
-	    us_between(s->ready_ns, s->running_ns));
+	    us_between(s->ready_ns, s->running_ns), s->last_round.raw,
+	    s->last_round.bytes);
 }
 
 void migration_say_status(void)
@@ -664,6 +666,8 @@ static enum progress send(struct migration *m, struct source *source,
 {
 	u32 sent = link_send(m->link, asked->bytes, asked->byte_count);
 
+	/* On its way while the next is made, and not with the last of them. */
+	link_poll(m->link, migration_now_ns());
 	source_sent(source, sent);
 	return sent == asked->byte_count ? GOES_ON : WAITS;
 }

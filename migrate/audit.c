@@ -49,14 +49,12 @@ void audit_read_pages(const struct guest_mem *mem, u64 group, u64 count,
 u32 audit_group_hash(const struct guest_mem *mem, u64 group, u64 count)
 {
 	struct audit_pages pages;
-	u32 hash = 0;
+	u32 in_a_row = 0;
 
 	audit_read_pages(mem, group, count, &pages);
-	for (u32 i = 0; i < AUDIT_GROUP_PAGES; i++)
-		if (pages.known & BIT(i))
-			hash =
-			    crc32c(hash, &pages.crc[i], sizeof(pages.crc[i]));
-	return hash;
+	for (u64 left = pages.known; left; left &= left - 1)
+		pages.crc[in_a_row++] = pages.crc[__builtin_ctzll(left)];
+	return crc32c(0, pages.crc, in_a_row * sizeof(pages.crc[0]));
 }
 
 u32 audit_root_of_full(u32 root, u32 hash)

@@ -274,6 +274,10 @@ static void say_state(struct source *source)
 	}
 }
 
+/* So many in a row that the peer has some to hash while this side goes on. */
+#define STEP_GROUPS 8
+_Static_assert(STEP_GROUPS <= WIRE_AUDIT_GROUPS, "of one record");
+
 static void put_group(struct source *source, struct wire_writer *writer,
 		      u64 group)
 {
@@ -297,8 +301,7 @@ static void say_audit(struct source *source)
 
 	if (source->audit == AUDIT_FULL)
 		wire_put_u64(&writer, source->next_group);
-	for (u32 i = 0;
-	     i < WIRE_AUDIT_GROUPS && source->next_group != AUDIT_NO_GROUP;
+	for (u32 i = 0; i < STEP_GROUPS && source->next_group != AUDIT_NO_GROUP;
 	     i++) {
 		put_group(source, &writer, source->next_group);
 		source->group_count++;
@@ -673,8 +676,11 @@ static struct source_request copy(struct source *source)
 	return asked;
 }
 
+/* What it is about has left by now. */
 static struct source_request audit(struct source *source)
 {
+	if (!source->stats.told_ns)
+		source->stats.told_ns = source->now_ns;
 	if (source->next_group != AUDIT_NO_GROUP)
 		say_audit(source);
 	else

@@ -108,7 +108,8 @@ struct source_stats {
 	u64 pages_left; /* at the end of the last round */
 	u64 estimated_downtime_ns;
 	/* Moments of the switch, 0 until then. */
-	u64 pause_ns, paused_ns, copied_ns, sealed_ns, ready_ns, running_ns;
+	u64 pause_ns, paused_ns, copied_ns, told_ns, sealed_ns, ready_ns;
+	u64 running_ns;
 };
 
 struct source {

@@ -18,8 +18,11 @@ MOVED = {
     "result": "moved", "rounds": 3, "raw": 10, "lz4": 4, "delta": 2,
     "zero": 90, "bytes": 50000, "rate": 7000000, "dirty": 12,
     "time_us": 2500000, "audit": "full", "groups": 16, "throttle": 20,
-    "downtime_us": {"total": 1500, "pause": 100, "copy": 400,
-                    "state_audit": 600, "answer": 300, "start": 100},
+    "downtime_us": {"total": 1500, "pause": 100, "copy": 400, "state": 50,
+                    "audit": 550, "answer": 300, "start": 100, "pages": 7,
+                    "bytes": 900},
+    "standstill": migrate.standstill(
+        {"pause": 0, "copy": 400, "state": 100, "audit": 75}, 25),
 }
 
 
@@ -41,9 +44,15 @@ class Statistics(unittest.TestCase):
                       "them compressed, 2 as what has changed, 90 zero)",
                       "50000 bytes", "7000 KB/s",
                       "12 pages/s written", "throttled by 20 %",
-                      "standstill 1.5 ms: pause 0.1, copy 0.4, state and "
-                      "audit 0.6", "16 groups of pages are the same"):
+                      "standstill 0.6 ms: pause 0.0, copy 0.4, state 0.1, "
+                      "audit 0.1, there 0.0; 1.20 times what the link needed "
+                      "for 7 pages", "16 groups of pages are the same"):
             self.assertIn(words, text)
+
+    def test_a_destination_that_is_silent_is_not_guessed_at(self):
+        told = {key: MOVED[key] for key in MOVED if key != "standstill"}
+        self.assertIn("standstill 1.5 ms by the source's clock",
+                      "\n".join(migrate.statistics(told)))
 
     def test_without_audit_nothing_is_claimed(self):
         lines = list(migrate.statistics({**MOVED, "audit": "off"}))
@@ -133,6 +142,7 @@ def history_of_one_move(result="moved"):
     told.printed(1, b"p 2\n")
     told.move_ends({**MOVED, "result": result})
     told.downtime_is(MOVED["downtime_us"])
+    told.standstill_is(MOVED["standstill"])
     told.close()
     return told
 
@@ -191,7 +201,11 @@ class Demo(unittest.TestCase):
         for status, result in ((1, None), (3, self.GOOD), (124, self.GOOD),
                                (1, {**self.GOOD, "audit": "off"}),
                                (1, {**self.GOOD, "result": "failed"}),
-                               (1, {**self.GOOD, "each_round": []})):
+                               (1, {**self.GOOD, "each_round": []}),
+                               (1, {key: value for key, value in
+                                    self.GOOD.items() if key != "standstill"}),
+                               (1, {**self.GOOD, "standstill":
+                                    {"total": 140, "link": 100}})):
             self.assertEqual(len(demo.doubts(status, result)), 1)
 
 
@@ -221,8 +235,8 @@ class LastLine(unittest.TestCase):
 
     SOURCE = ("migrated result=moved rounds=1 raw=1 lz4=0 delta=0 zero=0 "
               "bytes=1 rate=1 dirty=0 time_us=1 audit=off groups=0 throttle=0",
-              "downtime_us total=1 pause=0 copy=0 state_audit=1 answer=0 "
-              "start=0")
+              "downtime_us total=1 pause=0 copy=0 state=1 audit=0 answer=0 "
+              "start=0 pages=1 bytes=1")
     DESTINATION = ("arrived", "guest 3 name=web")
 
     def typed(self, order):

@@ -20,7 +20,8 @@ _OPTIONS = ("--append", "mb=1 mark=0 laps=40000 cpus=2", "--cpus", "2",
             "--set", "host.ips=20000000", "--set", "downtime=200s", "--json")
 _PARTS = (("pause", "stopping it and saving its state"),
           ("copy", "the pages it wrote last"),
-          ("state_audit", "sending the state, hashing all memory"),
+          ("state", "sending the state"),
+          ("audit", "hashing all memory"),
           ("answer", "the peer: hashing, loading the state"),
           ("start", "COMMIT until it runs there"),
           ("total", "all of its standstill"))

@@ -31,6 +31,7 @@ class Move:
     arrived: float = 0.0
     result: dict = None
     downtime: dict = None
+    parts: dict = None  # of the standstill: migrate.standstill()
 
     def standstill(self):
         """Seconds, of this computer's clock; None if it never stood still, or
@@ -90,6 +91,9 @@ class History:
         move = self._move()
         move.downtime = words
         move.ended = self.now()
+
+    def standstill_is(self, parts):
+        self.moves[-1].parts = parts
 
     def close(self):
         self.ended = self.now()

@@ -33,6 +33,16 @@ _AUDITS = {"off": "nothing was compared",
            "full": "{} groups of pages are the same"}
 
 
+#: What a standstill is made of: at the source, and then at the destination.
+HERE = ("pause", "copy", "state", "audit")
+PARTS = (*HERE, "there")
+
+
+def times_link(still):
+    """The standstill, in what the link alone needed."""
+    return still["total"] / max(still["link"], 1)
+
+
 def _words(text):
     """key=value words of a record, numbers as such."""
     found = {}
@@ -183,6 +193,8 @@ class Migration:
         self._under_way = False
         self._listening_to_keys = False
         self.results = []
+        self._unsaid = None  # the last of them, until both have told
+        self._work_there = None  # microseconds
         self.failed = False
 
     def run(self, wire, directory, timeout):
@@ -212,6 +224,7 @@ class Migration:
             self._step(_TICK_SECONDS)
             if self._is_held and len(self.results) >= self._times \
                     and not self._under_way:
+                self._hear_the_rest()
                 return FAILED if self.failed else 0
             if self._keyboard.quit:
                 return 0
@@ -221,11 +234,19 @@ class Migration:
         # What was sent before the end may still be under way.
         while self._step(_DRAIN_SECONDS):
             pass
+        self._hear_the_rest()
         if self._active.verdict is None:
             self._view.note(f"{self._active.why_ended()}; --log FILE shows "
                                "more")
             return FAILED
         return self._status()
+
+    def _hear_the_rest(self):
+        """Of the last move, where a machine has been silent so far."""
+        while self._unsaid and self._step(_DRAIN_SECONDS):
+            pass
+        if self._unsaid:
+            self._say_lines(self._unsaid)
 
     def _status(self):
         if self.failed:
@@ -309,6 +330,8 @@ class Migration:
             self.history.guest_stands_still()
         elif kind == "arrived":
             self._follow(side)
+            self._work_there = words.get("work_us", 0)
+            self._say_statistics()
         elif kind == "migrated":
             self.results.append(words)
             self.history.move_ends(words)
@@ -333,14 +356,33 @@ class Migration:
         result["downtime_us"] = downtime
         self.history.downtime_is(downtime)
         result["each_round"] = self.history.moves[-1].rounds
+        self._unsaid = result
         result["standstill_here"] = self.history.moves[-1].standstill()
         self._under_way = False
         if result["result"] != "moved":
             self.failed = True
-        for line in statistics(result):
-            self._view.note(line)
+        self._say_statistics()
         self._type_last_line()
         self._arm()
+
+    def _say_statistics(self):
+        """Once both machines have told, if both have something to tell; either
+        may be the first."""
+        result = self._unsaid
+        if result is None or (result["result"] == "moved"
+                              and self._work_there is None):
+            return
+        if result["result"] == "moved":
+            result["standstill"] = standstill(result["downtime_us"],
+                                              self._work_there)
+            self.history.standstill_is(result["standstill"])
+        self._work_there = None
+        self._say_lines(result)
+
+    def _say_lines(self, result):
+        self._unsaid = None
+        for line in statistics(result):
+            self._view.note(line)
 
     def _type_last_line(self):
         """The last move is over, and the guest's number there is known: either
@@ -378,9 +420,19 @@ class Migration:
             self._active.send(channel, data)
 
 
+def standstill(downtime, work_there):
+    """Microseconds of each part, by the clock of the machine that worked: under
+    Bochs a machine's time runs ahead while it waits for another one, so the
+    source cannot tell how long the destination took. `link` is what the link
+    was busy with: the pages written last, and the state."""
+    parts = {name: downtime[name] for name in HERE}
+    parts["there"] = work_there
+    return {**parts, "total": sum(parts.values()),
+            "link": downtime["copy"] + downtime["state"]}
+
+
 def statistics(result):
     """Lines for people."""
-    parts = result["downtime_us"]
     pages = result["raw"] + result["zero"]
     seconds = max(result["time_us"], 1) / 1e6
     yield (f"migration {result['result']}: {result['rounds']} rounds in "
@@ -392,9 +444,15 @@ def statistics(result):
            f"written, throttled by {result['throttle']} %")
     if result["result"] != "moved":
         return
-    yield ("standstill " + f"{parts['total'] / 1000:.1f} ms: " + ", ".join(
-        f"{name.replace('_', ' and ')} {parts[name] / 1000:.1f}"
-        for name in ("pause", "copy", "state_audit", "answer", "start")))
+    source, still = result["downtime_us"], result.get("standstill")
+    if not still:
+        yield (f"standstill {source['total'] / 1000:.1f} ms by the source's "
+               "clock; the destination has not told how long it worked")
+    else:
+        yield (f"standstill {still['total'] / 1000:.1f} ms: " + ", ".join(
+            f"{name} {still[name] / 1000:.1f}" for name in PARTS)
+            + f"; {times_link(still):.2f} times what the link needed for "
+            f"{source['pages']} pages and the state, {source['bytes']} bytes")
     yield f"audit {result['audit']}: " + _AUDITS[result["audit"]].format(
         result["groups"])
 

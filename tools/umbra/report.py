@@ -14,7 +14,7 @@ _WIDTH = 960
 _LABEL = 190
 _LANE = 22
 _LANES_MAX = 6  # of one machine
-_PARTS = ("pause", "copy", "state_audit", "answer", "start")
+_PARTS = ("pause", "copy", "state", "audit", "there")
 
 _STYLE = """
 body { font: 15px/1.45 system-ui, sans-serif; color: #1d2530; margin: 2em auto;
@@ -31,8 +31,8 @@ svg .dim { fill: #5b6675 }
 """
 _COLORS = {"raw": "#2f6fb5", "zero": "#b9cde4", "round": "#eaf1f9",
            "still": "#f3b3ae", "source": "#7a4fb0", "destination": "#17804a",
-           "pause": "#8e5bd0", "copy": "#2f6fb5", "state_audit": "#e0922f",
-           "answer": "#9aa5b1", "start": "#17804a"}
+           "pause": "#8e5bd0", "copy": "#2f6fb5", "state": "#1fa3a3",
+           "audit": "#e0922f", "there": "#17804a"}
 
 
 def write(path, history, status):
@@ -103,7 +103,7 @@ def _move(number, move):
     if move.rounds:
         parts += ["<h3>Pages per round</h3>", _bars(move.rounds),
                   _rounds(move.rounds)]
-    if move.downtime:
+    if move.parts:
         parts += ["<h3>Standstill</h3>", _standstill(move)]
     return "\n".join(parts)
 
@@ -185,25 +185,28 @@ def _bars(rounds):
 
 
 def _standstill(move):
-    downtime = move.downtime
+    still = move.parts
     here = move.standstill()
-    seen = (f" The computer that ran both machines saw {here * 1000:.0f} ms."
-            if here is not None else "")
-    total = max(downtime.get("total", 0), 1)
+    seen = (f" The computer that ran both machines saw {here * 1000:.0f} ms, "
+            "whatever else it did." if here is not None else "")
+    total = max(still["total"], 1)
     x, parts = 0.0, []
     for name in _PARTS:
-        width = (_WIDTH - 2) * downtime.get(name, 0) / total
+        width = (_WIDTH - 2) * still[name] / total
         parts.append(_rect(x, 2, width, 24, _COLORS[name], name))
         x += width
     legend = []
     for index, name in enumerate(_PARTS):
         at = index * _WIDTH / len(_PARTS)
         legend += [_rect(at, 38, 12, 12, _COLORS[name]),
-                   _text(at + 18, 49, f"{name.replace('_', ' and ')} "
-                         f"{downtime.get(name, 0) / 1000:.1f} ms")]
+                   _text(at + 18, 49, f"{name} {still[name] / 1000:.1f} ms")]
     return _svg(58, parts + legend) + (
-        f"<p class=note>{total / 1000:.1f} ms in all, of the source's "
-        f"clock, which under Bochs runs ahead while it waits.{seen}</p>")
+        f"<p class=note>{total / 1000:.1f} ms in all, "
+        f"{total / max(still['link'], 1):.2f} times what the link needed for "
+        "the pages written last (copy) and the state: "
+        f"{still['link'] / 1000:.1f} ms. Each part is of the clock of the "
+        "machine that worked: under Bochs time runs ahead where a machine "
+        f"waits.{seen}</p>")
 
 
 def _lanes(history):
