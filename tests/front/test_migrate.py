@@ -11,7 +11,9 @@ from xml.etree import ElementTree
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "tools"))
 # pylint: disable=wrong-import-position,protected-access
 import demo
-from umbra import cli, console, history, migrate, mux, report, views
+import front
+from umbra import (cli, console, history, inside, migrate, mux, report,
+                   views)
 from umbra.trouble import Trouble
 
 MOVED = {
@@ -262,6 +264,65 @@ class LastLine(unittest.TestCase):
                              [(mux.guest_channel(3), b"enough\n")])
 
 
+class Engine:
+    """What building a machine asks of an engine."""
+
+    NAME = EXIT = "bochs"
+
+    def check(self, machine):
+        pass
+
+
+class Inside(unittest.TestCase):
+    """Two Umbras in a third one."""
+
+    def setUp(self):
+        self.place = front.Place()
+        self.addCleanup(self.place.close)
+
+    def built(self, *words):
+        options = cli._parser().parse_args(
+            ["migrate", str(self.place.guest), "--inside", "--mem", "4M",
+             "--set", f"host.image={self.place.image}",
+             "--set", "umbra.loglevel=debug", "--set", "dirty=wp", *words])
+        return inside.build(cli.collect_guests(options), options, Engine(),
+                            str(self.place.path))
+
+    def test_the_first_of_them_has_the_guest(self):
+        machine = self.built("--append", "its words")
+        strings = [module.string for module in machine.modules]
+        self.assertEqual(len(strings), 3)
+        for string in (strings[0], strings[2]):
+            self.assertRegex(string, "^guest name=umbra.* connect=cable .*-- "
+                             "console=mux exit=acpi link=virtio receive=on "
+                             "loglevel=debug$")
+        self.assertRegex(strings[1], "^module -- guest name=guest mem=4096K "
+                         ".*dirty=wp.* -- its words$")
+        self.assertEqual(machine.command_line, "console=mux exit=bochs")
+
+    def test_each_has_a_cpu_and_the_memory_that_a_machine_would_have(self):
+        machine = self.built("--cpus", "2")
+        self.assertEqual(machine.cpus, 4)
+        self.assertIn("mem=81920K cpus=2", machine.modules[0].string)
+        self.assertGreater(machine.memory, 2 * 80 << 20)
+        self.assertEqual(self.built("--set", "host.cpus=1").cpus, 1)
+
+    def test_their_lines_are_consoles_of_the_outer_one(self):
+        outer = inside.Outer(None, None, None, ("source", "destination"))
+        sent, got = [], []
+        outer.side.send = lambda channel, data: sent.append((channel, data))
+        for inner in outer.inners:
+            inner._receive = lambda side, data: got.extend(
+                (side.name, event) for event in side.decoder.feed(data))
+        outer.inners[1].send(mux.MONITOR, b"status\n")
+        self.assertEqual(sent, [(mux.guest_channel(1), b"\x1e@status\n")])
+        outer._on_data(outer.side, b"\x1e!guest 0 name=umbra\n\x1eB\x1e\x1eA"
+                       b"lap 1\n\x1e\x1e!waiting\n")
+        self.assertEqual(got, [
+            ("destination", mux.Text(mux.guest_channel(0), b"lap 1\n")),
+            ("destination", mux.Record("waiting"))])
+
+
 class Options(unittest.TestCase):
     def refused(self, *words):
         return cli.main(["migrate", "/dev/null", *words])
@@ -273,7 +334,8 @@ class Options(unittest.TestCase):
             migrate.migrate([1, 2], options, ".")
 
     def test_nonsense_is_refused(self):
-        for words in (("--times", "0"), ("--link", "pigeon"), ("--at",)):
+        for words in (("--times", "0"), ("--link", "pigeon"), ("--at",),
+                      ("--inside", "--link", "net")):
             self.assertEqual(self.refused(*words), 125)
 
 

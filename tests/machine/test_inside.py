@@ -53,6 +53,22 @@ def label_that_one_guest_or_three_have_is_told(machine):
              "hello and hello-2 have them")
 
 
+@machine_test(seconds=15, limit=200)
+def two_umbras_in_an_umbra_move_a_guest(machine):
+    """L1s with Umbra's virtio-serial driver, over the cable; the guest is what
+    the outer Umbra calls L2."""
+    run = machine.umbra("migrate", RING, "--inside", "--append",
+                        "mb=1 mark=0 laps=60000", "--mem", "4M", "--engine",
+                        machine.engine_name(), "--timeout",
+                        str(machine.seconds_left()), "--at", "RING base",
+                        "--set", "downtime=200s")
+    run.ended_with(1)
+    run.guest_verdict()
+    run.said(r"^umbra: audit full: \d+ groups of pages are the same$")
+    run.said("destination: umbra: migration: guest ring is here")
+    run.said("source: umbra: guest ring has ended: it has moved to the peer")
+
+
 @machine_test(seconds=12, limit=150)
 def umbra_moves_while_its_guest_runs(machine):
     """The inner Umbra and the guest in it are L1 and L2 of what moves."""

@@ -115,6 +115,9 @@ def _add_migrate(commands):
     migrate.add_argument("--link", choices=("net", "tcp", "uart", "virtio"),
                          help="what joins the machines (the best that the "
                          "engine has); tcp is another word for net")
+    migrate.add_argument("--inside", action="store_true",
+                         help="both machines are guests of a third Umbra, "
+                         "which joins their virtio-serial ports")
     migrate.add_argument("--at", type=migrations.parse_at, default=2.0,
                          metavar="MARK|SECONDS", help="when: as soon as the "
                          "guest prints MARK, or after a time (2)")

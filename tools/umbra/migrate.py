@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: MIT
 """`umbra migrate`: two machines, a guest, and its way from one to the other.
 
-Each machine is a Side: an emulator and its serial line. A Migration attends to
-both, tells the one that has the guest when to send it, shows how far that is,
-and follows the guest: its console is that of the machine that runs it.
+Each machine is a Side (side.py), or with --inside one of two guests of a third
+machine (inside.py). A Migration attends to both, tells the one that has the
+guest when to send it, shows how far that is, and follows the guest: its console
+is that of the machine that runs it.
 """
 
 import contextlib
@@ -11,18 +12,18 @@ import json
 import os
 import re
 import selectors
-import socket
 import sys
 import time
 
-from . import console, engines, joint, mux, report, run as runs, views
+from . import (console, engines, inside, joint, mux, report, run as runs,
+               views)
 from .history import History
-from .children import Child, work_directory
+from .children import work_directory
+from .side import Side
 from .trouble import FAILED, TIMED_OUT, TimedOut, Trouble, within
 
 _TICK_SECONDS = 0.1
 _DRAIN_SECONDS = 1
-_READ_BYTES = 65536
 _PAGE = 4096
 _SIDES = ("source", "destination")
 #: Bochs: the time of a machine that waits runs far ahead of the world's.
@@ -53,127 +54,6 @@ def _words(text):
     return found
 
 
-class Side:
-    """One machine: what it is started with, and its line."""
-
-    def __init__(self, number, machine, engine, root):
-        self.name = _SIDES[number]
-        self.number = number
-        self._machine = machine
-        self._engine = engine
-        self._root = root
-        self.decoder = mux.Decoder()
-        self._encoder = mux.Encoder()
-        self._pending = b""
-        self._selector = None
-        self._receive = None
-        self.listener = None
-        self.line = None
-        self.child = None
-        self.directory = None
-        self.verdict = None
-        self.guest = None  # its number here
-        self.is_ready = False
-        self._lines = console.Lines(self._say)
-        self._view = None
-
-    def start(self, directory, selector, receive, view):
-        self._view = view
-        self.directory = os.path.join(directory, self.name)
-        os.mkdir(self.directory)
-        self._selector, self._receive = selector, receive
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.listener.setblocking(False)
-        selector.register(self.listener, selectors.EVENT_READ, self._accept)
-        argv = self._engine.command(self._machine, self.directory,
-                                    self.listener.getsockname()[1], self._root)
-        self.child = Child(argv, self.directory,
-                           os.path.join(self.directory, "engine.out"))
-
-    def close(self):
-        if self.child:
-            self.child.kill()
-        for each in (self.listener, self.line):
-            if each:
-                each.close()
-
-    def why_ended(self):
-        status = self.child.ended()
-        what = self._engine.why_ended(status, self.directory)
-        if what is None:
-            what = (f"was killed by signal {-status}" if status < 0
-                    else f"stopped with status {status}")
-        return f"the {self.name}'s {self._engine.NAME} {what}"
-
-    # --- Its line ---------------------------------------------------------
-
-    def _accept(self, _events):
-        self.line, _ = self.listener.accept()
-        self._selector.unregister(self.listener)
-        self.line.setblocking(False)
-        self.line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._selector.register(self.line, selectors.EVENT_READ, self._serve)
-
-    def _serve(self, events):
-        if events & selectors.EVENT_WRITE:
-            self._flush()
-        if events & selectors.EVENT_READ and self.line:
-            self._read()
-
-    def _read(self):
-        try:
-            data = self.line.recv(_READ_BYTES)
-        except BlockingIOError:
-            return
-        except OSError:
-            data = b""
-        if data:
-            self._receive(self, data)
-        else:
-            self._hang_up()
-
-    def _hang_up(self):
-        self._selector.unregister(self.line)
-        self.line.close()
-        self.line = None
-
-    def send(self, channel, data):
-        self._pending += self._encoder.encode(channel, data)
-        self._flush()
-
-    def _flush(self):
-        if not self.line:
-            return
-        try:
-            sent = self.line.send(self._pending) if self._pending else 0
-        except BlockingIOError:
-            sent = 0
-        except OSError:
-            self._hang_up()
-            return
-        self._pending = self._pending[sent:]
-        wanted = selectors.EVENT_READ
-        if self._pending:
-            wanted |= selectors.EVENT_WRITE
-        self._selector.modify(self.line, wanted, self._serve)
-
-    def has_room(self):
-        return self.line is not None and len(self._pending) < 4096
-
-    # --- What Umbra says there --------------------------------------------
-
-    def say(self, data):
-        self._lines.feed(data)
-
-    def flush(self):
-        self._lines.flush()
-
-    def _say(self, line):
-        line = line.removeprefix(b"umbra> ")
-        if line:
-            self._view.umbra(self, line)
-
-
 class Migration:
     def __init__(self, sides, view, keyboard, options, title=""):
         self._sides = sides
@@ -198,11 +78,13 @@ class Migration:
         self.failed = False
 
     def run(self, wire, directory, timeout):
+        """`wire` joins the machines, or is None where that is done else."""
         try:
             with within(timeout):
                 self._sides[0].start(directory, self._selector,
                                      self._on_data, self._view)
-                wire.wait()
+                if wire:
+                    wire.wait()
                 self._sides[1].start(directory, self._selector,
                                      self._on_data, self._view)
                 return self._attend()
@@ -492,9 +374,24 @@ def _joined(guests, options, root, stack, outputs_of):
     stack.enter_context(wire)
     for machine, end in zip(pair, wire.ends):
         machine.link = end
-    sides = [Side(number, machine, engine, root)
+    sides = [Side(_SIDES[number], number, machine, engine, root)
              for number, machine in enumerate(pair)]
     return sides, wire, directory, outputs
+
+
+def _inside(guests, options, root, stack, outputs_of):
+    """The same of two Umbras in one machine."""
+    if options.link not in (None, "virtio"):
+        raise Trouble("--inside joins the inner Umbras by virtio-serial; leave "
+                      "--link out")
+    engine, reason = engines.choose(options.engine)
+    machine = inside.build(guests, _options_of(engine, options), engine, root)
+    outputs = outputs_of(machine)
+    if reason:
+        outputs.note(reason)
+    outer = inside.Outer(machine, engine, root, _SIDES)
+    return (outer.inners, None, stack.enter_context(work_directory()),
+            outputs)
 
 
 def migrate(guests, options, root):
@@ -511,8 +408,9 @@ def migrate(guests, options, root):
             stack.callback(made.close)
             return made
 
-        sides, wire, directory, outputs = _joined(guests, options, root, stack,
-                                                  outputs_of)
+        join = _inside if options.inside else _joined
+        sides, wire, directory, outputs = join(guests, options, root, stack,
+                                               outputs_of)
         keyboard = stack.enter_context(console.Keyboard())
         view = (views.Columns(outputs, sides) if options.columns
                 else views.Plain(outputs))
