@@ -53,12 +53,12 @@ def label_that_one_guest_or_three_have_is_told(machine):
              "hello and hello-2 have them")
 
 
-@machine_test(seconds=15, limit=200)
+@machine_test(seconds=10, limit=200)
 def two_umbras_in_an_umbra_move_a_guest(machine):
     """L1s with Umbra's virtio-serial driver, over the cable; the guest is what
     the outer Umbra calls L2."""
     run = machine.umbra("migrate", RING, "--inside", "--append",
-                        "mb=1 mark=0 laps=60000", "--mem", "4M", "--engine",
+                        "mb=1 mark=0 laps=10000", "--mem", "4M", "--engine",
                         machine.engine_name(), "--timeout",
                         str(machine.seconds_left()), "--at", "RING base",
                         "--set", "downtime=200s")

@@ -28,6 +28,8 @@ _PAGE = 4096
 _SIDES = ("source", "destination")
 #: Bochs: the time of a machine that waits runs far ahead of the world's.
 _DEFAULTS = ("host.ips=50000000", "umbra.link.silence=36000")
+#: One machine has one clock; its serial line is slow beside a fast one.
+_DEFAULTS_INSIDE = ("host.ips=10000000",)
 _WISHES = ("downtime", "audit", "stuck", "compress")
 _AUDITS = {"off": "nothing was compared",
            "sent": "in {} groups the pages that had contents are the same",
@@ -339,11 +341,11 @@ def statistics(result):
         result["groups"])
 
 
-def _options_of(engine, options):
-    """As the user gave them, with what Bochs needs for two clocks."""
+def _options_of(engine, options, defaults=_DEFAULTS):
+    """As the user gave them, with what Bochs needs."""
     given = {pair.partition("=")[0] for pair in options.set}
     if engine.NAME == "bochs":
-        options.set = [pair for pair in _DEFAULTS
+        options.set = [pair for pair in defaults
                        if pair.partition("=")[0] not in given] + options.set
     return options
 
@@ -385,7 +387,8 @@ def _inside(guests, options, root, stack, outputs_of):
         raise Trouble("--inside joins the inner Umbras by virtio-serial; leave "
                       "--link out")
     engine, reason = engines.choose(options.engine)
-    machine = inside.build(guests, _options_of(engine, options), engine, root)
+    options = _options_of(engine, options, _DEFAULTS_INSIDE)
+    machine = inside.build(guests, options, engine, root)
     outputs = outputs_of(machine)
     if reason:
         outputs.note(reason)
