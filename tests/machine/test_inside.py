@@ -27,6 +27,18 @@ def umbra_runs_inside_umbra(machine):
     run.printed(r"^umbra: guest guest1 has ended: .* status 1$")
 
 
+@machine_test(seconds=4)
+def guest_of_an_inner_umbra_has_its_interrupts_off(machine):
+    """Which the inner one leaves to a CPU that delivers virtual interrupts, if
+    it is told that this one does so rightly: docs/TESTING.md."""
+    run = machine.run(UMBRA, "--append", "exit=acpi",
+                      inner("interrupts", "mem=8M", "masked"),
+                      "--mem", "16M", "--set", "host.ips=10000000")
+    run.ended_with(0)
+    run.printed("^umbra: VMX: virtual-interrupt delivery: no; ")
+    run.printed(r"^RESULT PASS (\d+)/\1$")
+
+
 @machine_test(seconds=7)
 def bytes_cross_the_cable_between_two_guests(machine):
     """Checked bytes, both ways at once, by Umbra's own virtio-serial driver;

@@ -171,6 +171,7 @@ void vmx_capability_read(enum apicv_choice apicv, enum mtf_choice mtf)
 	if (!refusal) {
 		read_all(c);
 		c->apicv = apicv_choose(c->words, apicv);
+		c->delivery_is_wrong = apicv == APICV_NO_DELIVERY;
 		c->offers_monitor_trap = mtf == MTF_IF_PRESENT &&
 					 (c->words[CONTROLS_PRIMARY].may_be_1 &
 					  PRIMARY_MONITOR_TRAP);
@@ -216,6 +217,9 @@ struct nested_hardware vmx_capability_for_guest(const struct guest_cpuid *cpuid)
 		    ~(u32)PRIMARY_MONITOR_TRAP;
 	hardware.words[CONTROLS_SECONDARY].may_be_1 &=
 	    ~(u32)SECONDARY_NOT_FOR_L1;
+	if (c->delivery_is_wrong)
+		hardware.words[CONTROLS_SECONDARY].may_be_1 &=
+		    ~(u32)SECONDARY_INTERRUPT_DELIVERY;
 	if (!(cpuid->basic[7].ebx & CPUID_7_EBX_INVPCID))
 		hardware.words[CONTROLS_SECONDARY].may_be_1 &=
 		    ~(u32)SECONDARY_INVPCID;

@@ -41,6 +41,7 @@ struct vmx_capability {
 	bool has_vmcs_shadowing;
 	bool has_preemption_timer;
 	bool offers_monitor_trap; /* to guest hypervisors */
+	bool delivery_is_wrong;   /* nobody's, Umbra's or theirs */
 };
 
 extern struct vmx_capability vmx_capability;
