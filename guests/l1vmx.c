@@ -10,6 +10,7 @@
  *	events		injection, exceptions, interrupts, windows, timer
  *	state		what entry and exit load and save; MSR areas
  *	step		the monitor trap flag
+ *	posted		posted interrupts
  *
  *	bochs		what only the CPU can tell may be wrong as in Bochs 2.7
  *	verbose		names each case before it begins
@@ -27,6 +28,7 @@ static const struct {
     {"events", suite_events},
     {"state", suite_state},
     {"step", suite_step},
+    {"posted", suite_posted},
 };
 
 u8 guest_main(void)

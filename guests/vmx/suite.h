@@ -27,6 +27,7 @@ void suite_ept(void);
 void suite_events(void);
 void suite_state(void);
 void suite_step(void);
+void suite_posted(void);
 
 /* From here on, what is expected belongs to this case. */
 void suite_case(const char *name);

@@ -70,6 +70,13 @@ def monitor_trap_flag_is_as_in_the_manual(machine):
     check(known == {"monitor-trap"}, "step")
 
 
+@machine_test(seconds=4)
+def posted_interrupts_are_as_in_the_manual(machine):
+    """Where the CPU's own delivery is taken for right."""
+    delivery = ("--set", "umbra.apicv=on")
+    check(conforms(machine, "posted", options=delivery) == set(), "posted")
+
+
 @machine_test(seconds=8)
 def ept_and_events_are_as_in_the_manual(machine):
     check(conforms(machine, "ept") == {"walk-access"}, "ept")

@@ -188,11 +188,7 @@ void vmx_capability_read(enum apicv_choice apicv, enum mtf_choice mtf)
 	c->usable = !refusal;
 }
 
-/*
- * Posted interrupts are not passed on: an interrupt for L1 comes by way of
- * Umbra. XSAVES is in no guest's CPUID.
- */
-#define PIN_NOT_FOR_L1       PIN_POSTED_INTERRUPTS
+/* XSAVES is in no guest's CPUID. */
 #define SECONDARY_NOT_FOR_L1 SECONDARY_XSAVES
 
 #define CPUID_7_EBX_INVPCID  BIT(10)
@@ -211,7 +207,11 @@ struct nested_hardware vmx_capability_for_guest(const struct guest_cpuid *cpuid)
 
 	for (u32 i = 0; i < CONTROLS_COUNT; i++)
 		hardware.words[i] = c->words[i];
-	hardware.words[CONTROLS_PIN].may_be_1 &= ~(u32)PIN_NOT_FOR_L1;
+	/* Of L2's posted interrupts only the delivery is the CPU's. */
+	hardware.words[CONTROLS_PIN].may_be_1 &= ~(u32)PIN_POSTED_INTERRUPTS;
+	if (c->apicv.delivery)
+		hardware.words[CONTROLS_PIN].may_be_1 |=
+		    (u32)PIN_POSTED_INTERRUPTS;
 	if (!c->offers_monitor_trap)
 		hardware.words[CONTROLS_PRIMARY].may_be_1 &=
 		    ~(u32)PRIMARY_MONITOR_TRAP;

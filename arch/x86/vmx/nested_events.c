@@ -8,6 +8,7 @@
 #include "arch/x86/vmx/vcpu_events.h"
 #include "arch/x86/vmx/vmx_insn.h"
 #include "lib/x86.h"
+#include "nested/posted.h"
 
 static bool has_pin(const struct vcpu *vcpu, u64 bit)
 {
@@ -270,6 +271,37 @@ static void exit_by_what_is_due(struct vcpu *vcpu,
 }
 
 /*
+ * What L1's notification vector says is posted goes to L2, which does not exit.
+ * Returns what waits behind it.
+ */
+static enum platform_interrupt take_posted(struct vcpu *vcpu,
+					   enum platform_interrupt interrupt)
+{
+	struct platform *platform = &vcpu->vm->platform;
+	const struct vmcs12 *v = &vcpu->nested->state.vmcs12;
+	u32 secondary =
+	    (u32)vcpu->nested->loaded.merged.values[MERGED_SECONDARY];
+	u64 status;
+
+	while (
+	    interrupt == PLATFORM_INTERRUPT_LAPIC &&
+	    nested_is_notification(v, (u32)lapic_pending_vector(vcpu->lapic))) {
+		(void)platform_interrupt_take(platform, vcpu->index, interrupt);
+		(void)platform_apic_write(platform, vcpu->index, LAPIC_EOI, 0,
+					  vm_now_ns(vcpu->vm));
+		/* Without the page nothing is delivered: nested/merge.c. */
+		if (secondary & SECONDARY_INTERRUPT_DELIVERY) {
+			status = vmcs_read(VMCS_GUEST_INTERRUPT_STATUS);
+			vmcs_write(VMCS_GUEST_INTERRUPT_STATUS,
+				   nested_take_posted(v, &vcpu->vm->memory,
+						      (u16)status));
+		}
+		interrupt = platform_interrupt_pending(platform, vcpu->index);
+	}
+	return interrupt;
+}
+
+/*
  * L1's windows wake an L2 that sleeps, which the CPU does not know: 0, or the
  * exit reason.
  */
@@ -378,6 +410,8 @@ bool nested_events_choose(struct vcpu *vcpu)
 		vcpu->nmi_pending = true;
 	interrupt =
 	    platform_interrupt_pending(&vcpu->vm->platform, vcpu->index);
+	if (takes_interrupts(vcpu) && has_pin(vcpu, PIN_POSTED_INTERRUPTS))
+		interrupt = take_posted(vcpu, interrupt);
 	/* What is being delivered goes in first, and then L2 exits. */
 	injects = vcpu->injection.info & EVENT_VALID;
 	busy = injects || debug_trap_is_due(vcpu);
