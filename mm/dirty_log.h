@@ -98,21 +98,10 @@ void dirty_log_cover(struct dirty_log *log, gpa_t base, u64 bytes);
 /* Some of these pages are no guest memory: those are counted, not marked. */
 COLD void dirty_log_mark_foreign(struct dirty_log *log, gpa_t base, u64 bits);
 
-/*
- * The pages in the 64 pages around `base` whose bits are set were written.
- * Pages that are no guest memory are counted and otherwise ignored. Any CPU,
- * any time. When it returns, a harvest that begins finds the pages.
- */
-static inline void dirty_log_mark_word(struct dirty_log *log, gpa_t base,
-				       u64 bits)
+/* As dirty_log_mark_word, of pages that are known to be guest memory. */
+static inline void dirty_log_mark_known(struct dirty_log *log, u64 word,
+					u64 bits)
 {
-	u64 word = gpa_raw(base) / DIRTY_WORD_BYTES;
-
-	if (unlikely(word >= log->word_count || (bits & ~log->known[word]))) {
-		dirty_log_mark_foreign(log, base, bits);
-		return;
-	}
-
 	u64 *summary = &log->summary[word / DIRTY_GROUP_WORDS];
 	u64 summary_bit = BIT(word % DIRTY_GROUP_WORDS);
 
@@ -124,6 +113,22 @@ static inline void dirty_log_mark_word(struct dirty_log *log, gpa_t base,
 	__atomic_fetch_or(&log->dirty[word], bits, __ATOMIC_SEQ_CST);
 	if (!(__atomic_load_n(summary, __ATOMIC_SEQ_CST) & summary_bit))
 		__atomic_fetch_or(summary, summary_bit, __ATOMIC_SEQ_CST);
+}
+
+/*
+ * The pages in the 64 pages around `base` whose bits are set were written.
+ * Pages that are no guest memory are counted and otherwise ignored. Any CPU,
+ * any time. When it returns, a harvest that begins finds the pages.
+ */
+static inline void dirty_log_mark_word(struct dirty_log *log, gpa_t base,
+				       u64 bits)
+{
+	u64 word = gpa_raw(base) / DIRTY_WORD_BYTES;
+
+	if (unlikely(word >= log->word_count || (bits & ~log->known[word])))
+		dirty_log_mark_foreign(log, base, bits);
+	else
+		dirty_log_mark_known(log, word, bits);
 }
 
 /* The page of `address` was written. */

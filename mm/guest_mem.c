@@ -315,13 +315,14 @@ enum err guest_mem_read(const struct guest_mem *mem, gpa_t address, void *to,
 
 enum err guest_mem_watch_create(struct guest_mem *mem)
 {
-	u64 bytes = (gpa_page(dirty_log_end(&mem->log)) / WATCH_PAGES) *
-		    sizeof(*mem->watched);
+	u64 words = gpa_page(dirty_log_end(&mem->log)) / WATCH_PAGES;
+	u64 bytes = words * sizeof(*mem->watched);
 	enum frame_order order = frame_order_for(bytes);
 
 	if (frame_alloc_zeroed(order, mem->name, &mem->watch_storage) != OK)
 		return ERR_NO_MEMORY;
 	mem->watch_order = order;
+	mem->watch_words = words;
 	mem->watched = phys_ptr(mem->watch_storage);
 	return OK;
 }
@@ -329,9 +330,9 @@ enum err guest_mem_watch_create(struct guest_mem *mem)
 /* The word that has the page's bit, NULL if the page cannot be watched. */
 static u64 *watch_word(const struct guest_mem *mem, gpa_t page)
 {
-	if (gpa_raw(page) >= gpa_raw(dirty_log_end(&mem->log)))
-		return NULL;
-	return &mem->watched[gpa_page(page) / WATCH_PAGES];
+	u64 word = gpa_page(page) / WATCH_PAGES;
+
+	return word < mem->watch_words ? &mem->watched[word] : NULL;
 }
 
 static u64 watch_bit(gpa_t page)
@@ -355,7 +356,7 @@ void guest_mem_unwatch(struct guest_mem *mem, gpa_t page)
 		__atomic_fetch_and(word, ~watch_bit(page), __ATOMIC_SEQ_CST);
 }
 
-bool guest_mem_is_watched(const struct guest_mem *mem, gpa_t page)
+static ALWAYS_INLINE bool is_watched(const struct guest_mem *mem, gpa_t page)
 {
 	const u64 *word = watch_word(mem, page);
 
@@ -363,18 +364,27 @@ bool guest_mem_is_watched(const struct guest_mem *mem, gpa_t page)
 	       (__atomic_load_n(word, __ATOMIC_SEQ_CST) & watch_bit(page));
 }
 
+bool guest_mem_is_watched(const struct guest_mem *mem, gpa_t page)
+{
+	return is_watched(mem, page);
+}
+
 u64 guest_mem_watch_hits(const struct guest_mem *mem)
 {
 	return __atomic_load_n(&mem->watch_hits, __ATOMIC_SEQ_CST);
 }
 
-/* After a write and its mark, which is a locked instruction. */
-static void look_for_watch(struct guest_mem *mem, gpa_t address)
+static NOINLINE void hit(struct guest_mem *mem, gpa_t page)
 {
-	if (likely(!mem->watched) || !guest_mem_is_watched(mem, address))
-		return;
-	guest_mem_unwatch(mem, address);
+	guest_mem_unwatch(mem, page);
 	__atomic_fetch_add(&mem->watch_hits, 1, __ATOMIC_SEQ_CST);
+}
+
+/* After a write and its mark, which is a locked instruction. */
+static ALWAYS_INLINE void look_for_watch(struct guest_mem *mem, gpa_t address)
+{
+	if (unlikely(is_watched(mem, address)))
+		hit(mem, address);
 }
 
 /* --- Writing: bytes first, mark second (mm/dirty_log.h) ------------------ */
@@ -579,6 +589,43 @@ enum err guest_mem_swap_unseen_u64(struct guest_mem *mem, gpa_t address,
 	return OK;
 }
 
+bool guest_mem_is_ram(const struct guest_mem *mem, gpa_t address)
+{
+	const struct guest_slot *slot = slot_of(mem, address);
+
+	return slot && slot->kind == GUEST_RAM;
+}
+
+/* The page is RAM, so the log knows it. */
+static ALWAYS_INLINE void mark_ram(struct guest_mem *mem, gpa_t address)
+{
+	dirty_log_mark_known(&mem->log, gpa_raw(address) / DIRTY_WORD_BYTES,
+			     BIT(gpa_page(address) % DIRTY_WORD_PAGES));
+}
+
+void guest_mem_write_spot(struct guest_mem *mem, struct guest_mem_spot spot,
+			  u64 value)
+{
+	u64 *at = phys_ptr(phys_of(spot.at));
+
+	__atomic_store_n(at, value, __ATOMIC_RELEASE);
+	mark_ram(mem, spot.address);
+	look_for_watch(mem, spot.address);
+}
+
+enum err guest_mem_swap_unseen_spot(struct guest_mem *mem,
+				    struct guest_mem_spot spot, u64 expected,
+				    u64 value)
+{
+	u64 *at = phys_ptr(phys_of(spot.at));
+
+	if (!__atomic_compare_exchange_n(at, &expected, value, false,
+					 __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
+		return ERR_BUSY;
+	mark_ram(mem, spot.address);
+	return OK;
+}
+
 enum err guest_mem_swap_u64(struct guest_mem *mem, gpa_t address, u64 *expected,
 			    u64 value)
 {
@@ -592,7 +639,7 @@ enum err guest_mem_swap_u64(struct guest_mem *mem, gpa_t address, u64 *expected,
 void guest_mem_mark(struct guest_mem *mem, gpa_t address, u64 bytes)
 {
 	dirty_log_mark_range(&mem->log, address, bytes);
-	while (mem->watched && bytes) {
+	while (mem->watch_words && bytes) {
 		u64 here = bytes_in_page(address, bytes);
 
 		look_for_watch(mem, address);

@@ -55,6 +55,7 @@ struct guest_mem {
 	u64 bytes; /* of all slots */
 	struct dirty_log log;
 	u64 *watched; /* one bit per page; NULL: nobody watches */
+	u64 watch_words;
 	u64 watch_hits;
 	hpa_t watch_storage;
 	enum frame_order watch_order;
@@ -135,6 +136,18 @@ MUST_CHECK enum err guest_mem_swap_u64(struct guest_mem *mem, gpa_t address,
 				       u64 *expected, u64 value);
 
 /*
+ * A u64 of RAM that was found before: `at` is guest_mem_ptr() of its address.
+ * Slots live as long as their VM, so it stays there.
+ */
+struct guest_mem_spot {
+	gpa_t address;
+	const u64 *at;
+};
+bool guest_mem_is_ram(const struct guest_mem *mem, gpa_t address);
+void guest_mem_write_spot(struct guest_mem *mem, struct guest_mem_spot spot,
+			  u64 value);
+
+/*
  * The CPU may have written [address, +bytes) past EPT. Called after such a
  * write: at the latest when the vCPU that did it has stopped.
  */
@@ -168,5 +181,8 @@ u64 guest_mem_watch_hits(const struct guest_mem *mem);
 MUST_CHECK enum err guest_mem_swap_unseen_u64(struct guest_mem *mem,
 					      gpa_t address, u64 *expected,
 					      u64 value);
+MUST_CHECK enum err guest_mem_swap_unseen_spot(struct guest_mem *mem,
+					       struct guest_mem_spot spot,
+					       u64 expected, u64 value);
 
 #endif

@@ -153,40 +153,6 @@ static enum err set_flags_at(const struct ept12 *ept12, struct ept12_walk *walk,
 	return OK;
 }
 
-static bool log_is_full(const struct ept12_log *log)
-{
-	return log->index >= EPT_ENTRIES;
-}
-
-/* D has been set: SDM vol. 3, "Page-Modification Logging". */
-static void log_write(const struct ept12 *ept12, ngpa_t from,
-		      struct ept12_log *log)
-{
-	gpa_t at = gpa_add(log->page, log->index * sizeof(u64));
-
-	/* Where there is no RAM nothing is written, as on a bus. */
-	(void)!guest_mem_write_u64(ept12->memory, at,
-				   ngpa_page(from) << PAGE_SHIFT);
-	log->index--;
-}
-
-bool ept12_set_leaf_flags(const struct ept12 *ept12,
-			  const struct ept12_leaf *leaf, struct ept12_log *log)
-{
-	u64 seen = leaf->seen.raw;
-	bool logs =
-	    log && log->on && (leaf->wanted.raw & ~leaf->seen.raw & EPT_D);
-
-	if ((logs && log_is_full(log)) ||
-	    guest_mem_swap_unseen_u64(
-		ept12->memory, gpa_add(leaf->table, leaf->index * sizeof(u64)),
-		&seen, leaf->wanted.raw) != OK)
-		return false;
-	if (logs)
-		log_write(ept12, leaf->from, log);
-	return true;
-}
-
 void ept12_set_flags(const struct ept12 *ept12, struct ept12_walk *walk,
 		     struct ept12_log *log)
 {
@@ -195,7 +161,7 @@ void ept12_set_flags(const struct ept12 *ept12, struct ept12_walk *walk,
 
 	if (ept12_has_flags(walk))
 		return;
-	if (logs && log_is_full(log)) {
+	if (logs && ept12_log_is_full(log)) {
 		walk->outcome = EPT12_LOG_FULL;
 		return;
 	}
@@ -207,7 +173,7 @@ void ept12_set_flags(const struct ept12 *ept12, struct ept12_walk *walk,
 		}
 	}
 	if (logs && (walk->entries[walk->level].raw & ~leaf_before & EPT_D))
-		log_write(ept12, walk->from, log);
+		ept12_log_write(ept12, walk->from, log);
 }
 
 void ept12_translate(const struct ept12 *ept12, u64 pointer,

@@ -85,6 +85,8 @@ struct ept12_log {
 	bool on; /* of use only with A/D on */
 	gpa_t page;
 	u16 index;
+	/* The page in place, where it is RAM; NULL: it is looked for. */
+	const u64 *entries;
 };
 
 /* Stands at the top entry, which has not been read. */
@@ -113,20 +115,28 @@ void ept12_set_flags(const struct ept12 *ept12, struct ept12_walk *walk,
 /* Are all flags set that it would set? */
 bool ept12_has_flags(const struct ept12_walk *walk);
 
-/*
- * The same for a leaf alone, of a table in L1's memory, whose flags (A, or A
- * and D) are to be what they are in `wanted`. False: nothing has been done,
- * because the log is full or the entry is no longer what was seen.
- */
-struct ept12_leaf {
-	gpa_t table;
-	u32 index;
-	ngpa_t from;
-	ept_entry_t seen, wanted;
-};
-MUST_CHECK bool ept12_set_leaf_flags(const struct ept12 *ept12,
-				     const struct ept12_leaf *leaf,
-				     struct ept12_log *log);
+/* SDM vol. 3, "Page-Modification Logging". */
+static inline bool ept12_log_is_full(const struct ept12_log *log)
+{
+	return log->index >= EPT_ENTRIES;
+}
+/* D has been set, and the log was not full. */
+static inline void ept12_log_write(const struct ept12 *ept12, ngpa_t from,
+				   struct ept12_log *log)
+{
+	gpa_t at = gpa_add(log->page, log->index * sizeof(u64));
+	u64 entry = align_down(ngpa_raw(from), PAGE_4K);
+
+	/* Where there is no RAM nothing is written, as on a bus. */
+	if (likely(log->entries))
+		guest_mem_write_spot(
+		    ept12->memory,
+		    (struct guest_mem_spot){at, &log->entries[log->index]},
+		    entry);
+	else
+		(void)!guest_mem_write_u64(ept12->memory, at, entry);
+	log->index--;
+}
 
 /*
  * Both together, for accesses that Umbra makes on L2's behalf (instructions it

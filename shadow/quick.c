@@ -8,6 +8,10 @@
  *	EPT01's leaf	alike (T->like.leaf01, T->like.level01)
  *			-> the same leaf with another frame
  *
+ * The way down is kept for the next fault. Shadow entries on it lead where they
+ * did while the generation is the same: who cuts one, or takes rights from it,
+ * owes a flush.
+ *
  * Everything is looked at before anything is changed; what is not so goes the
  * slow way, which does not know that it was tried. Not while tracking.
  */
@@ -27,12 +31,13 @@ struct quick {
 };
 
 /* Down along tables whose entries are what they were made from. */
-static bool go_down(struct quick *q, const struct shadow_root *root)
+static NOINLINE bool find_path(struct shadow *shadow, struct shadow_root *root,
+			       u64 address)
 {
-	u64 address = ngpa_raw(q->access->address);
+	struct shadow_path *path = &root->path;
 	struct shadow_table *t = root->table;
 
-	q->rights = EPT_RWX;
+	*path = (struct shadow_path){.rights = EPT_RWX};
 	for (enum ept_level level = EPT_TOP; level > EPT_4K; level--) {
 		u32 index = ept_index(address, level);
 		ept_entry_t entry = shadow_hardware(t, index);
@@ -42,16 +47,47 @@ static bool go_down(struct quick *q, const struct shadow_root *root)
 			return false;
 		now = ept_read(&t->memory[index]);
 		if (now.raw != t->copy[index].raw || (now.raw & EPT_LARGE) ||
-		    (q->ad && !(now.raw & EPT_A)))
+		    (ept12_has_ad(root->pointer) && !(now.raw & EPT_A)))
 			return false;
-		q->rights &= now.raw;
+		path->at[EPT_TOP - level] = &t->memory[index];
+		path->value[EPT_TOP - level] = now.raw;
+		path->rights &= now.raw;
 		t->recent = true;
 		t = shadow_entry_table(t, index);
 	}
-	q->t = t;
+	path->generation = shadow->generation;
+	path->region = address / PAGE_2M;
+	path->t = t->memory ? t : NULL;
+	return path->t != NULL;
+}
+
+/* Is the way of the last fault this one's, and as it was? */
+static ALWAYS_INLINE bool is_path(const struct shadow *shadow,
+				  const struct shadow_path *path, u64 address)
+{
+	u64 differ = 0;
+
+	if (!path->t || path->region != address / PAGE_2M ||
+	    path->generation != shadow->generation)
+		return false;
+#pragma GCC unroll 3
+	for (u32 i = 0; i < EPT_TOP - 1; i++)
+		differ |= ept_read(path->at[i]).raw ^ path->value[i];
+	return !differ;
+}
+
+static ALWAYS_INLINE bool go_down(struct quick *q, struct shadow_root *root)
+{
+	u64 address = ngpa_raw(q->access->address);
+
+	if (unlikely(!is_path(q->shadow, &root->path, address)) &&
+	    !find_path(q->shadow, root, address))
+		return false;
+	q->t = root->path.t;
+	q->rights = root->path.rights;
 	q->index = ept_index(address, EPT_4K);
-	t->recent = true;
-	return t->memory != NULL;
+	q->t->recent = true;
+	return true;
 }
 
 /* Nothing is mapped there: L1's to handle. */
@@ -67,56 +103,67 @@ static struct shadow_result violation(const struct quick *q)
 }
 
 /* The leaf, if it is like the last one and grants what is needed. */
-static bool find_leaf(struct quick *q, ept_entry_t *leaf)
+static ALWAYS_INLINE bool find_leaf(const struct quick *q, ept_entry_t *leaf)
 {
 	const struct shadow_like *like = &q->t->like;
-	gpa_t address = ept12_address(q->from12);
-	ept_entry_t leaf01;
-	enum ept_level level01;
+	u64 address = gpa_raw(ept12_address(q->from12));
+	struct ept_spot spot;
 	u64 inside;
 
 	if (!like->leaf.raw ||
 	    ((q->from12.raw ^ like->from12.raw) & like->alike12) ||
-	    (q->needs & ~(like->leaf.raw & q->rights)) ||
-	    ept_lookup(q->shadow->config.ept, address, &leaf01, &level01) !=
-		OK ||
-	    level01 != like->level01 ||
-	    ((leaf01.raw ^ like->leaf01.raw) & SHADOW_ALIKE_01))
+	    (q->needs & ~(like->leaf.raw & q->rights)) || address >= EPT12_SPAN)
 		return false;
-	inside = gpa_raw(address) & (ept_level_bytes(level01) - 1);
+	spot = ept_walk(q->shadow->config.ept->root, address, EPT_4K);
+	if (spot.level != like->level01 ||
+	    ((spot.entry.raw ^ like->leaf01.raw) & SHADOW_ALIKE_01))
+		return false;
+	inside = address & (ept_level_bytes(spot.level) - 1);
 	leaf->raw = (like->leaf.raw & ~EPT_ADDRESS) |
-		    (leaf01.raw & EPT_ADDRESS) | inside;
+		    (spot.entry.raw & EPT_ADDRESS) | inside;
 	return true;
 }
 
 /* A and D in L1's leaf, and L1's log. */
-static bool set_flags(const struct quick *q, struct ept12_log *log)
+static ALWAYS_INLINE bool set_flags(const struct quick *q,
+				    struct ept12_log *log)
 {
+	const struct shadow_table *t = q->t;
+	const struct guest_mem_spot spot = {
+	    gpa_add(shadow_table_base(t), q->index * sizeof(u64)),
+	    &t->memory[q->index].raw};
+	bool logs = log->on && (q->from12.raw & ~q->seen.raw & EPT_D);
+
 	if (q->seen.raw == q->from12.raw)
 		return true;
-	return ept12_set_leaf_flags(
-	    &q->shadow->ept12,
-	    &(struct ept12_leaf){shadow_table_base(q->t), q->index,
-				 q->access->address, q->seen, q->from12},
-	    log);
+	if (!t->in_ram || (logs && ept12_log_is_full(log)) ||
+	    guest_mem_swap_unseen_spot(q->shadow->config.memory, spot,
+				       q->seen.raw, q->from12.raw) != OK)
+		return false;
+	if (logs)
+		ept12_log_write(&q->shadow->ept12, q->access->address, log);
+	return true;
 }
 
-bool shadow_quick_fault(struct shadow *shadow, const struct shadow_root *root,
-			const struct ept12_access *access,
-			struct ept12_log *log, struct shadow_result *result)
+static ALWAYS_INLINE bool quick_fault(struct shadow *shadow,
+				      struct shadow_root *root,
+				      const struct ept12_access *access,
+				      struct ept12_log *log,
+				      struct shadow_result *result)
 {
 	struct quick q = {.shadow = shadow,
 			  .access = access,
 			  .ad = ept12_has_ad(root->pointer),
 			  .needs = access->qualification & EPT12_ACCESS};
 	ept_entry_t leaf = {0};
+	ept_entry_t before;
 
 	if (shadow->tracking || ept12_is_beyond(access->address) ||
 	    !(access->qualification & EPT12_TRANSLATED) || !go_down(&q, root))
 		return false;
+	before = shadow_hardware(q.t, q.index);
 	/* Read-only because it was tracked: L1 has nothing to do with it. */
-	if ((shadow_hardware(q.t, q.index).raw & (EPT_MAY_WRITE | EPT_W)) ==
-	    EPT_MAY_WRITE)
+	if ((before.raw & (EPT_MAY_WRITE | EPT_W)) == EPT_MAY_WRITE)
 		return false;
 	q.seen = ept_read(&q.t->memory[q.index]);
 	if (!(q.seen.raw & EPT_RWX)) {
@@ -128,10 +175,30 @@ bool shadow_quick_fault(struct shadow *shadow, const struct shadow_root *root,
 		q.from12.raw |= q.needs & EPT12_WRITE ? EPT_A | EPT_D : EPT_A;
 	if (!find_leaf(&q, &leaf) || !set_flags(&q, log))
 		return false;
-	shadow_entry_put_leaf(shadow, q.t, q.index, leaf, q.from12);
+	if (before.raw)
+		shadow_entry_put_leaf(shadow, q.t, q.index, leaf, q.from12);
+	else
+		shadow_entry_add_leaf(shadow, q.t, q.index, leaf, q.from12);
 	shadow->counts.filled++;
 	if (q.t->window > 1)
 		shadow_fill_around(shadow, q.t, q.index);
-	*result = (struct shadow_result){.outcome = SHADOW_RESUME};
+	result->outcome = SHADOW_RESUME;
 	return true;
+}
+
+bool shadow_fault_quickly(struct shadow *shadow, struct shadow_root *root,
+			  const struct ept12_access *access,
+			  struct ept12_log *log, struct shadow_result *result)
+{
+	bool done;
+
+	spin_lock(&shadow->lock);
+	done = quick_fault(shadow, root, access, log, result);
+	if (unlikely(!done)) {
+		result->outcome = SHADOW_RESUME;
+		done = shadow_fix_fast(shadow, root, access);
+	}
+	shadow->counts.faults += done;
+	spin_unlock(&shadow->lock);
+	return done;
 }

@@ -87,7 +87,7 @@ enum err shadow_root_hold(struct shadow *shadow, u64 pointer,
 	spin_unlock(&shadow->lock);
 	if (!t)
 		return ERR_BUSY;
-	*root = (struct shadow_root){pointer, t};
+	*root = (struct shadow_root){.pointer = pointer, .table = t};
 	return OK;
 }
 
@@ -260,7 +260,7 @@ static bool find_4k_leaf(const struct shadow_root *root, u64 address,
  * A write to a leaf that lacks W for tracking alone: L1's tables are not looked
  * at, as a CPU would not that had the translation in its TLB.
  */
-static bool fix_fast(struct shadow *shadow, const struct shadow_root *root,
+bool shadow_fix_fast(struct shadow *shadow, const struct shadow_root *root,
 		     const struct ept12_access *access)
 {
 	u64 needs = access->qualification & (EPT12_WRITE | EPT12_FETCH);
@@ -498,22 +498,6 @@ struct shadow_result shadow_fault(struct shadow *shadow,
 	result = fault_slowly(shadow, root, access, log);
 	spin_unlock(&shadow->lock);
 	return result;
-}
-
-bool shadow_fault_quickly(struct shadow *shadow, const struct shadow_root *root,
-			  const struct ept12_access *access,
-			  struct ept12_log *log, struct shadow_result *result)
-{
-	bool done = true;
-
-	spin_lock(&shadow->lock);
-	if (!shadow_quick_fault(shadow, root, access, log, result)) {
-		*result = resume();
-		done = fix_fast(shadow, root, access);
-	}
-	shadow->counts.faults += done;
-	spin_unlock(&shadow->lock);
-	return done;
 }
 
 void shadow_prefault(struct shadow *shadow, const struct shadow_root *root,

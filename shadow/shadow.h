@@ -173,10 +173,25 @@ struct shadow {
 	enum frame_order lists_order, heads_order;
 };
 
+/*
+ * The way of the last quick fault, down to a table of 4K leaves: nothing of it
+ * has been cut while no flush has been owed since, and L1's entries on it are
+ * compared at each use. See shadow/quick.c.
+ */
+struct shadow_path {
+	struct shadow_table *t; /* NULL: there is none */
+	u64 region;             /* 2M of L2's addresses, by number */
+	u64 generation;         /* of the shadow, when it was taken */
+	u64 rights;             /* of L1's entries above */
+	const ept_entry_t *at[EPT_TOP - 1];
+	u64 value[EPT_TOP - 1];
+};
+
 /* A vCPU's hold on the shadow of one EPT12. Zero holds nothing. */
 struct shadow_root {
 	u64 pointer; /* L1's */
 	struct shadow_table *table;
+	struct shadow_path path;
 };
 
 /* ERR_NO_MEMORY has been said on the console. `shadow` must not move. */
@@ -264,7 +279,7 @@ struct shadow_result shadow_fault(struct shadow *shadow,
  * The same for most faults. False: they are others, and nothing has changed.
  * Nothing is proven here, so a CPU need not have said that it has left.
  */
-bool shadow_fault_quickly(struct shadow *shadow, const struct shadow_root *root,
+bool shadow_fault_quickly(struct shadow *shadow, struct shadow_root *root,
 			  const struct ept12_access *access,
 			  struct ept12_log *log, struct shadow_result *result);
 

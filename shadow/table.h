@@ -63,6 +63,7 @@ struct shadow_table {
 	u64 key;
 	const ept_entry_t *memory; /* L1's table; NULL: not of memory */
 	enum shadow_state state;
+	bool in_ram;  /* `memory` is, so L1's flags are set there */
 	bool watched; /* L1's page is write-protected for us */
 	u8 changes;   /* times in a row that it differed */
 	bool recent;  /* was on a fault's way lately */
@@ -207,6 +208,29 @@ void shadow_entry_drop(struct shadow *shadow, struct shadow_table *t,
 void shadow_entry_put_leaf(struct shadow *shadow, struct shadow_table *t,
 			   u32 index, ept_entry_t leaf, ept_entry_t from12);
 
+/*
+ * Entry `index` of a table of 4K leaves, a hole, becomes `leaf`; L1's page is
+ * one that EPT01 has.
+ */
+static inline void shadow_entry_add_leaf(struct shadow *shadow,
+					 struct shadow_table *t, u32 index,
+					 ept_entry_t leaf, ept_entry_t from12)
+{
+	u32 *head = &shadow->page_heads[gpa_page(ept12_address(from12))];
+	u32 next = *head;
+	u32 link = shadow_link_to(t, index);
+
+	t->copy[index] = from12;
+	ept_write(&t->hardware[index], leaf);
+	t->links[index] = (struct shadow_link){.next = next};
+	if (next)
+		shadow_link_table(shadow, next)
+		    ->links[shadow_link_index(next)]
+		    .previous = link;
+	*head = link;
+	shadow->entry_count++;
+}
+
 /* Makes it lead to `child` with those of `rights`. */
 struct shadow_step {
 	struct shadow_table *child;
@@ -261,12 +285,9 @@ void shadow_coherence_resume(struct shadow *shadow, struct shadow_table *t);
 /* L1's page is about to be written: tables made from it are open. */
 enum shadow_watch shadow_coherence_written(struct shadow *shadow, gpa_t page);
 
-/* --- The quick way (shadow/quick.c) --------------------------------------- */
-
-/* False: the slow way is to be gone; nothing has changed. */
-bool shadow_quick_fault(struct shadow *shadow, const struct shadow_root *root,
-			const struct ept12_access *access,
-			struct ept12_log *log, struct shadow_result *result);
+/* A write that only dirty tracking stands in the way of: done, or false. */
+bool shadow_fix_fast(struct shadow *shadow, const struct shadow_root *root,
+		     const struct ept12_access *access);
 
 /* --- Filling (shadow/fill.c) --------------------------------------------- */
 

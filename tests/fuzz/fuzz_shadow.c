@@ -35,7 +35,10 @@ static void begin(u8 options)
 	way = options & 8 ? SHADOW_BY_D : SHADOW_BY_W;
 	w_begin_with(&w, config);
 	l1_new_ept(&w, options & 1 ? EPT12_POINTER_AD : 0);
-	w.log = (struct ept12_log){options & 4, gpa(0x3000), 3};
+	if (options & 4)
+		l1_log(&w, 0x3000, 3);
+	if (options & 16)
+		w.log.entries = NULL;
 	tables[0] = w.pointer & EPT12_POINTER_TABLE;
 	for (u32 i = 1; i < TABLES; i++)
 		tables[i] = l1_new_table(&w);

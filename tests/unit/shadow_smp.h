@@ -157,6 +157,7 @@ static enum shadow_outcome smp_write(struct smp_cpu *cpu, u32 way)
 	const struct ept12_access access = {ngpa(smp_address(way)),
 					    EPT12_WRITE | EPT12_LINEAR_VALID |
 						EPT12_TRANSLATED};
+	struct ept12_log log = {.on = false};
 	struct shadow_result result;
 	u64 frame;
 
@@ -171,9 +172,9 @@ static enum shadow_outcome smp_write(struct smp_cpu *cpu, u32 way)
 		if (random_below(&cpu->random, 2))
 			smp_drain(cpu);
 		if (!shadow_fault_quickly(&cpu->smp->w.shadow, &cpu->root,
-					  &access, NULL, &result))
+					  &access, &log, &result))
 			result = shadow_fault(&cpu->smp->w.shadow, &cpu->root,
-					      &access, NULL);
+					      &access, &log);
 		smp_enter(cpu);
 		if (result.outcome != SHADOW_RESUME)
 			return result.outcome;

@@ -132,6 +132,17 @@ static u64 w_read(struct world *w, u64 address)
 	return __atomic_load_n(w_bytes(w, address), __ATOMIC_RELAXED);
 }
 
+/* L1 logs what L2 writes, in this page. */
+UNUSED static void l1_log(struct world *w, u64 page, u16 index)
+{
+	w->log = (struct ept12_log){
+	    .on = true,
+	    .page = gpa(page),
+	    .index = index,
+	    .entries = guest_mem_ptr(&w->mem, gpa(page), PAGE_4K),
+	};
+}
+
 /* A store of L1's. EPT01 decides; its faults are handled as by exits. */
 static void l1_store(struct world *w, u64 address, u64 value)
 {

@@ -376,6 +376,33 @@ static void a_swap_happens_once(void **state)
 	assert_marked(0x3000, 4);
 }
 
+static void spots_are_marked_and_watched(void **state)
+{
+	struct guest_mem_spot there = {.address = gpa(0x2008)};
+
+	(void)state;
+	begin();
+	assert_int_equal(guest_mem_watch_create(&mem), OK);
+	assert_true(guest_mem_is_ram(&mem, gpa(0x2000)));
+	assert_false(guest_mem_is_ram(&mem, gpa(6 * MIB)));
+	assert_false(guest_mem_is_ram(&mem, gpa(700 * KIB)));
+	there.at = guest_mem_ptr(&mem, there.address, sizeof(u64));
+	guest_mem_watch(&mem, gpa(0x2000));
+	assert_int_equal(guest_mem_swap_unseen_spot(&mem, there, 1, 5),
+			 ERR_BUSY);
+	assert_int_equal(clear_log(), 0);
+	assert_int_equal(guest_mem_swap_unseen_spot(&mem, there, 0, 5), OK);
+	assert_int_equal(*there.at, 5);
+	assert_marked(0x2008, 8);
+	/* The watcher's own is no hit, but anybody else's is. */
+	assert_true(guest_mem_is_watched(&mem, gpa(0x2000)));
+	guest_mem_write_spot(&mem, there, 9);
+	assert_int_equal(*there.at, 9);
+	assert_marked(0x2008, 8);
+	assert_false(guest_mem_is_watched(&mem, gpa(0x2000)));
+	assert_int_equal(guest_mem_watch_hits(&mem), 1);
+}
+
 static void wraparound_is_out_of_range(void **state)
 {
 	(void)state;
@@ -406,6 +433,7 @@ int main(void)
 	    cmocka_unit_test(rom_is_read_and_not_written),
 	    cmocka_unit_test(single_accesses_are_marked_and_aligned),
 	    cmocka_unit_test(a_swap_happens_once),
+	    cmocka_unit_test(spots_are_marked_and_watched),
 	    cmocka_unit_test(wraparound_is_out_of_range),
 	};
 

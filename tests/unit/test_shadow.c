@@ -185,7 +185,7 @@ static void both_logs_see_the_same_write(void **state)
 {
 	(void)state;
 	begin(AD);
-	w.log = (struct ept12_log){true, gpa(0x7000), 511};
+	l1_log(&w, 0x7000, 511);
 	l1_map(&w, 0x3000, EPT_4K, 0x5000 | LEAF(EPT_RWX) | EPT_A);
 	start_tracking();
 	harvest_all();
@@ -209,7 +209,7 @@ static void full_log_sets_nothing(void **state)
 {
 	(void)state;
 	begin(AD);
-	w.log = (struct ept12_log){true, gpa(0x7000), 0xffff};
+	l1_log(&w, 0x7000, 0xffff);
 	l1_map(&w, 0x3000, EPT_4K, 0x5000 | LEAF(EPT_RWX));
 	assert_outcome(0x3000, L2_WRITE, SHADOW_LOG_FULL);
 	assert_int_equal(w.log.index, 0xffff);
@@ -723,6 +723,59 @@ static void leaf_is_taken_over_only_where_entries_are_alike(void **state)
 	end();
 }
 
+/* L2 has gone this way a moment ago. */
+static void quick_way_ends_with_what_it_leads_through(void **state)
+{
+	u64 slot, entry, other;
+
+	(void)state;
+	begin(0);
+	l1_map(&w, 0, EPT_4K, 0x5000 | LEAF(EPT_RWX));
+	l1_map(&w, 0x64000, EPT_4K, 0x6000 | LEAF(EPT_RWX));
+	l1_map(&w, 0xc8000, EPT_4K, 0x7000 | LEAF(EPT_RWX));
+	l1_map(&w, PAGE_2M, EPT_4K, 0x8000 | LEAF(EPT_RWX));
+	assert_outcome(0, L2_WRITE, SHADOW_RESUME);
+	assert_outcome(0x64000, L2_WRITE, SHADOW_RESUME);
+	/* Another table of leaves, by the same index. */
+	assert_reaches(PAGE_2M, L2_READ, 0x8000);
+	assert_outcome(0x96000, L2_READ, SHADOW_VIOLATION);
+	/* L1 gives another table, which maps more: that counts at once. */
+	slot = entry_at(0, EPT_2M);
+	entry = w_read(&w, slot);
+	other = l1_new_table(&w);
+	l1_store(&w, w_slot(other, 0x96000, EPT_4K), 0x9000 | LEAF(EPT_RWX));
+	l1_store(&w, slot, (entry & ~EPT_ADDRESS) | other);
+	assert_reaches(0x96000, L2_READ, 0x9000);
+	/* And takes W from the way. */
+	l1_store(&w, slot, entry & ~EPT_W);
+	l1_invept(&w);
+	assert_outcome(0xc8000, L2_WRITE, SHADOW_VIOLATION);
+	end();
+}
+
+/* A table that is no longer in the tree is not filled. */
+static void quick_way_is_not_gone_past_a_cut(void **state)
+{
+	struct shadow_table *t;
+	struct shadow_result result;
+	const struct ept12_access access = {ngpa(0xc8000), L2_WRITE};
+
+	(void)state;
+	begin(0);
+	l1_map(&w, 0, EPT_4K, 0x5000 | LEAF(EPT_RWX));
+	l1_map(&w, 0x64000, EPT_4K, 0x6000 | LEAF(EPT_RWX));
+	l1_map(&w, 0xc8000, EPT_4K, 0x7000 | LEAF(EPT_RWX));
+	assert_outcome(0, L2_WRITE, SHADOW_RESUME);
+	assert_outcome(0x64000, L2_WRITE, SHADOW_RESUME);
+	t = w.root.path.t;
+	assert_non_null(t);
+	shadow_table_detach(&w.shadow, t);
+	assert_false(
+	    shadow_fault_quickly(&w.shadow, &w.root, &access, &w.log, &result));
+	assert_outcome(0xc8000, L2_WRITE, SHADOW_RESUME);
+	end();
+}
+
 /* Every access is under another table of its own. */
 static enum shadow_outcome touch_anew(u64 number)
 {
@@ -1146,9 +1199,10 @@ static void random_begin(u64 seed)
 	w.random = random_from(seed);
 	memset(&r, 0, sizeof(r));
 	l1_new_ept(&w, random_below(&w.random, 2) ? EPT12_POINTER_AD : 0);
+	l1_log(&w, 3 * MIB, 511);
 	w.log.on = random_below(&w.random, 2);
-	w.log.page = gpa(3 * MIB);
-	w.log.index = 511;
+	if (seed % 2)
+		w.log.entries = NULL;
 	r.tables[0] = w.pointer & EPT12_POINTER_TABLE;
 	for (u32 i = 1; i < R_TABLES; i++)
 		r.tables[i] = l1_new_table(&w);
@@ -1206,6 +1260,8 @@ int main(void)
 	    cmocka_unit_test(harvest_waits_for_flushes_owed_before),
 	    cmocka_unit_test(tables_are_reused_after_all_have_flushed),
 	    cmocka_unit_test(leaf_is_taken_over_only_where_entries_are_alike),
+	    cmocka_unit_test(quick_way_ends_with_what_it_leads_through),
+	    cmocka_unit_test(quick_way_is_not_gone_past_a_cut),
 	    cmocka_unit_test(random_use_agrees_with_two_walks),
 	};
 

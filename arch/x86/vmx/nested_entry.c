@@ -69,8 +69,8 @@ static void write_ept_pointer(struct vcpu *vcpu)
 		vmcs_write(VMCS_EPT_POINTER, pointer);
 	n->loaded.ept_pointer = pointer;
 	n->loaded.ept_tracking = tracking;
-	n->loaded.ept_root =
-	    has_ept ? n->root : (struct shadow_root){.pointer = 0};
+	n->loaded.ept_table = has_ept ? n->root.table : NULL;
+	n->loaded.ept_pointer12 = n->root.pointer;
 }
 
 /* As it was the last time? */
@@ -80,8 +80,8 @@ static inline bool has_ept_pointer(const struct vcpu *vcpu)
 	const struct nested_loaded *loaded = &n->loaded;
 
 	return (nested_secondary_controls(&n->state.vmcs12) & SECONDARY_EPT) &&
-	       loaded->ept_root.table == n->root.table &&
-	       loaded->ept_root.pointer == n->root.pointer &&
+	       loaded->ept_table == n->root.table &&
+	       loaded->ept_pointer12 == n->root.pointer &&
 	       loaded->ept_tracking == shadow_is_tracking(&vcpu->vm->shadow);
 }
 

@@ -387,12 +387,12 @@ void nested_exit_failed_entry(struct vcpu *vcpu, enum exit_reason reason,
 /* --- Exits of L2 that need more than a rule ------------------------------- */
 
 /* L2 goes on where it was: what the exit interrupted is done again. */
-static enum exit_action resume_after_fault(struct vcpu *vcpu,
-					   const struct nested_exit *exit)
+static inline enum exit_action
+resume_after_fault(struct vcpu *vcpu, u32 idt_vectoring, u64 qualification)
 {
-	if (exit->idt_vectoring & EVENT_VALID)
-		vcpu_events_redeliver(vcpu, exit->idt_vectoring);
-	else if (exit->qualification & EPT12_NMI_UNBLOCKING)
+	if (unlikely(idt_vectoring & EVENT_VALID))
+		vcpu_events_redeliver(vcpu, idt_vectoring);
+	else if (unlikely(qualification & EPT12_NMI_UNBLOCKING))
 		vcpu_events_block_nmi();
 	return ACTION_RESUME;
 }
@@ -406,29 +406,88 @@ static enum exit_action to_l1(struct vcpu *vcpu, struct nested_exit *exit,
 	return ACTION_RESUME;
 }
 
-static enum exit_action on_shadow_fault(struct vcpu *vcpu,
-					struct nested_exit *exit)
+static NOINLINE const u64 *find_log_page(struct vcpu *vcpu, u64 address)
+{
+	struct nested_log_page *page = &vcpu->nested->log_page;
+	const struct guest_mem *memory = &vcpu->vm->memory;
+
+	*page = (struct nested_log_page){.address = address};
+	if (guest_mem_is_ram(memory, gpa(address)))
+		page->entries = guest_mem_ptr(memory, gpa(address), PAGE_4K);
+	return page->entries;
+}
+
+/* L1's page-modification log. */
+static inline void begin_log(struct vcpu *vcpu, struct ept12_log *log)
+{
+	const struct nested_log_page *page = &vcpu->nested->log_page;
+	const struct vmcs12 *v = &vcpu->nested->state.vmcs12;
+
+	log->on = vcpu->nested->loaded.l1_logs;
+	if (!log->on)
+		return;
+	log->page = gpa(v->pml_address);
+	log->index = v->pml_index;
+	log->entries = likely(page->address == v->pml_address)
+			   ? page->entries
+			   : find_log_page(vcpu, v->pml_address);
+}
+
+static inline void end_log(struct vcpu *vcpu, const struct ept12_log *log)
+{
+	if (log->on)
+		vcpu->nested->state.vmcs12.pml_index = log->index;
+}
+
+/* Most violations need a leaf and no more. False: see `result`, if `done`. */
+static ALWAYS_INLINE bool
+resolve_quickly(struct vcpu *vcpu, struct shadow_result *result, bool *done)
 {
 	struct nested_vcpu *n = vcpu->nested;
-	struct vmcs12 *v = &n->state.vmcs12;
+	const struct ept12_access access = {
+	    ngpa(vmcs_read_first(VMCS_GUEST_PHYSICAL_ADDRESS)),
+	    vmcs_read(VMCS_EXIT_QUALIFICATION),
+	};
+	struct ept12_log log;
+
+	begin_log(vcpu, &log);
+	*done = shadow_fault_quickly(&vcpu->vm->shadow, &n->root, &access, &log,
+				     result);
+	end_log(vcpu, &log);
+	if (!*done || result->outcome != SHADOW_RESUME)
+		return false;
+	resume_after_fault(vcpu, (u32)vmcs_read(VMCS_IDT_VECTORING_INFO),
+			   access.qualification);
+	return true;
+}
+
+static struct shadow_result resolve(struct vcpu *vcpu,
+				    const struct nested_exit *exit)
+{
+	struct nested_vcpu *n = vcpu->nested;
 	const struct ept12_access access = {exit->physical,
 					    exit->qualification};
-	struct ept12_log log = {
-	    .on = nested_secondary_controls(v) & SECONDARY_PML,
-	    .page = gpa(v->pml_address),
-	    .index = v->pml_index,
-	};
+	struct shadow_result result;
+	struct ept12_log log;
+
+	begin_log(vcpu, &log);
+	nested_vcpu_leave_guest(vcpu);
+	result = shadow_fault(&vcpu->vm->shadow, &n->root, &access, &log);
+	end_log(vcpu, &log);
+	return result;
+}
+
+/* A violation, or a misconfiguration, of EPT02. */
+static NOINLINE enum exit_action
+after_shadow_fault(struct vcpu *vcpu, u32 reason,
+		   const struct shadow_result *quick)
+{
+	struct nested_exit all = {.reason = reason};
+	struct nested_exit *exit = &all;
 	struct shadow_result result;
 
-	if (!shadow_fault_quickly(&vcpu->vm->shadow, &n->root, &access, &log,
-				  &result)) {
-		nested_vcpu_leave_guest(vcpu);
-		result =
-		    shadow_fault(&vcpu->vm->shadow, &n->root, &access, &log);
-	}
-
-	if (log.on)
-		v->pml_index = log.index;
+	read_exit(exit);
+	result = quick ? *quick : resolve(vcpu, exit);
 	switch (result.outcome) {
 	case SHADOW_RESUME:
 		break;
@@ -449,7 +508,23 @@ static enum exit_action on_shadow_fault(struct vcpu *vcpu,
 		nested_kick_others(vcpu);
 		break;
 	}
-	return resume_after_fault(vcpu, exit);
+	return resume_after_fault(vcpu, exit->idt_vectoring,
+				  exit->qualification);
+}
+
+static enum exit_action on_shadow_fault(struct vcpu *vcpu, u32 reason)
+{
+	struct shadow_result result;
+	bool done;
+
+	vcpu->nested->state.entry_pending = false;
+	if (likely(reason == EXIT_EPT_VIOLATION)) {
+		if (likely(resolve_quickly(vcpu, &result, &done)))
+			return ACTION_RESUME;
+		if (done)
+			return after_shadow_fault(vcpu, reason, &result);
+	}
+	return after_shadow_fault(vcpu, reason, NULL);
 }
 
 /* With VMCS shadowing: does L1 leave this access to L2? */
@@ -498,7 +573,7 @@ static enum exit_action on_vmfunc(struct vcpu *vcpu, struct nested_exit *exit)
 	return ACTION_RESUME;
 }
 
-enum exit_action nested_exit_handle(struct vcpu *vcpu, u32 reason)
+static NOINLINE enum exit_action handle_others(struct vcpu *vcpu, u32 reason)
 {
 	struct nested_exit exit = {.reason = reason};
 	const struct nested_l2 l2 = {
@@ -510,8 +585,7 @@ enum exit_action nested_exit_handle(struct vcpu *vcpu, u32 reason)
 	vcpu->nested->state.entry_pending = false;
 	read_exit(&exit);
 	if (reason == EXIT_EPT_VIOLATION || reason == EXIT_EPT_MISCONFIGURATION)
-		return nested_l2_has_ept(vcpu) ? on_shadow_fault(vcpu, &exit)
-					       : exit_handle_ours(vcpu);
+		return exit_handle_ours(vcpu);
 	if ((reason == EXIT_VMREAD || reason == EXIT_VMWRITE) &&
 	    is_shadow_access(vcpu, &exit))
 		return note_step(vcpu, exit_vmx_access_shadow(vcpu, &exit));
@@ -523,4 +597,13 @@ enum exit_action nested_exit_handle(struct vcpu *vcpu, u32 reason)
 		return note_step(vcpu, exit_handle_ours(vcpu));
 	nested_exit(vcpu, &exit);
 	return ACTION_RESUME;
+}
+
+enum exit_action nested_exit_handle(struct vcpu *vcpu, u32 reason)
+{
+	if ((reason == EXIT_EPT_VIOLATION ||
+	     reason == EXIT_EPT_MISCONFIGURATION) &&
+	    vcpu->nested->loaded.has_ept)
+		return on_shadow_fault(vcpu, reason);
+	return handle_others(vcpu, reason);
 }

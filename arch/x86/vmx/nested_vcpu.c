@@ -47,6 +47,7 @@ enum err nested_vcpu_create(struct vcpu *vcpu)
 	n->vpid = vcpu_allocate_vpid();
 	n->is_first = true;
 	n->invept_pointer = NESTED_NO_POINTER;
+	n->log_page.address = NESTED_NO_POINTER;
 	nested_state_reset(&n->state);
 	memset(phys_ptr(n->msr_bitmap), 0xff, PAGE_4K);
 	nested_free_words_find(phys_ptr(vcpu->msr_bitmap), &n->free_words);

@@ -50,16 +50,25 @@ struct nested_loaded {
 	bool checked;     /* an entry has been OK; only hot fields changed */
 	/* With these controls nothing comes from L1 that it does not tell. */
 	bool keeps_all;
+	/* L2 runs on an EPT12, and L1 logs its writes. */
+	bool has_ept, l1_logs;
 	const u64 *l1_bitmap;   /* its MSR bitmap; NULL: none, or no memory */
 	u32 msr_bitmap_changes; /* of L1's vCPU, when they were merged */
 	u64 l1_efer;            /* when it was */
 	u64 cr0_kept;           /* NESTED_CR0_KEPT, as L2 has it, or had it */
 	u64 tsc_offset;         /* of L1 */
 	u64 ept_pointer;
-	struct shadow_root ept_root; /* of which it is made; or none */
-	bool ept_tracking;           /* when it was */
+	const struct shadow_table *ept_table; /* of which it is made; or none */
+	u64 ept_pointer12;
+	bool ept_tracking; /* when it was */
 	u16 vpid12;
 	struct nested_merged merged;
+};
+
+/* L1's page-modification log, where it was found; NULL: not in RAM. */
+struct nested_log_page {
+	u64 address;
+	const u64 *entries;
 };
 
 /* An exception that Umbra raises in L2: it may be L1's. */
@@ -100,6 +109,7 @@ struct nested_vcpu {
 	struct shadow_root root;
 	u64 shadow_cuts; /* shadow_drain()'s */
 	u64 first_ticks; /* host TSC ticks that it was loaded in the first time */
+	struct nested_log_page log_page;
 	struct nested_exception exception;
 	u64 vmcs01_tsc_offset;
 	bool in_vmx; /* as the masks of CR0 and CR4 in vmcs01 know it */

@@ -160,6 +160,10 @@ static void load_controls(struct vcpu *vcpu, u64 l1_cr0)
 		n->loaded.controls = true;
 		n->loaded.l1_bitmap = find_msr_bitmap(vcpu);
 		n->loaded.keeps_all = keeps_all(&n->state.vmcs12);
+		n->loaded.has_ept =
+		    nested_secondary_controls(&n->state.vmcs12) & SECONDARY_EPT;
+		n->loaded.l1_logs =
+		    nested_secondary_controls(&n->state.vmcs12) & SECONDARY_PML;
 		n->loaded.cr0_kept = l1_cr0 & NESTED_CR0_KEPT;
 		n->loaded.tsc_offset = vcpu_tsc_offset(vcpu);
 	}
