@@ -44,8 +44,8 @@ pml.pure		:= pml track
 shadow.pure		:= coherence compose ept12 fill pool quick shadow table
 nested.pure		:= capability checks checks_controls checks_events evmcs \
 			   checks_guest checks_host checks_segments checks_state \
-			   fields instruction merge operand operand_page \
-			   owner posted vmcs12
+			   fields host_state instruction merge operand operand_page \
+			   owner posted slots vmcs12
 devices.pure		:= acpi_pm aml cable guest_acpi guest_time hyperv i8042 ioapic lapic \
 			   lapic_deliver lapic_state lapic_timer msix mtrr pci \
 			   pic pit platform platform_irq platform_pci platform_ports \

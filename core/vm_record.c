@@ -413,6 +413,7 @@ static void put_vcpu(struct wire_writer *writer, struct vcpu *vcpu)
 
 	if (vcpu->initialised) {
 		vcpu_load(vcpu);
+		nested_vcpu_write_back(vcpu);
 		settle_nested(vcpu);
 		nested_vcpu_read_l1(vcpu, &state);
 		vcpu_unload(vcpu);

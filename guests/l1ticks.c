@@ -159,7 +159,7 @@ static void measure_answered(const char *name, enum task task, u32 reason)
 	run_to_call(name);
 }
 
-static void touch_nothing(void)
+static inline void touch_nothing(void)
 {
 }
 
@@ -224,34 +224,34 @@ static void measure_exits(void)
 
 /* --- L1: instructions ----------------------------------------------------- */
 
-static void do_cpuid(void)
+static inline void do_cpuid(void)
 {
 	cpuid(0, 0);
 }
 
-static void read_guest_rip(void)
+static inline void read_guest_rip(void)
 {
 	vmread(VMCS_GUEST_RIP);
 }
 
 static u64 guest_rip, host_rip;
 
-static void write_guest_rip(void)
+static inline void write_guest_rip(void)
 {
 	vmwrite(VMCS_GUEST_RIP, guest_rip);
 }
 
-static void read_host_rip(void)
+static inline void read_host_rip(void)
 {
 	vmread(VMCS_HOST_RIP);
 }
 
-static void write_host_rip(void)
+static inline void write_host_rip(void)
 {
 	vmwrite(VMCS_HOST_RIP, host_rip);
 }
 
-static void do_vmptrld(void)
+static inline void do_vmptrld(void)
 {
 	static bool odd;
 
@@ -259,29 +259,30 @@ static void do_vmptrld(void)
 	vmptrld(odd ? other_vmcs : l2.vmcs);
 }
 
-static void clear_other(void)
+static inline void clear_other(void)
 {
 	vmclear(other_vmcs);
 }
 
-static void store_pointer(void)
+static inline void store_pointer(void)
 {
 	u64 pointer;
 
 	vmptrst_at(&pointer);
 }
 
-static void do_invept(void)
+static inline void do_invept(void)
 {
 	invept(INVEPT_SINGLE, plain.pointer, 0);
 }
 
-static void do_invvpid(void)
+static inline void do_invvpid(void)
 {
 	invvpid(INVVPID_SINGLE, 1, 0);
 }
 
-static void measure(const char *name, void (*operation)(void))
+/* Without a call for each, which would be part of what is measured. */
+static ALWAYS_INLINE void measure(const char *name, void (*operation)(void))
 {
 	struct bench_cost cost;
 

@@ -132,6 +132,21 @@ static bool overlaps(const struct guest_slot *slot, gpa_t base, u64 bytes)
 	       gpa_raw(slot->base) < gpa_raw(base) + bytes;
 }
 
+/* Nearly all that is looked for is in the largest one. */
+static void sort_by_size(struct guest_mem *mem)
+{
+	for (u32 i = 0; i < mem->slot_count; i++) {
+		u32 at = i;
+
+		while (at && mem->slots[mem->by_size[at - 1]].bytes <
+				 mem->slots[i].bytes) {
+			mem->by_size[at] = mem->by_size[at - 1];
+			at--;
+		}
+		mem->by_size[at] = (u8)i;
+	}
+}
+
 enum err guest_mem_add(struct guest_mem *mem, gpa_t base, u64 bytes)
 {
 	struct guest_slot slot = {.base = base, .bytes = bytes};
@@ -158,6 +173,7 @@ enum err guest_mem_add(struct guest_mem *mem, gpa_t base, u64 bytes)
 		(mem->slot_count - at) * sizeof(slot));
 	mem->slots[at] = slot;
 	mem->slot_count++;
+	sort_by_size(mem);
 	mem->bytes += bytes;
 	dirty_log_cover(&mem->log, base, bytes);
 	return OK;
@@ -180,7 +196,7 @@ static const struct guest_slot *slot_of(const struct guest_mem *mem,
 					gpa_t address)
 {
 	for (u32 i = 0; i < mem->slot_count; i++) {
-		const struct guest_slot *slot = &mem->slots[i];
+		const struct guest_slot *slot = &mem->slots[mem->by_size[i]];
 
 		/* Unsigned: an address below the slot is far past it. */
 		if (gpa_raw(address) - gpa_raw(slot->base) < slot->bytes)
@@ -285,9 +301,12 @@ static u64 bytes_in_page(gpa_t address, u64 bytes)
 
 const void *guest_mem_ptr(const struct guest_mem *mem, gpa_t address, u64 bytes)
 {
-	if (!slot_of(mem, address) || bytes_in_page(address, bytes) < bytes)
+	const struct guest_slot *slot = slot_of(mem, address);
+
+	if (!slot || bytes_in_page(address, bytes) < bytes)
 		return NULL;
-	return bytes_of(mem, address);
+	return phys_ptr(
+	    hpa_add(block_frame(block_of(slot, address)), gpa_offset(address)));
 }
 
 enum err guest_mem_read(const struct guest_mem *mem, gpa_t address, void *to,

@@ -49,8 +49,9 @@ struct guest_slot {
 };
 
 struct guest_mem {
-	const char *name; /* of the VM, for messages */
-	u32 slot_count;   /* slots are sorted by address */
+	const char *name;            /* of the VM, for messages */
+	u32 slot_count;              /* slots are sorted by address */
+	u8 by_size[GUEST_MEM_SLOTS]; /* numbers of slots, largest first */
 	struct guest_slot slots[GUEST_MEM_SLOTS];
 	u64 bytes; /* of all slots */
 	struct dirty_log log;

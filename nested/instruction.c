@@ -4,6 +4,7 @@
 #include "lib/check.h"
 #include "lib/x86.h"
 #include "nested/operand.h"
+#include "nested/slots.h"
 
 /* SDM vol. 3, "Conventions": VMsucceed, VMfailInvalid, VMfailValid. */
 #define FLAG_CF     BIT(0)
@@ -60,9 +61,24 @@ void nested_state_reset(struct nested_state *state)
 
 void nested_write_back(struct nested_state *state, struct guest_mem *mem)
 {
+	struct nested_slots *s = state->slots;
+
+	if (s && s->slots[s->current].changed) {
+		state->vmcs12_changed = true;
+		s->slots[s->current].changed = false;
+	}
 	if (nested_has_current(state) && state->vmcs12_changed)
 		vmcs12_store(&state->vmcs12, mem, state->current);
 	state->vmcs12_changed = false;
+}
+
+/* The current VMCS is in memory and current no more. */
+static void let_go(struct nested_state *state, struct guest_mem *mem)
+{
+	nested_write_back(state, mem);
+	state->current = gpa(NESTED_NO_POINTER);
+	if (state->slots)
+		nested_slots_let_go(state->slots);
 }
 
 void nested_launched(struct nested_state *state)
@@ -178,9 +194,9 @@ static struct nested_result on_vmxoff(struct nested_cpu *cpu,
 	(void)i;
 	if (!admit(cpu, &result))
 		return result;
-	nested_write_back(cpu->state, cpu->mem);
+	let_go(cpu->state, cpu->mem);
+	nested_slots_drop_all(cpu->state, cpu->mem);
 	cpu->state->vmxon = gpa(NESTED_NO_POINTER);
-	cpu->state->current = gpa(NESTED_NO_POINTER);
 	cpu->state->is_enlightened = false;
 	return succeed(cpu);
 }
@@ -199,17 +215,50 @@ static struct nested_result on_vmclear(struct nested_cpu *cpu,
 	if (is_vmxon_region(cpu, address))
 		return nested_fail(cpu, VMX_ERROR_VMCLEAR_VMXON_POINTER);
 	if (gpa_equal(gpa(address), state->current)) {
-		nested_write_back(state, cpu->mem);
-		state->current = gpa(NESTED_NO_POINTER);
+		let_go(state, cpu->mem);
 	} else if (is_evmcs(cpu, address)) {
 		state->is_enlightened = false;
 		return succeed(cpu);
 	} else if (cpu->wants_evmcs) {
 		/* May be one as well, and has no launch state to clear. */
 		return succeed(cpu);
+	} else {
+		nested_slots_drop(state, cpu->mem, gpa(address));
 	}
 	vmcs12_store_clear(cpu->mem, gpa(address));
 	return succeed(cpu);
+}
+
+/* Who clears a VMCS that is clear writes nothing. */
+bool nested_clear_another(struct nested_state *state, struct guest_mem *mem,
+			  u32 phys_bits, u64 address)
+{
+	const struct vmcs12 *v;
+
+	if (!is_page(address, phys_bits) || state->is_enlightened ||
+	    gpa_equal(gpa(address), state->vmxon) ||
+	    gpa_equal(gpa(address), state->current))
+		return false;
+	if (state->slots &&
+	    nested_slots_find(state->slots, gpa(address)) != NESTED_SLOTS)
+		nested_slots_drop(state, mem, gpa(address));
+	v = guest_mem_ptr(mem, gpa(address), sizeof(*v));
+	if (!v ||
+	    __atomic_load_n(&v->launch_state, __ATOMIC_RELAXED) != VMCS12_CLEAR)
+		vmcs12_store_clear(mem, gpa(address));
+	return true;
+}
+
+static void make_current(struct nested_state *state, struct guest_mem *mem,
+			 gpa_t address)
+{
+	if (state->slots) {
+		nested_slots_switch(state, mem, address);
+		return;
+	}
+	nested_write_back(state, mem);
+	vmcs12_load(&state->vmcs12, mem, address);
+	state->current = address;
 }
 
 static struct nested_result on_vmptrld(struct nested_cpu *cpu,
@@ -233,11 +282,9 @@ static struct nested_result on_vmptrld(struct nested_cpu *cpu,
 	    ((revision & VMCS12_SHADOW) && !may_shadow))
 		return nested_fail(cpu, VMX_ERROR_VMPTRLD_REVISION);
 	if (!gpa_equal(gpa(address), state->current)) {
-		nested_write_back(state, cpu->mem);
-		vmcs12_load(&state->vmcs12, cpu->mem, gpa(address));
+		make_current(state, cpu->mem, gpa(address));
 		/* Another vCPU may have written since it was looked at. */
 		state->vmcs12.revision = revision;
-		state->current = gpa(address);
 		state->is_enlightened = false;
 	}
 	return succeed(cpu);
@@ -349,6 +396,8 @@ static bool select_evmcs(struct nested_cpu *cpu, enum exit_reason reason)
 		       &cpu->found) != OK)
 		return false;
 	state->current = gpa(NESTED_NO_POINTER);
+	if (state->slots)
+		nested_slots_let_go(state->slots);
 	state->is_enlightened = state->evmcs_is_known = true;
 	state->evmcs = cpu->evmcs;
 	/* It has none in memory: L1 knows. */
@@ -396,6 +445,9 @@ static struct nested_result on_entry(struct nested_cpu *cpu,
 		return nested_fail(cpu, VMX_ERROR_VMLAUNCH_NOT_CLEAR);
 	if (i->reason == EXIT_VMRESUME && !launched)
 		return nested_fail(cpu, VMX_ERROR_VMRESUME_NOT_LAUNCHED);
+	/* L2 reads and writes that one in memory. */
+	if (nested_secondary_controls(v) & SECONDARY_VMCS_SHADOWING)
+		nested_slots_drop(cpu->state, cpu->mem, gpa(v->link_pointer));
 	return (struct nested_result){.outcome = NESTED_ENTER};
 }
 

@@ -15,8 +15,9 @@
  * (nested_vmfunc).
  *
  * While a VMCS is current, its contents are in the state (`vmcs12`), as the
- * manual allows a CPU to do; they are written back when another one becomes
- * current, when it is cleared, and by VMXOFF. Who changes `vmcs12` says so in
+ * manual allows a CPU to do; they are written back when it is cleared, by
+ * VMXOFF, and, where there are no slots for them (nested/slots.h), when another
+ * one becomes current. Who changes `vmcs12` says so in
  * `vmcs12_changed`. The memory of the guest is written by mm/guest_mem.h, so
  * the dirty log knows.
  */
@@ -54,6 +55,9 @@ struct nested_state {
 	/* NESTED_NO_POINTER, though it is used: it has come from a record that
 	 * does not say where, and has not run since. */
 	gpa_t evmcs;
+	/* Where the VMCSs are that are active and not current (nested/slots.h);
+	 * NULL: in memory. */
+	struct nested_slots *slots;
 	struct vmcs12 vmcs12;
 };
 
@@ -179,6 +183,13 @@ MUST_CHECK enum err nested_find_evmcs(struct nested_state *state, gpa_t evmcs,
  */
 struct nested_result nested_execute(struct nested_cpu *cpu,
 				    const struct nested_instruction *i);
+
+/*
+ * VMCLEAR of an address at CPL 0 that is neither the current VMCS nor anything
+ * to refuse, as most are; false: it is, and nothing has changed.
+ */
+bool nested_clear_another(struct nested_state *state, struct guest_mem *mem,
+			  u32 phys_bits, u64 address);
 
 /* VMfail(error): for a VM entry that nested_check_entry has refused. */
 struct nested_result nested_fail(struct nested_cpu *cpu, enum vmx_error error);

@@ -31,6 +31,34 @@ struct nested_exit {
 	ngpa_t physical;
 };
 
+/*
+ * Instructions that do not fault nor are interrupted on their way, and of which
+ * an exit tells its reason and the instruction's length: of all else the
+ * manual says that it is 0, or nothing.
+ */
+#define NESTED_PLAIN_EXITS                                                     \
+	(BIT(EXIT_CPUID) | BIT(EXIT_HLT) | BIT(EXIT_RDPMC) | BIT(EXIT_RDTSC) | \
+	 BIT(EXIT_VMCALL) | BIT(EXIT_VMLAUNCH) | BIT(EXIT_VMRESUME) |          \
+	 BIT(EXIT_VMXOFF) | BIT(EXIT_RDMSR) | BIT(EXIT_WRMSR) |                \
+	 BIT(EXIT_PAUSE) | BIT(EXIT_RDTSCP) | BIT(EXIT_WBINVD) |               \
+	 BIT(EXIT_XSETBV))
+_Static_assert((u32)EXIT_XSETBV < 64, "bits of one word");
+
+static inline bool nested_exit_is_plain(u32 reason)
+{
+	return reason < 64 && (NESTED_PLAIN_EXITS >> reason & 1);
+}
+
+/* Of them, those that are L1's whatever its controls say. */
+#define NESTED_ALWAYS_L1S                                          \
+	(BIT(EXIT_CPUID) | BIT(EXIT_VMCALL) | BIT(EXIT_VMLAUNCH) | \
+	 BIT(EXIT_VMRESUME) | BIT(EXIT_VMXOFF) | BIT(EXIT_XSETBV))
+
+static inline bool nested_exit_is_always_l1s(u32 reason)
+{
+	return reason < 64 && (NESTED_ALWAYS_L1S >> reason & 1);
+}
+
 struct nested_l2 {
 	const struct vmcs12 *v;
 	const struct guest_mem *mem; /* L1's */

@@ -200,8 +200,8 @@ void shadow_coherence_begin(struct shadow *shadow, struct shadow_table *t)
 	if (!shadow_table_is_split(t))
 		t->memory = guest_mem_ptr(shadow->config.memory,
 					  shadow_table_base(t), PAGE_4K);
-	t->in_ram =
-	    guest_mem_is_ram(shadow->config.memory, shadow_table_base(t));
+	t->in_ram = t->memory && guest_mem_is_ram(shadow->config.memory,
+						  shadow_table_base(t));
 	t->state = SHADOW_PROVEN;
 	if (!t->memory)
 		return;

@@ -106,7 +106,8 @@ void shadow_fill_entry(struct shadow *shadow, struct shadow_table *t, u32 index,
 struct filler {
 	struct shadow *shadow;
 	struct shadow_table *t;
-	u64 alike12; /* bits of L1's entry that the leaf depends on */
+	enum ept_level level; /* of its leaves */
+	u64 alike12;          /* bits of L1's entry that the leaf depends on */
 	ept_entry_t from12, leaf01, leaf;
 	enum ept_level level01;
 	/*
@@ -171,10 +172,10 @@ static bool find_leaf01(struct filler *f, gpa_t address, ept_entry_t *leaf01,
 }
 
 /* As the last one, if both entries are like the last ones. */
-static bool make_alike(struct filler *f, ept_entry_t from12, ept_entry_t leaf01,
-		       enum ept_level level01)
+static inline bool make_alike(struct filler *f, ept_entry_t from12,
+			      ept_entry_t leaf01, enum ept_level level01)
 {
-	u64 bytes = ept_level_bytes(shadow_table_level(f->t));
+	u64 bytes = ept_level_bytes(f->level);
 	u64 inside = from12.raw & (ept_level_bytes(level01) - 1);
 
 	if (!f->leaf.raw || level01 != f->level01 ||
@@ -195,7 +196,11 @@ static void fill_hole(struct filler *f, u32 index, ept_entry_t from12)
 	if (!find_leaf01(f, ept12_address(from12), &leaf01, &level01))
 		return;
 	if (make_alike(f, from12, leaf01, level01)) {
-		shadow_entry_put_leaf(f->shadow, f->t, index, f->leaf, from12);
+		u32 *head = shadow_leaf_head(f->shadow, ept12_address(from12),
+					     f->level);
+
+		shadow_entry_fill(f->t, index, f->leaf, from12);
+		shadow_entry_chain(f->shadow, f->t, index, head);
 	} else {
 		shadow_fill_entry(f->shadow, f->t, index, from12);
 		f->from12 = from12;
@@ -235,6 +240,7 @@ void shadow_fill_around(struct shadow *shadow, struct shadow_table *t,
 	enum ept_level level = shadow_table_level(t);
 	struct filler f = {.shadow = shadow,
 			   .t = t,
+			   .level = level,
 			   .alike12 = shadow_fill_alike12(shadow, t)};
 	u32 holes = 0;
 	u32 first;

@@ -55,10 +55,12 @@ static NOINLINE bool find_path(struct shadow *shadow, struct shadow_root *root,
 		t->recent = true;
 		t = shadow_entry_table(t, index);
 	}
-	path->generation = shadow->generation;
+	if (!t->memory)
+		return false;
+	path->t = t;
 	path->region = address / PAGE_2M;
-	path->t = t->memory ? t : NULL;
-	return path->t != NULL;
+	path->generation = shadow->generation;
+	return true;
 }
 
 /* Is the way of the last fault this one's, and as it was? */
@@ -67,7 +69,7 @@ static ALWAYS_INLINE bool is_path(const struct shadow *shadow,
 {
 	u64 differ = 0;
 
-	if (!path->t || path->region != address / PAGE_2M ||
+	if (path->region != address / PAGE_2M ||
 	    path->generation != shadow->generation)
 		return false;
 #pragma GCC unroll 3
@@ -175,10 +177,15 @@ static ALWAYS_INLINE bool quick_fault(struct shadow *shadow,
 		q.from12.raw |= q.needs & EPT12_WRITE ? EPT_A | EPT_D : EPT_A;
 	if (!find_leaf(&q, &leaf) || !set_flags(&q, log))
 		return false;
-	if (before.raw)
+	if (before.raw) {
 		shadow_entry_put_leaf(shadow, q.t, q.index, leaf, q.from12);
-	else
-		shadow_entry_add_leaf(shadow, q.t, q.index, leaf, q.from12);
+	} else {
+		u64 page = gpa_page(ept12_address(q.from12));
+
+		shadow_entry_fill(q.t, q.index, leaf, q.from12);
+		shadow_entry_chain(shadow, q.t, q.index,
+				   &shadow->page_heads[page]);
+	}
 	shadow->counts.filled++;
 	if (q.t->window > 1)
 		shadow_fill_around(shadow, q.t, q.index);

@@ -179,10 +179,10 @@ struct shadow {
  * compared at each use. See shadow/quick.c.
  */
 struct shadow_path {
-	struct shadow_table *t; /* NULL: there is none */
-	u64 region;             /* 2M of L2's addresses, by number */
-	u64 generation;         /* of the shadow, when it was taken */
-	u64 rights;             /* of L1's entries above */
+	struct shadow_table *t;
+	u64 region;     /* 2M of L2's addresses, by number */
+	u64 generation; /* of the shadow, when it was taken; 0: there is none */
+	u64 rights;     /* of L1's entries above */
 	const ept_entry_t *at[EPT_TOP - 1];
 	u64 value[EPT_TOP - 1];
 };

@@ -209,19 +209,24 @@ void shadow_entry_put_leaf(struct shadow *shadow, struct shadow_table *t,
 			   u32 index, ept_entry_t leaf, ept_entry_t from12);
 
 /*
- * Entry `index` of a table of 4K leaves, a hole, becomes `leaf`; L1's page is
- * one that EPT01 has.
+ * Entry `index`, a hole, becomes `leaf`, which is put into the chain at
+ * shadow_leaf_head() of L1's page next; that is one that EPT01 has.
  */
-static inline void shadow_entry_add_leaf(struct shadow *shadow,
-					 struct shadow_table *t, u32 index,
-					 ept_entry_t leaf, ept_entry_t from12)
+static ALWAYS_INLINE void shadow_entry_fill(struct shadow_table *t, u32 index,
+					    ept_entry_t leaf,
+					    ept_entry_t from12)
 {
-	u32 *head = &shadow->page_heads[gpa_page(ept12_address(from12))];
+	t->copy[index] = from12;
+	ept_write(&t->hardware[index], leaf);
+}
+
+static ALWAYS_INLINE void shadow_entry_chain(struct shadow *shadow,
+					     struct shadow_table *t, u32 index,
+					     u32 *head)
+{
 	u32 next = *head;
 	u32 link = shadow_link_to(t, index);
 
-	t->copy[index] = from12;
-	ept_write(&t->hardware[index], leaf);
 	t->links[index] = (struct shadow_link){.next = next};
 	if (next)
 		shadow_link_table(shadow, next)

@@ -379,6 +379,44 @@ static void data_stay_with_the_region(void)
 	l2_use(&suite_l2);
 }
 
+#define MANY_VMCSS 9u /* more than a CPU need keep to itself */
+
+static void expect_data_of(u32 i)
+{
+	suite_expect(vmread(VMCS_GUEST_RIP), 0x1000 + i, "RIP");
+	suite_expect(vmread(VMCS_HOST_RIP), 0x2000 + i, "host RIP");
+	suite_expect(vmread(VMCS_GUEST_TR_BASE), 0x3000 + i, "base of TR");
+	suite_expect(vmread(VMCS_ENTRY_EXCEPTION_ERROR_CODE), i, "error code");
+}
+
+/* Each has its own, whether it was cleared or another one became current. */
+static void many_vmcss(void)
+{
+	u64 regions[MANY_VMCSS];
+
+	suite_case("many_vmcss");
+	for (u32 i = 0; i < MANY_VMCSS; i++) {
+		regions[i] = vmx_region();
+		vmclear(regions[i]);
+		vmptrld(regions[i]);
+		vmwrite(VMCS_GUEST_RIP, 0x1000 + i);
+		vmwrite(VMCS_HOST_RIP, 0x2000 + i);
+		vmwrite(VMCS_GUEST_TR_BASE, 0x3000 + i);
+		vmwrite(VMCS_ENTRY_EXCEPTION_ERROR_CODE, i);
+	}
+	for (u32 step = 0; step < 3 * MANY_VMCSS; step++) {
+		u32 i = step * 5 % MANY_VMCSS;
+
+		vmptrld(regions[i]);
+		expect_data_of(i);
+		if (step % 4 == 0)
+			vmclear(regions[(i + step) % MANY_VMCSS]);
+	}
+	for (u32 i = 0; i < MANY_VMCSS; i++)
+		vmclear(regions[i]);
+	l2_use(&suite_l2);
+}
+
 /* --- Fields --------------------------------------------------------------- */
 
 static u64 width_mask(u64 field)
@@ -597,6 +635,37 @@ static void program_that_ends(void)
 {
 }
 
+static void program_that_asks(void)
+{
+	for (;;)
+		l2_call(L2_CALL_USER, 0);
+}
+
+/* Fields of an event that is not injected stay as they were written, also where
+ * they are those of another VMCS in between. */
+static void event_fields_stay(void)
+{
+	u64 region2 = vmx_region();
+
+	suite_case("event_fields");
+	suite_make_l2(&(struct l2_controls){0}, program_that_asks);
+	suite_run(EXIT_VMCALL);
+	vmwrite(VMCS_ENTRY_EXCEPTION_ERROR_CODE, 0x77);
+	vmwrite(VMCS_ENTRY_INSTRUCTION_LENGTH, 5);
+	vmclear(region2);
+	for (u32 i = 0; i < 4; i++) {
+		suite_run(EXIT_VMCALL);
+		if (i == 2) {
+			vmptrld(region2);
+			l2_use(&suite_l2);
+		}
+		suite_expect(vmread(VMCS_ENTRY_EXCEPTION_ERROR_CODE), 0x77,
+			     "error code");
+		suite_expect(vmread(VMCS_ENTRY_INSTRUCTION_LENGTH), 5,
+			     "length");
+	}
+}
+
 static void launch_states(void)
 {
 	suite_case("launch_state");
@@ -738,6 +807,7 @@ static void with_current_vmcs(void)
 	vmptrld_checks();
 	vmclear_checks();
 	data_stay_with_the_region();
+	many_vmcss();
 	fields_hold_their_width();
 	fields_that_are_none();
 	read_only_fields();
@@ -749,6 +819,7 @@ static void with_current_vmcs(void)
 	invvpid_operands();
 	privilege_level_3("privilege_level_3", GP, GP);
 	compatibility_mode("compatibility_mode");
+	event_fields_stay();
 	launch_states();
 }
 

@@ -68,7 +68,8 @@ def hypervisor_moves(machine, times, words, *options):
 
 @machine_test(seconds=10, limit=150)
 def hypervisor_moves_with_its_guest(machine):
-    hypervisor_moves(machine, 1, "laps=8000")
+    """And with another one, whose VMCS is active and not current."""
+    hypervisor_moves(machine, 1, "laps=4000 switch")
 
 
 @machine_test(seconds=20, limit=300)

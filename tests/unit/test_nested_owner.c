@@ -54,6 +54,33 @@ static void what_exits_always_is_l1s(void **state)
 		assert_true(is_l1s(reasons[i]));
 }
 
+/* SDM vol. 3, "Information for VM Exits Due to Instruction Execution": these
+ * leave more than their length. */
+static void plain_exits_tell_no_more_than_a_length(void **state)
+{
+	static const u32 others[] = {
+	    EXIT_CONTROL_REGISTER, EXIT_DEBUG_REGISTER, EXIT_IO,
+	    EXIT_INVLPG,           EXIT_GDTR_IDTR,      EXIT_LDTR_TR,
+	    EXIT_VMCLEAR,          EXIT_VMPTRLD,        EXIT_VMPTRST,
+	    EXIT_VMREAD,           EXIT_VMWRITE,        EXIT_VMXON,
+	    EXIT_INVEPT,           EXIT_INVVPID,        EXIT_INVPCID,
+	    EXIT_RDRAND,           EXIT_RDSEED,         EXIT_EPT_VIOLATION,
+	    EXIT_PML_FULL,         EXIT_TASK_SWITCH,    EXIT_APIC_ACCESS,
+	    EXIT_EXCEPTION_OR_NMI, EXIT_TRIPLE_FAULT,   EXIT_VMFUNC,
+	};
+
+	(void)state;
+	for (u32 i = 0; i < ARRAY_COUNT(others); i++)
+		assert_false(nested_exit_is_plain(others[i]));
+	assert_false(nested_exit_is_plain(EXIT_CPUID | 1U << 31));
+	for (u32 reason = 0; reason < 64; reason++) {
+		if (!nested_exit_is_always_l1s(reason))
+			continue;
+		assert_true(nested_exit_is_plain(reason));
+		assert_true(is_l1s(reason));
+	}
+}
+
 /* What the machine does, or what only Umbra's controls ask for. */
 static void the_machines_events_are_ours(void **state)
 {
@@ -373,6 +400,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    TEST(what_exits_always_is_l1s),
+	    TEST(plain_exits_tell_no_more_than_a_length),
 	    TEST(the_machines_events_are_ours),
 	    TEST(a_control_decides_its_exit),
 	    TEST(exceptions_go_by_the_bitmap),

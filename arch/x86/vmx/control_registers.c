@@ -98,7 +98,7 @@ u64 control_registers_true_cr0(const struct vcpu *vcpu)
 		return control_registers_read_cr0();
 	v = &vcpu->nested->state.vmcs12;
 	kept = nested_cr0_kept(cr.shadow, v->cr0_mask,
-			       vcpu->nested->loaded.cr0_kept);
+			       vcpu->nested->now->loaded.cr0_kept);
 	return nested_cr0_leave(v, control_registers_our_cr0(), cr, kept);
 }
 

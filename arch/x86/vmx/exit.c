@@ -12,7 +12,6 @@
  * looks at), and all below that an event whose delivery may have been cut
  * short. */
 enum exit_reads {
-	READS_UNKNOWN, /* nobody handles it */
 	READS_NOTHING,
 	READS_QUALIFICATION,
 	READS_DELIVERY,
@@ -21,75 +20,85 @@ enum exit_reads {
 };
 
 struct exit_entry {
-	exit_handler *handler;
+	exit_handler *first;   /* NULL: nobody handles it */
+	exit_handler *handler; /* that read_first goes to */
 	const char *text;
 	enum exit_reads reads;
 } ALIGNED(32); /* to find one is a shift */
 
 /* What is missing here cannot happen with our controls: it is fatal to the
  * guest, with the number. */
+#define DIRECT(handler, text)                      \
+	{                                          \
+		handler, NULL, text, READS_NOTHING \
+	}
+#define AFTER(handler, text, reads)              \
+	{                                        \
+		read_first, handler, text, reads \
+	}
+
+static exit_handler read_first;
+
 static const struct exit_entry entries[EXIT_REASON_COUNT] = {
-    [EXIT_EXCEPTION_OR_NMI] = {on_exception_or_nmi, "exception or NMI",
-			       READS_INTERRUPTION},
-    [EXIT_EXTERNAL_INTERRUPT] = {on_external_interrupt, "external interrupt",
-				 READS_INTERRUPTION},
-    [EXIT_TRIPLE_FAULT] = {on_triple_fault, "triple fault", READS_NOTHING},
-    [EXIT_INTERRUPT_WINDOW] = {on_interrupt_window, "interrupt window",
-			       READS_NOTHING},
-    [EXIT_NMI_WINDOW] = {on_nmi_window, "NMI window", READS_NOTHING},
-    [EXIT_TASK_SWITCH] = {on_task_switch, "task switch", READS_DELIVERY},
-    [EXIT_CPUID] = {on_cpuid, "CPUID", READS_NOTHING},
-    [EXIT_GETSEC] = {on_undefined, "GETSEC", READS_NOTHING},
-    [EXIT_HLT] = {on_hlt, "HLT", READS_NOTHING},
-    [EXIT_INVD] = {on_invd, "INVD", READS_NOTHING},
-    [EXIT_RDPMC] = {on_rdpmc, "RDPMC", READS_NOTHING},
-    [EXIT_VMCALL] = {on_vmx_instruction, "VMCALL", READS_NOTHING},
-    [EXIT_VMCLEAR] = {on_l1_vmclear, "VMCLEAR", READS_NOTHING},
-    [EXIT_VMLAUNCH] = {on_vmx_instruction, "VMLAUNCH", READS_NOTHING},
-    [EXIT_VMPTRLD] = {on_l1_vmptrld, "VMPTRLD", READS_NOTHING},
-    [EXIT_VMPTRST] = {on_vmx_instruction, "VMPTRST", READS_NOTHING},
-    [EXIT_VMREAD] = {on_l1_vmread, "VMREAD", READS_NOTHING},
-    [EXIT_VMRESUME] = {on_l1_vmresume, "VMRESUME", READS_NOTHING},
-    [EXIT_VMWRITE] = {on_l1_vmwrite, "VMWRITE", READS_NOTHING},
-    [EXIT_VMXOFF] = {on_vmx_instruction, "VMXOFF", READS_NOTHING},
-    [EXIT_VMXON] = {on_vmx_instruction, "VMXON", READS_NOTHING},
-    [EXIT_CONTROL_REGISTER] = {on_control_register, "control-register access",
-			       READS_QUALIFICATION},
-    [EXIT_IO] = {on_io, "I/O instruction", READS_QUALIFICATION},
-    [EXIT_RDMSR] = {on_rdmsr, "RDMSR", READS_NOTHING},
-    [EXIT_WRMSR] = {on_wrmsr, "WRMSR", READS_NOTHING},
-    [EXIT_ENTRY_GUEST_STATE] = {on_entry_failure,
-				"VM-entry failure, invalid guest state",
-				READS_QUALIFICATION},
-    [EXIT_ENTRY_MSR_LOADING] = {on_entry_failure,
-				"VM-entry failure, MSR loading",
-				READS_QUALIFICATION},
-    [EXIT_MWAIT] = {on_undefined, "MWAIT", READS_NOTHING},
-    [EXIT_PAUSE] = {on_pause, "PAUSE loop", READS_NOTHING},
-    [EXIT_MONITOR] = {on_undefined, "MONITOR", READS_NOTHING},
-    [EXIT_ENTRY_MACHINE_CHECK] = {on_entry_machine_check,
-				  "VM-entry failure, machine check", 0},
-    [EXIT_TPR_BELOW_THRESHOLD] = {on_tpr_below_threshold,
-				  "TPR below its threshold", READS_NOTHING},
-    [EXIT_APIC_ACCESS] = {on_apic_access, "access to the APIC's page",
-			  READS_DELIVERY},
-    [EXIT_VIRTUALIZED_EOI] = {on_virtual_eoi, "virtual EOI",
-			      READS_QUALIFICATION},
-    [EXIT_APIC_WRITE] = {on_apic_write, "write of an APIC register",
-			 READS_QUALIFICATION},
-    [EXIT_EPT_VIOLATION] = {on_ept_violation, "EPT violation", READS_PHYSICAL},
-    [EXIT_EPT_MISCONFIGURATION] = {on_ept_misconfiguration,
-				   "EPT misconfiguration", READS_PHYSICAL},
-    [EXIT_INVEPT] = {on_l1_invept, "INVEPT", READS_NOTHING},
-    [EXIT_PREEMPTION_TIMER] = {on_preemption_timer, "preemption timer",
-			       READS_NOTHING},
-    [EXIT_INVVPID] = {on_vmx_instruction, "INVVPID", READS_NOTHING},
-    [EXIT_WBINVD] = {on_invd, "WBINVD", READS_NOTHING},
-    [EXIT_RDRAND] = {on_undefined, "RDRAND", READS_NOTHING},
-    [EXIT_RDSEED] = {on_undefined, "RDSEED", READS_NOTHING},
-    [EXIT_PML_FULL] = {on_pml_full, "page-modification log full",
-		       READS_DELIVERY},
-    [EXIT_XSETBV] = {on_xsetbv, "XSETBV", READS_NOTHING},
+    [EXIT_EXCEPTION_OR_NMI] =
+	AFTER(on_exception_or_nmi, "exception or NMI", READS_INTERRUPTION),
+    [EXIT_EXTERNAL_INTERRUPT] =
+	AFTER(on_external_interrupt, "external interrupt", READS_INTERRUPTION),
+    [EXIT_TRIPLE_FAULT] = DIRECT(on_triple_fault, "triple fault"),
+    [EXIT_INTERRUPT_WINDOW] = DIRECT(on_interrupt_window, "interrupt window"),
+    [EXIT_NMI_WINDOW] = DIRECT(on_nmi_window, "NMI window"),
+    [EXIT_TASK_SWITCH] = AFTER(on_task_switch, "task switch", READS_DELIVERY),
+    [EXIT_CPUID] = DIRECT(on_cpuid, "CPUID"),
+    [EXIT_GETSEC] = DIRECT(on_undefined, "GETSEC"),
+    [EXIT_HLT] = DIRECT(on_hlt, "HLT"),
+    [EXIT_INVD] = DIRECT(on_invd, "INVD"),
+    [EXIT_RDPMC] = DIRECT(on_rdpmc, "RDPMC"),
+    [EXIT_VMCALL] = DIRECT(on_vmx_instruction, "VMCALL"),
+    [EXIT_VMCLEAR] = DIRECT(on_l1_vmclear, "VMCLEAR"),
+    [EXIT_VMLAUNCH] = DIRECT(on_vmx_instruction, "VMLAUNCH"),
+    [EXIT_VMPTRLD] = DIRECT(on_l1_vmptrld, "VMPTRLD"),
+    [EXIT_VMPTRST] = DIRECT(on_vmx_instruction, "VMPTRST"),
+    [EXIT_VMREAD] = DIRECT(on_l1_vmread, "VMREAD"),
+    [EXIT_VMRESUME] = DIRECT(on_l1_vmresume, "VMRESUME"),
+    [EXIT_VMWRITE] = DIRECT(on_l1_vmwrite, "VMWRITE"),
+    [EXIT_VMXOFF] = DIRECT(on_vmx_instruction, "VMXOFF"),
+    [EXIT_VMXON] = DIRECT(on_vmx_instruction, "VMXON"),
+    [EXIT_CONTROL_REGISTER] = AFTER(
+	on_control_register, "control-register access", READS_QUALIFICATION),
+    [EXIT_IO] = AFTER(on_io, "I/O instruction", READS_QUALIFICATION),
+    [EXIT_RDMSR] = DIRECT(on_rdmsr, "RDMSR"),
+    [EXIT_WRMSR] = DIRECT(on_wrmsr, "WRMSR"),
+    [EXIT_ENTRY_GUEST_STATE] =
+	AFTER(on_entry_failure, "VM-entry failure, invalid guest state",
+	      READS_QUALIFICATION),
+    [EXIT_ENTRY_MSR_LOADING] = AFTER(
+	on_entry_failure, "VM-entry failure, MSR loading", READS_QUALIFICATION),
+    [EXIT_MWAIT] = DIRECT(on_undefined, "MWAIT"),
+    [EXIT_PAUSE] = DIRECT(on_pause, "PAUSE loop"),
+    [EXIT_MONITOR] = DIRECT(on_undefined, "MONITOR"),
+    [EXIT_ENTRY_MACHINE_CHECK] =
+	DIRECT(on_entry_machine_check, "VM-entry failure, machine check"),
+    [EXIT_TPR_BELOW_THRESHOLD] =
+	DIRECT(on_tpr_below_threshold, "TPR below its threshold"),
+    [EXIT_APIC_ACCESS] =
+	AFTER(on_apic_access, "access to the APIC's page", READS_DELIVERY),
+    [EXIT_VIRTUALIZED_EOI] =
+	AFTER(on_virtual_eoi, "virtual EOI", READS_QUALIFICATION),
+    [EXIT_APIC_WRITE] =
+	AFTER(on_apic_write, "write of an APIC register", READS_QUALIFICATION),
+    [EXIT_EPT_VIOLATION] =
+	AFTER(on_ept_violation, "EPT violation", READS_PHYSICAL),
+    [EXIT_EPT_MISCONFIGURATION] =
+	AFTER(on_ept_misconfiguration, "EPT misconfiguration", READS_PHYSICAL),
+    [EXIT_INVEPT] = DIRECT(on_l1_invept, "INVEPT"),
+    [EXIT_PREEMPTION_TIMER] = DIRECT(on_preemption_timer, "preemption timer"),
+    [EXIT_INVVPID] = DIRECT(on_vmx_instruction, "INVVPID"),
+    [EXIT_WBINVD] = DIRECT(on_invd, "WBINVD"),
+    [EXIT_RDRAND] = DIRECT(on_undefined, "RDRAND"),
+    [EXIT_RDSEED] = DIRECT(on_undefined, "RDSEED"),
+    [EXIT_PML_FULL] =
+	AFTER(on_pml_full, "page-modification log full", READS_DELIVERY),
+    [EXIT_XSETBV] = DIRECT(on_xsetbv, "XSETBV"),
 };
 
 const char *exit_reason_text(u32 reason)
@@ -122,40 +131,42 @@ static inline void read_interruption(struct vmx_exit *exit)
 }
 
 /* Its calls are all last ones: nothing has to be kept for after them. */
-static ALWAYS_INLINE enum exit_action handle(struct vcpu *vcpu, u64 basic)
+static enum exit_action read_first(struct vcpu *vcpu,
+				   const struct vmx_exit *unread)
 {
-	const struct exit_entry *entry = &entries[basic];
 	struct vmx_exit *exit = &vcpu->exit;
-	exit_handler *handler;
+	const struct exit_entry *entry =
+	    &entries[exit->reason & EXIT_REASON_BASIC];
 
-	if (unlikely(basic >= EXIT_REASON_COUNT))
-		return fail_unknown(vcpu);
-	handler = entry->handler;
-	if (entry->reads == READS_NOTHING)
-		return handler(vcpu, exit);
+	(void)unread;
 	exit->qualification = vmcs_read(VMCS_EXIT_QUALIFICATION);
 	if (likely(entry->reads == READS_PHYSICAL))
 		exit->physical = gpa(vmcs_read(VMCS_GUEST_PHYSICAL_ADDRESS));
 	else if (entry->reads == READS_QUALIFICATION)
-		return handler(vcpu, exit);
+		return entry->handler(vcpu, exit);
 	else if (entry->reads == READS_INTERRUPTION)
 		read_interruption(exit);
-	else if (unlikely(entry->reads == READS_UNKNOWN))
-		return fail_unknown(vcpu);
 	exit->idt_vectoring = (u32)vmcs_read(VMCS_IDT_VECTORING_INFO);
 	if (unlikely(exit->idt_vectoring & EVENT_VALID))
-		return redeliver_and_handle(vcpu, handler);
-	return handler(vcpu, exit);
+		return redeliver_and_handle(vcpu, entry->handler);
+	return entry->handler(vcpu, exit);
+}
+
+static ALWAYS_INLINE enum exit_action handle(struct vcpu *vcpu, u64 basic)
+{
+	exit_handler *first;
+
+	if (unlikely(basic >= EXIT_REASON_COUNT))
+		return fail_unknown(vcpu);
+	first = entries[basic].first;
+	if (unlikely(!first))
+		return fail_unknown(vcpu);
+	return first(vcpu, &vcpu->exit);
 }
 
 enum exit_action exit_handle_ours(struct vcpu *vcpu)
 {
 	return handle(vcpu, vcpu->exit.reason & EXIT_REASON_BASIC);
-}
-
-static NOINLINE enum exit_action handle_in_l2(struct vcpu *vcpu)
-{
-	return nested_exit_handle(vcpu, vcpu->exit.reason);
 }
 
 enum exit_action exit_handle(struct vcpu *vcpu)
@@ -167,6 +178,6 @@ enum exit_action exit_handle(struct vcpu *vcpu)
 	if (likely(basic < EXIT_REASON_COUNT))
 		vcpu->exits_by_reason[basic]++;
 	if (unlikely(vcpu->in_l2))
-		return handle_in_l2(vcpu);
+		return nested_exit_handle(vcpu, (u32)reason);
 	return handle(vcpu, basic);
 }

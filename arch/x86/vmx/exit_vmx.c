@@ -101,7 +101,7 @@ static void invalidate(struct vcpu *vcpu, const struct nested_result *result)
 	case NESTED_INVALIDATE_VPID:
 	case NESTED_INVALIDATE_VPID_BUT_GLOBALS:
 		/* Translations of other VPIDs of L1's have been dropped. */
-		if (result->vpid != vcpu->nested->loaded.vpid12)
+		if (result->vpid != vcpu->nested->vpid12)
 			break;
 		vmx_flush_vpid(vcpu->nested->vpid);
 		break;
@@ -134,22 +134,22 @@ static void before_access(struct vcpu *vcpu, u64 encoding, u32 reason)
 		if (reason != EXIT_VMWRITE)
 			break;
 		nested_vcpu_settle(vcpu);
-		n->loaded.cold = n->loaded.checked = false;
+		n->now->loaded.cold = n->now->loaded.checked = false;
 		break;
 	case NESTED_GROUP_COLD:
 		nested_vcpu_settle(vcpu);
 		if (reason == EXIT_VMWRITE)
-			n->loaded.cold = n->loaded.checked = false;
+			n->now->loaded.cold = n->now->loaded.checked = false;
 		break;
 	case NESTED_GROUP_CONTROLS:
 		if (reason != EXIT_VMWRITE)
 			break;
 		nested_vcpu_settle(vcpu);
-		n->loaded.controls = n->loaded.checked = false;
+		n->now->loaded.controls = n->now->loaded.checked = false;
 		break;
 	case NESTED_GROUP_OTHER:
 		if (reason == EXIT_VMWRITE)
-			n->loaded.checked = false;
+			n->now->loaded.checked = false;
 		break;
 	case NESTED_GROUP_HOT:
 		break;
@@ -185,12 +185,14 @@ static void before(struct vcpu *vcpu, const u64 *gpr,
 	case EXIT_VMRESUME:
 		vmcs_shadow_take(vcpu);
 		break;
-	case EXIT_VMCLEAR:
 	case EXIT_VMPTRLD:
+		nested_vcpu_settle(vcpu);
+		break;
+	case EXIT_VMCLEAR:
 	case EXIT_VMXOFF:
 		nested_vcpu_settle(vcpu);
-		n->loaded.controls = n->loaded.cold = false;
-		n->loaded.checked = false;
+		n->now->loaded.controls = n->now->loaded.cold = false;
+		n->now->loaded.checked = false;
 		break;
 	default:
 		break;
@@ -226,9 +228,10 @@ static void after(struct vcpu *vcpu, const u64 *gpr,
 		vmcs_shadow_switch(vcpu);
 		break;
 	case EXIT_VMPTRLD:
+		nested_vcpu_take_slot(vcpu);
+		break;
 	case EXIT_VMCLEAR:
 		vmcs_shadow_switch(vcpu);
-		vmcs_shadow_give(vcpu);
 		break;
 	case EXIT_VMWRITE:
 		if (is_read_in_shadow(gpr, i))
@@ -252,7 +255,7 @@ static void after_evmcs(struct vcpu *vcpu, const struct nested_cpu *cpu,
 			const struct nested_instruction *i)
 {
 	const u64 cold = BIT(NESTED_GROUP_COLD) | BIT(NESTED_GROUP_SAVED);
-	struct nested_loaded *loaded = &vcpu->nested->loaded;
+	struct nested_loaded *loaded = &vcpu->nested->now->loaded;
 	u32 changed = cpu->found.changed;
 
 	if (i->reason != EXIT_VMLAUNCH && i->reason != EXIT_VMRESUME)

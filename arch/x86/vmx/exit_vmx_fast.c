@@ -38,8 +38,9 @@ static ALWAYS_INLINE bool is_plain(const struct vcpu *vcpu)
 {
 	const struct nested_vcpu *n = vcpu->nested;
 
+	/* What follows finds out if there is no VMCS. */
 	return likely(n && n->is_64_bit) &&
-	       likely(!(vmcs_read(VMCS_GUEST_SS_ACCESS_RIGHTS) &
+	       likely(!(vmcs_read_first(VMCS_GUEST_SS_ACCESS_RIGHTS) &
 			RIGHTS_ABOVE_CPL_0));
 }
 
@@ -92,7 +93,7 @@ static ALWAYS_INLINE void store(struct vmcs12 *v,
 
 enum exit_action on_l1_vmread(struct vcpu *vcpu, const struct vmx_exit *exit)
 {
-	u32 info = (u32)vmcs_read(VMCS_EXIT_INSTRUCTION_INFO);
+	u32 info = (u32)vmcs_read_first(VMCS_EXIT_INSTRUCTION_INFO);
 	const struct nested_access *access;
 
 	if (!is_plain(vcpu))
@@ -107,7 +108,7 @@ enum exit_action on_l1_vmread(struct vcpu *vcpu, const struct vmx_exit *exit)
 
 enum exit_action on_l1_vmwrite(struct vcpu *vcpu, const struct vmx_exit *exit)
 {
-	u32 info = (u32)vmcs_read(VMCS_EXIT_INSTRUCTION_INFO);
+	u32 info = (u32)vmcs_read_first(VMCS_EXIT_INSTRUCTION_INFO);
 	const struct nested_access *access;
 	struct nested_vcpu *n = vcpu->nested;
 	u64 value;
@@ -126,7 +127,7 @@ enum exit_action on_l1_vmwrite(struct vcpu *vcpu, const struct vmx_exit *exit)
 	store(&n->state.vmcs12, access, value);
 	n->state.vmcs12_changed = true;
 	if (access->flags & NESTED_ACCESS_CHECKED)
-		n->loaded.checked = false;
+		n->now->loaded.checked = false;
 	return succeed();
 }
 
@@ -166,30 +167,47 @@ static NOINLINE void learn(struct vcpu *vcpu, struct nested_operand_page *page,
 					  gva(linear));
 }
 
+/* The linear address of an operand; false: its form is for others. */
+static NOINLINE bool find_linear(struct vcpu *vcpu, u32 info, u64 *linear)
+{
+	const u64 *gpr = vcpu->registers.gpr;
+	u32 base = (u32)bits_get(info, INFO_BASE);
+
+	if ((info & (INFO_ADDRESS_SIZE | INFO_FS_OR_GS)) != INFO_64_BIT)
+		return false;
+	*linear = vmcs_read(VMCS_EXIT_QUALIFICATION);
+	if (!(info & INFO_NO_BASE))
+		*linear +=
+		    base == REG_RSP ? vmcs_read(VMCS_GUEST_RSP) : gpr[base];
+	if (!(info & INFO_NO_INDEX))
+		*linear += gpr[bits_get(info, INFO_INDEX)]
+			   << (info & INFO_SCALE);
+	if (!(info & INFO_NO_BASE) && (info & INFO_NO_INDEX) &&
+	    base != REG_RSP) {
+		vcpu->nested->operand_form = info;
+		vcpu->nested->operand_base = base;
+	}
+	return true;
+}
+
 /* Where the operand is; NULL: that takes a walk, or it is a fault. */
 static ALWAYS_INLINE const void *find_operand(struct vcpu *vcpu, u32 info,
 					      u64 bytes)
 {
 	struct nested_vcpu *n = vcpu->nested;
-	const u64 *gpr = vcpu->registers.gpr;
 	struct nested_operand_page *page;
 	const void *found;
 	u64 linear;
 
-	if (unlikely((info & (INFO_ADDRESS_SIZE | INFO_FS_OR_GS)) !=
-		     INFO_64_BIT))
+	/* Mostly the last one's code comes by again. */
+	if (likely(info == n->operand_form))
+		linear = vmcs_read_first(VMCS_EXIT_QUALIFICATION) +
+			 vcpu->registers.gpr[n->operand_base];
+	else if (!find_linear(vcpu, info, &linear))
 		return NULL;
-	linear = vmcs_read(VMCS_EXIT_QUALIFICATION);
-	if (!(info & INFO_NO_BASE))
-		linear += bits_get(info, INFO_BASE) == REG_RSP
-			      ? vmcs_read(VMCS_GUEST_RSP)
-			      : gpr[bits_get(info, INFO_BASE)];
-	if (!(info & INFO_NO_INDEX))
-		linear += gpr[bits_get(info, INFO_INDEX)]
-			  << (info & INFO_SCALE);
 	page = &n->operand_pages[linear / PAGE_4K % NESTED_OPERAND_PAGES];
 	found = nested_operand_page_find(page, linear, bytes,
-					 vmcs_read(VMCS_GUEST_CR3),
+					 vmcs_read_first(VMCS_GUEST_CR3),
 					 vmcs_read(VMCS_GUEST_EFER));
 	if (unlikely(!found))
 		learn(vcpu, page, linear);
@@ -208,7 +226,7 @@ struct descriptor {
 /* Of one EPT pointer that has been found to be valid before. */
 enum exit_action on_l1_invept(struct vcpu *vcpu, const struct vmx_exit *exit)
 {
-	u32 info = (u32)vmcs_read(VMCS_EXIT_INSTRUCTION_INFO);
+	u32 info = (u32)vmcs_read_first(VMCS_EXIT_INSTRUCTION_INFO);
 	u32 second = nested_operand_second(info);
 	const struct descriptor *at;
 
@@ -227,30 +245,46 @@ enum exit_action on_l1_invept(struct vcpu *vcpu, const struct vmx_exit *exit)
 
 /* --- VMCLEAR and VMPTRLD -------------------------------------------------- */
 
-static ALWAYS_INLINE enum exit_action on_pointer(struct vcpu *vcpu,
-						 const struct vmx_exit *exit)
+/* NULL as find_operand. */
+static ALWAYS_INLINE const u64 *find_pointer(struct vcpu *vcpu)
 {
-	u32 info = (u32)vmcs_read(VMCS_EXIT_INSTRUCTION_INFO);
-	const void *at;
-	u64 pointer;
+	return find_operand(vcpu,
+			    (u32)vmcs_read_first(VMCS_EXIT_INSTRUCTION_INFO),
+			    sizeof(u64));
+}
 
-	if (!is_plain(vcpu))
-		return on_vmx_instruction(vcpu, exit);
-	at = find_operand(vcpu, info, sizeof(pointer));
-	if (!at)
-		return on_vmx_instruction(vcpu, exit);
-	__builtin_memcpy(&pointer, at, sizeof(pointer));
+static NOINLINE enum exit_action
+with_pointer(struct vcpu *vcpu, const struct vmx_exit *exit, u64 pointer)
+{
 	return exit_vmx_with_pointer(vcpu, exit, &pointer);
 }
 
 enum exit_action on_l1_vmclear(struct vcpu *vcpu, const struct vmx_exit *exit)
 {
-	return on_pointer(vcpu, exit);
+	const u64 *at = is_plain(vcpu) ? find_pointer(vcpu) : NULL;
+	u64 pointer;
+
+	if (!at)
+		return on_vmx_instruction(vcpu, exit);
+	__builtin_memcpy(&pointer, at, sizeof(pointer));
+	if (!hyperv_has_assist(&vcpu->hyperv) &&
+	    nested_clear_another(&vcpu->nested->state, &vcpu->vm->memory,
+				 vcpu->vm->platform.config.phys_bits, pointer))
+		return succeed();
+	return with_pointer(vcpu, exit, pointer);
 }
 
 enum exit_action on_l1_vmptrld(struct vcpu *vcpu, const struct vmx_exit *exit)
 {
-	return on_pointer(vcpu, exit);
+	const u64 *at = is_plain(vcpu) ? find_pointer(vcpu) : NULL;
+	u64 pointer;
+
+	if (!at)
+		return on_vmx_instruction(vcpu, exit);
+	__builtin_memcpy(&pointer, at, sizeof(pointer));
+	if (nested_vcpu_switch(vcpu, gpa(pointer)))
+		return succeed();
+	return with_pointer(vcpu, exit, pointer);
 }
 
 /* --- VMRESUME --------------------------------------------------------------
@@ -270,7 +304,6 @@ enum exit_action on_l1_vmresume(struct vcpu *vcpu, const struct vmx_exit *exit)
 	    state->vmcs12.launch_state != VMCS12_LAUNCHED ||
 	    (vmcs_read(VMCS_GUEST_INTERRUPTIBILITY) & BLOCKING_BY_MOV_SS))
 		return on_vmx_instruction(vcpu, exit);
-	vmcs_shadow_take(vcpu);
 	if (!nested_enter_again(vcpu))
 		return on_vmx_instruction(vcpu, exit);
 	return ACTION_RESUME;

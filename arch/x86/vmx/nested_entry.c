@@ -10,6 +10,7 @@
 #include "arch/x86/vmx/vcpu_events.h"
 #include "arch/x86/vmx/vcpu_sync.h"
 #include "arch/x86/vmx/vmcs02.h"
+#include "arch/x86/vmx/vmcs_shadow.h"
 #include "arch/x86/vmx/vmx_cpu.h"
 #include "arch/x86/vmx/vmx_insn.h"
 #include "lib/log.h"
@@ -33,11 +34,11 @@ void nested_entry_describe(const struct vcpu *vcpu, struct nested_entry *entry)
 }
 
 /* All but CR0. */
-static void read_l1(struct vmcs02_of_l1 *l1)
+static inline void read_l1(struct vmcs02_of_l1 *l1)
 {
-	l1->efer = vmcs_read(VMCS_GUEST_EFER);
-	l1->pat = vmcs_read(VMCS_GUEST_PAT);
-	l1->dr7 = vmcs_read(VMCS_GUEST_DR7);
+	l1->efer = vmcs_read_first(VMCS_GUEST_EFER);
+	l1->pat = vmcs_read_first(VMCS_GUEST_PAT);
+	l1->dr7 = vmcs_read_first(VMCS_GUEST_DR7);
 	l1->debugctl = vmcs_read(VMCS_GUEST_DEBUGCTL);
 }
 
@@ -65,22 +66,21 @@ static void write_ept_pointer(struct vcpu *vcpu)
 	u64 pointer = has_ept ? shadow_root_pointer(&vcpu->vm->shadow, &n->root)
 			      : ept_pointer(&vcpu->vm->ept);
 
-	if (pointer != n->loaded.ept_pointer)
+	if (pointer != n->now->loaded.ept_pointer)
 		vmcs_write(VMCS_EPT_POINTER, pointer);
-	n->loaded.ept_pointer = pointer;
-	n->loaded.ept_tracking = tracking;
-	n->loaded.ept_table = has_ept ? n->root.table : NULL;
-	n->loaded.ept_pointer12 = n->root.pointer;
+	n->now->loaded.ept_pointer = pointer;
+	n->now->loaded.ept_tracking = tracking;
+	n->now->loaded.ept_table = has_ept ? n->root.table : NULL;
+	n->now->loaded.ept_pointer12 = n->root.pointer;
 }
 
 /* As it was the last time? */
 static inline bool has_ept_pointer(const struct vcpu *vcpu)
 {
 	const struct nested_vcpu *n = vcpu->nested;
-	const struct nested_loaded *loaded = &n->loaded;
+	const struct nested_loaded *loaded = &n->now->loaded;
 
-	return (nested_secondary_controls(&n->state.vmcs12) & SECONDARY_EPT) &&
-	       loaded->ept_table == n->root.table &&
+	return loaded->has_ept && loaded->ept_table == n->root.table &&
 	       loaded->ept_pointer12 == n->root.pointer &&
 	       loaded->ept_tracking == shadow_is_tracking(&vcpu->vm->shadow);
 }
@@ -102,7 +102,7 @@ static inline void flush_vpid(struct vcpu *vcpu)
 	u16 vpid12 =
 	    nested_secondary_controls(v) & SECONDARY_VPID ? v->vpid : 0;
 
-	if (likely(vpid12 && vpid12 == n->loaded.vpid12))
+	if (likely(vpid12 && vpid12 == n->vpid12))
 		return;
 	/* Without one, what EPT12 means is looked up anew, too. */
 	if (!vpid12 && nested_l2_has_ept(vcpu)) {
@@ -111,7 +111,7 @@ static inline void flush_vpid(struct vcpu *vcpu)
 	}
 	if (vmx_capability.has_vpid)
 		vmx_flush_vpid(n->vpid);
-	n->loaded.vpid12 = vpid12;
+	n->vpid12 = vpid12;
 }
 
 /* --- The entry ------------------------------------------------------------ */
@@ -235,6 +235,7 @@ static void take_injection(struct vcpu *vcpu)
 static void use_l2(struct vcpu *vcpu, const struct vmcs02_of_l1 *l1,
 		   const u64 pdptes[4])
 {
+	vcpu_sync_drain(vcpu);
 	nested_vcpu_use_vmcs02(vcpu);
 	vmcs02_load(vcpu, l1, pdptes);
 	write_ept_pointer(vcpu);
@@ -266,6 +267,7 @@ void nested_entry_resume(struct vcpu *vcpu)
 		vcpu_fail(vcpu, "no memory for the shadow of its EPT");
 		return;
 	}
+	nested_host_make(&n->state.vmcs12, &n->now->loaded.host);
 	read_l1(&l1);
 	l1.cr0 =
 	    (control_registers_read_cr0() & ~NESTED_CR0_KEPT) | n->l2.cr0_kept;
@@ -275,22 +277,17 @@ void nested_entry_resume(struct vcpu *vcpu)
 }
 
 /* All that the entry loads is in vmcs02. */
-static inline enum exit_action go_into_l2(struct vcpu *vcpu)
+static ALWAYS_INLINE void go_into_l2(struct vcpu *vcpu)
 {
-	struct nested_vcpu *n = vcpu->nested;
-
 	begin_l2(vcpu);
-	n->state.entry_pending = true;
-	nested_launched(&n->state);
+	vcpu->nested->state.entry_pending = true;
 	start_timer(vcpu);
 	vcpu_choose_timer(vcpu);
-	take_injection(vcpu);
 	/* What waited for L1 may end L2 at once. */
 	vcpu_events_check(vcpu);
 	if (vcpu->activity != VCPU_ACTIVE || vcpu->nmi_pending ||
 	    lapic_events(vcpu->lapic))
 		vcpu->attention = 1;
-	return ACTION_RESUME;
 }
 
 static enum exit_action enter_l2(struct vcpu *vcpu,
@@ -306,7 +303,7 @@ static enum exit_action enter_l2(struct vcpu *vcpu,
 	if (!vmcs02_is_made_with(vcpu, l1.cr0) ||
 	    n->state.vmcs12.entry_msr_load_count) {
 		nested_vcpu_settle(vcpu);
-		n->loaded.controls = false;
+		n->now->loaded.controls = false;
 	}
 	use_l2(vcpu, &l1, verdict->pdptes);
 	failed = load_msrs(vcpu);
@@ -314,7 +311,10 @@ static enum exit_action enter_l2(struct vcpu *vcpu,
 		nested_exit_failed_entry(vcpu, EXIT_ENTRY_MSR_LOADING, failed);
 		return ACTION_RESUME;
 	}
-	return go_into_l2(vcpu);
+	nested_launched(&n->state);
+	take_injection(vcpu);
+	go_into_l2(vcpu);
+	return ACTION_RESUME;
 }
 
 static enum exit_action fail(struct vcpu *vcpu, struct nested_cpu *cpu,
@@ -329,7 +329,7 @@ static enum exit_action fail(struct vcpu *vcpu, struct nested_cpu *cpu,
 static void check(struct vcpu *vcpu, const struct nested_entry *entry,
 		  struct nested_verdict *verdict)
 {
-	struct nested_loaded *loaded = &vcpu->nested->loaded;
+	struct nested_loaded *loaded = &vcpu->nested->now->loaded;
 
 	if (loaded->checked && loaded->l1_efer == entry->l1_efer &&
 	    nested_can_check_again(entry->v)) {
@@ -340,6 +340,7 @@ static void check(struct vcpu *vcpu, const struct nested_entry *entry,
 	*verdict = nested_check_entry(entry);
 	loaded->checked = verdict->kind == NESTED_ENTRY_OK;
 	loaded->l1_efer = entry->l1_efer;
+	nested_host_make(entry->v, &loaded->host);
 }
 
 enum exit_action nested_enter(struct vcpu *vcpu, struct nested_cpu *cpu)
@@ -369,12 +370,12 @@ enum exit_action nested_enter(struct vcpu *vcpu, struct nested_cpu *cpu)
 	return err == OK ? enter_l2(vcpu, &verdict) : wait_or_stop(vcpu, err);
 }
 
-/* Has the root for L2 not changed? */
+/* Has the root for L2 not changed? The controls have not. */
 static bool has_root(const struct nested_vcpu *n)
 {
 	const struct vmcs12 *v = &n->state.vmcs12;
 
-	return !(nested_secondary_controls(v) & SECONDARY_EPT) ||
+	return !n->now->loaded.has_ept ||
 	       (n->root.table && n->root.pointer == v->ept_pointer);
 }
 
@@ -384,19 +385,27 @@ bool nested_enter_again(struct vcpu *vcpu)
 	const struct vmcs12 *v = &n->state.vmcs12;
 	struct vmcs02_of_l1 l1;
 
-	if (!n->loaded.checked || !nested_needs_no_check(v, LINEAR_BITS) ||
-	    vmcs_read(VMCS_GUEST_EFER) != n->loaded.l1_efer ||
-	    v->entry_msr_load_count || !has_root(n) ||
-	    !vmcs02_has_all_but_hot(vcpu))
+	if (!n->now->loaded.checked ||
+	    vmcs_read(VMCS_GUEST_EFER) != n->now->loaded.l1_efer ||
+	    v->entry_msr_load_count || !vmcs02_has_all_but_hot(vcpu) ||
+	    !has_root(n))
 		return false;
-	if (!n->loaded.keeps_all)
+	if (!n->now->loaded.keeps_all)
 		read_l1(&l1);
+	vcpu_sync_drain(vcpu);
+	vmcs_shadow_take_at_entry(vcpu);
+	if (unlikely(!nested_needs_no_check(v, LINEAR_BITS))) {
+		vmcs_make_current(&vcpu->vmcs);
+		return false;
+	}
 	nested_vcpu_use_vmcs02(vcpu);
 	vmcs02_load_hot(vcpu, &l1);
 	if (!has_ept_pointer(vcpu))
 		write_ept_pointer(vcpu);
 	flush_vpid(vcpu);
-	(void)go_into_l2(vcpu);
+	vcpu->activity = VCPU_ACTIVE;
+	vcpu->halted_for_good = false;
+	go_into_l2(vcpu);
 	return true;
 }
 

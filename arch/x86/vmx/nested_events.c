@@ -280,7 +280,7 @@ static enum platform_interrupt take_posted(struct vcpu *vcpu,
 	struct platform *platform = &vcpu->vm->platform;
 	const struct vmcs12 *v = &vcpu->nested->state.vmcs12;
 	u32 secondary =
-	    (u32)vcpu->nested->loaded.merged.values[MERGED_SECONDARY];
+	    (u32)vcpu->nested->now->loaded.merged.values[MERGED_SECONDARY];
 	u64 status;
 
 	while (
@@ -341,7 +341,7 @@ static bool virtual_interrupt_wakes(const struct vcpu *vcpu)
 /* Umbra's windows on top of L1's. */
 static void set_windows(struct vcpu *vcpu, bool nmi, bool interrupt)
 {
-	u64 primary = vcpu->nested->loaded.merged.values[MERGED_PRIMARY];
+	u64 primary = vcpu->nested->now->loaded.merged.values[MERGED_PRIMARY];
 
 	if (vcpu->nmi_window == nmi && vcpu->interrupt_window == interrupt)
 		return;

@@ -19,10 +19,6 @@
 #include "lib/x86.h"
 #include "nested/operand.h"
 
-#define DR7_RESET         0x400
-#define LIMIT_4G          0xffffffffu
-#define LIMIT_TSS         0x67
-#define LIMIT_TABLE       0xffff
 #define PAE_CR3           BITS(31, 5)
 
 /* SDM vol. 3, "VMX Aborts". */
@@ -101,16 +97,11 @@ static u32 activity_of(enum vcpu_activity activity)
 	return ACTIVITY_ACTIVE;
 }
 
-static void save_timer(struct vcpu *vcpu)
+static NOINLINE void save_timer(struct vcpu *vcpu)
 {
 	struct nested_state *state = &vcpu->nested->state;
+	u64 now = vcpu_tsc(vcpu);
 	u32 shift;
-	u64 now;
-
-	state->timer_runs = false;
-	if (!(state->vmcs12.exit_controls & EXIT_SAVE_PREEMPTION_TIMER))
-		return;
-	now = vcpu_tsc(vcpu);
 	shift = (u32)bits_get(vcpu->vm->offer.misc, MISC_PREEMPTION_SHIFT);
 	state->vmcs12.preemption_timer =
 	    state->timer_deadline > now
@@ -140,82 +131,34 @@ static void keep_mode(bool is_64_bit)
 			   controls ^ ENTRY_IA32E_MODE_GUEST);
 }
 
-/* SDM vol. 3, "Loading Host Control Registers, Debug Registers, MSRs". */
-static void load_host_registers(struct vcpu *vcpu, u64 efer, u64 pat)
+#define LOAD(field) vmcs_write_first(field, host->values[HOST_STATE_##field]);
+
+/*
+ * At every exit: nothing here is a loop, or computed. EFER and PAT are L2's,
+ * where the exit controls do not load them.
+ */
+static ALWAYS_INLINE void load_host_state(struct vcpu *vcpu, u64 efer, u64 pat)
 {
+	const struct nested_loaded *loaded = &vcpu->nested->now->loaded;
+	const struct nested_host_state *host = &loaded->host;
 	const struct vmcs12 *v = &vcpu->nested->state.vmcs12;
 	bool is_64_bit = v->exit_controls & EXIT_HOST_ADDRESS_SPACE_SIZE;
-	u64 kept = vcpu->nested->loaded.cr0_kept;
 
-	vmcs_write_first(VMCS_GUEST_EFER, efer);
-	keep_mode(is_64_bit);
-	control_registers_load_l1((v->host_cr0 & ~NESTED_CR0_KEPT) | kept,
-				  is_64_bit ? v->host_cr4 | CR4_PAE
-					    : v->host_cr4 & ~CR4_PCIDE);
-	vmcs_write_first(VMCS_GUEST_CR3, v->host_cr3);
-	vmcs_write_first(VMCS_GUEST_DR7, DR7_RESET);
-	vmcs_write_first(VMCS_GUEST_DEBUGCTL, 0);
-	vmcs_write_first(VMCS_GUEST_SYSENTER_CS, v->host_sysenter_cs);
-	vmcs_write_first(VMCS_GUEST_SYSENTER_ESP, v->host_sysenter_esp);
-	vmcs_write_first(VMCS_GUEST_SYSENTER_EIP, v->host_sysenter_eip);
+	NESTED_HOST_FIELDS(LOAD)
+	vmcs_write_first(VMCS_GUEST_EFER, efer_of_host(v, efer));
 	vmcs_write_first(VMCS_GUEST_PAT,
 			 v->exit_controls & EXIT_LOAD_PAT ? v->host_pat : pat);
-}
-
-/* At every exit: nothing here is a loop, or computed. */
-#define LOAD_SEGMENT(name, selector, base, rights)                           \
-	do {                                                                 \
-		vmcs_write_first(VMCS_GUEST_##name##_SELECTOR, selector);    \
-		vmcs_write_first(VMCS_GUEST_##name##_BASE, base);            \
-		vmcs_write_first(VMCS_GUEST_##name##_LIMIT, LIMIT_4G);       \
-		vmcs_write_first(VMCS_GUEST_##name##_ACCESS_RIGHTS, rights); \
-	} while (0)
-#define LOAD_DATA(name, base)                                    \
-	LOAD_SEGMENT(name, v->host_selector[SEG12_##name], base, \
-		     v->host_selector[SEG12_##name]              \
-			 ? HOST_DATA_RIGHTS                      \
-			 : HOST_DATA_RIGHTS | RIGHTS_UNUSABLE)
-#define HOST_DATA_RIGHTS (RIGHTS_DATA | RIGHTS_32 | RIGHTS_4K_LIMIT)
-
-/* SDM vol. 3, "Loading Host Segment and Descriptor-Table Registers". */
-static void load_host_segments(const struct vmcs12 *v)
-{
-	bool is_64_bit = v->exit_controls & EXIT_HOST_ADDRESS_SPACE_SIZE;
-
-	LOAD_SEGMENT(CS, v->host_selector[SEG12_CS], 0,
-		     RIGHTS_CODE | RIGHTS_4K_LIMIT |
-			 (is_64_bit ? RIGHTS_LONG : RIGHTS_32));
-	LOAD_DATA(ES, 0);
-	LOAD_DATA(SS, 0);
-	LOAD_DATA(DS, 0);
-	LOAD_DATA(FS, v->host_fs_base);
-	LOAD_DATA(GS, v->host_gs_base);
-	vmcs_write_first(VMCS_GUEST_TR_SELECTOR, v->host_tr_selector);
-	vmcs_write_first(VMCS_GUEST_TR_BASE, v->host_tr_base);
-	vmcs_write_first(VMCS_GUEST_TR_LIMIT, LIMIT_TSS);
-	vmcs_write_first(VMCS_GUEST_TR_ACCESS_RIGHTS, RIGHTS_TSS_BUSY);
-	vmcs_write_first(VMCS_GUEST_LDTR_SELECTOR, 0);
-	vmcs_write_first(VMCS_GUEST_LDTR_ACCESS_RIGHTS, RIGHTS_UNUSABLE);
-	vmcs_write_first(VMCS_GUEST_GDTR_BASE, v->host_gdtr_base);
-	vmcs_write_first(VMCS_GUEST_GDTR_LIMIT, LIMIT_TABLE);
-	vmcs_write_first(VMCS_GUEST_IDTR_BASE, v->host_idtr_base);
-	vmcs_write_first(VMCS_GUEST_IDTR_LIMIT, LIMIT_TABLE);
-}
-
-/* SDM vol. 3, "Loading Host RIP, RSP, RFLAGS, and SSP". */
-static void load_host_rip(const struct vmcs12 *v)
-{
-	vmcs_write_first(VMCS_GUEST_RIP, v->host_rip);
-	vmcs_write_first(VMCS_GUEST_RSP, v->host_rsp);
-	vmcs_write_first(VMCS_GUEST_RFLAGS, RFLAGS_FIXED);
-	vmcs_write_first(VMCS_GUEST_PENDING_DEBUG, 0);
 	/* After an NMI exit NMIs are blocked. */
-	vmcs_write(VMCS_GUEST_INTERRUPTIBILITY,
-		   (v->exit_reason & EXIT_REASON_BASIC) ==
-			       EXIT_EXCEPTION_OR_NMI &&
-			   event_type(v->exit_interruption_info) == EVENT_NMI
-		       ? BLOCKING_BY_NMI
-		       : 0);
+	vmcs_write_first(
+	    VMCS_GUEST_INTERRUPTIBILITY,
+	    (v->exit_reason & EXIT_REASON_BASIC) == EXIT_EXCEPTION_OR_NMI &&
+		    event_type(v->exit_interruption_info) == EVENT_NMI
+		? BLOCKING_BY_NMI
+		: 0);
+	keep_mode(is_64_bit);
+	control_registers_load_l1(
+	    (v->host_cr0 & ~NESTED_CR0_KEPT) | loaded->cr0_kept,
+	    is_64_bit ? v->host_cr4 | CR4_PAE : v->host_cr4 & ~CR4_PCIDE);
 }
 
 static bool load_host_pdptes(struct vcpu *vcpu)
@@ -257,15 +200,13 @@ static COLD void abort_vmx(struct vcpu *vcpu, u32 indicator)
 	vcpu->attention = 1;
 }
 
-static bool store_msrs(struct vcpu *vcpu)
+static NOINLINE bool store_msrs(struct vcpu *vcpu)
 {
 	const struct vmcs12 *v = &vcpu->nested->state.vmcs12;
 	struct nested_entry entry;
 	struct nested_msr msr;
 	u64 value;
 
-	if (!v->exit_msr_store_count)
-		return true;
 	nested_entry_describe(vcpu, &entry);
 	for (u32 i = 0;; i++) {
 		enum err err =
@@ -280,13 +221,11 @@ static bool store_msrs(struct vcpu *vcpu)
 	}
 }
 
-static bool load_msrs(struct vcpu *vcpu)
+static NOINLINE bool load_msrs(struct vcpu *vcpu)
 {
 	struct nested_entry entry;
 	struct nested_msr msr;
 
-	if (!vcpu->nested->state.vmcs12.exit_msr_load_count)
-		return true;
 	nested_entry_describe(vcpu, &entry);
 	for (u32 i = 0;; i++) {
 		enum err err =
@@ -302,7 +241,7 @@ static bool load_msrs(struct vcpu *vcpu)
 
 /* --- Leaving L2 ----------------------------------------------------------- */
 
-static void load_host(struct vcpu *vcpu, u64 efer_of_l2, u64 pat_of_l2)
+static NOINLINE void load_host(struct vcpu *vcpu, u64 efer_of_l2, u64 pat_of_l2)
 {
 	struct nested_vcpu *n = vcpu->nested;
 	const struct vmcs12 *v = &n->state.vmcs12;
@@ -315,11 +254,9 @@ static void load_host(struct vcpu *vcpu, u64 efer_of_l2, u64 pat_of_l2)
 	n->state.vmcs12_changed = true;
 	if (n->state.is_enlightened)
 		evmcs_write(v, &vcpu->vm->memory, n->state.evmcs);
-	load_host_registers(vcpu, efer_of_host(v, efer_of_l2), pat_of_l2);
-	load_host_segments(v);
-	load_host_rip(v);
+	load_host_state(vcpu, efer_of_l2, pat_of_l2);
 	/* Without VPIDs a VM exit empties the TLB. */
-	if (vmx_capability.has_vpid && !n->loaded.vpid12)
+	if (vmx_capability.has_vpid && !n->vpid12)
 		vmx_flush_vpid(vcpu->vpid);
 	vcpu_sync_pml(vcpu);
 	/* What L2 kept from going in, and windows that are to be closed. */
@@ -327,26 +264,39 @@ static void load_host(struct vcpu *vcpu, u64 efer_of_l2, u64 pat_of_l2)
 	    lapic_events(vcpu->lapic))
 		vcpu->attention = 1;
 	vcpu_events_check(vcpu);
-	vmcs_shadow_give(vcpu);
 	if (!load_host_pdptes(vcpu))
 		abort_vmx(vcpu, ABORT_PDPTE);
-	else if (!load_msrs(vcpu))
+	else if (unlikely(v->exit_msr_load_count) && !load_msrs(vcpu))
 		abort_vmx(vcpu, ABORT_LOADING_MSR);
 }
 
-void nested_exit(struct vcpu *vcpu, const struct nested_exit *exit)
+/* L2's, as far as L1 keeps them. */
+static inline u64 efer_for_host(const struct vmcs12 *v)
+{
+	return v->exit_controls & EXIT_LOAD_EFER ? 0
+						 : vmcs_read(VMCS_GUEST_EFER);
+}
+
+static inline u64 pat_for_host(const struct vmcs12 *v)
+{
+	return v->exit_controls & EXIT_LOAD_PAT ? 0 : vmcs_read(VMCS_GUEST_PAT);
+}
+
+/* vmcs12 says why; from here on there is no way back. */
+static ALWAYS_INLINE void leave_l2(struct vcpu *vcpu,
+				   enum vmcs_shadow_exit kind)
 {
 	struct nested_vcpu *n = vcpu->nested;
 	struct vmcs12 *v = &n->state.vmcs12;
-	u64 efer = vmcs_read(VMCS_GUEST_EFER);
-	u64 pat = vmcs_read(VMCS_GUEST_PAT);
+	u64 efer = efer_for_host(v);
+	u64 pat = pat_for_host(v);
 	bool stored;
 
-	record(v, exit);
-	record_delivery(vcpu);
 	vmcs02_save_hot(vcpu);
 	v->guest_activity = activity_of(vcpu->activity);
-	save_timer(vcpu);
+	n->state.timer_runs = false;
+	if (unlikely(v->exit_controls & EXIT_SAVE_PREEMPTION_TIMER))
+		save_timer(vcpu);
 	n->cold_is_newer = true;
 	n->cold_exit_controls = v->exit_controls;
 	if (n->state.is_enlightened) {
@@ -354,12 +304,37 @@ void nested_exit(struct vcpu *vcpu, const struct nested_exit *exit)
 		vmcs02_save_cold(vcpu);
 		n->cold_is_newer = false;
 	}
-	stored = store_msrs(vcpu);
+	stored = likely(!v->exit_msr_store_count) || store_msrs(vcpu);
+	vcpu_sync_drain(vcpu);
+	vmcs_shadow_give_at_exit(vcpu, kind);
 	nested_vcpu_use_vmcs01(vcpu);
 	if (stored)
 		load_host(vcpu, efer, pat);
 	else
 		abort_vmx(vcpu, ABORT_STORING_MSR);
+}
+
+void nested_exit(struct vcpu *vcpu, const struct nested_exit *exit)
+{
+	record(&vcpu->nested->state.vmcs12, exit);
+	record_delivery(vcpu);
+	leave_l2(vcpu, VMCS_SHADOW_EXIT_ANY);
+}
+
+/* nested_exit_is_plain; nothing was to be delivered. */
+static NOINLINE enum exit_action exit_plainly(struct vcpu *vcpu, u32 reason)
+{
+	struct vmcs12 *v = &vcpu->nested->state.vmcs12;
+
+	vcpu->nested->state.entry_pending = false;
+	v->exit_reason = reason;
+	v->exit_qualification = 0;
+	v->exit_interruption_info = 0;
+	v->idt_vectoring_info = 0;
+	v->exit_instruction_length =
+	    (u32)vmcs_read(VMCS_EXIT_INSTRUCTION_LENGTH);
+	leave_l2(vcpu, VMCS_SHADOW_EXIT_PLAIN);
+	return ACTION_RESUME;
 }
 
 void nested_exit_failed_entry(struct vcpu *vcpu, enum exit_reason reason,
@@ -377,10 +352,16 @@ void nested_exit_failed_entry(struct vcpu *vcpu, enum exit_reason reason,
 	n->state.timer_runs = false;
 	n->state.evmcs_is_known = false;
 	n->cold_is_newer = false;
-	n->loaded.cold = n->loaded.controls = n->loaded.checked = false;
-	if (vcpu->in_l2)
+	n->now->loaded.cold = n->now->loaded.controls = n->now->loaded.checked =
+	    false;
+	if (vcpu->in_l2) {
+		vcpu_sync_drain(vcpu);
 		nested_vcpu_use_vmcs01(vcpu);
-	n->loaded.cr0_kept = control_registers_read_cr0() & NESTED_CR0_KEPT;
+	}
+	n->now->loaded.cr0_kept =
+	    control_registers_read_cr0() & NESTED_CR0_KEPT;
+	nested_host_make(v, &n->now->loaded.host);
+	vmcs_shadow_give(vcpu);
 	load_host(vcpu, efer, pat);
 }
 
@@ -423,7 +404,7 @@ static inline void begin_log(struct vcpu *vcpu, struct ept12_log *log)
 	const struct nested_log_page *page = &vcpu->nested->log_page;
 	const struct vmcs12 *v = &vcpu->nested->state.vmcs12;
 
-	log->on = vcpu->nested->loaded.l1_logs;
+	log->on = vcpu->nested->now->loaded.l1_logs;
 	if (!log->on)
 		return;
 	log->page = gpa(v->pml_address);
@@ -512,7 +493,7 @@ after_shadow_fault(struct vcpu *vcpu, u32 reason,
 				  exit->qualification);
 }
 
-static enum exit_action on_shadow_fault(struct vcpu *vcpu, u32 reason)
+static NOINLINE enum exit_action on_shadow_fault(struct vcpu *vcpu, u32 reason)
 {
 	struct shadow_result result;
 	bool done;
@@ -573,6 +554,15 @@ static enum exit_action on_vmfunc(struct vcpu *vcpu, struct nested_exit *exit)
 	return ACTION_RESUME;
 }
 
+/* Was one on its way into L2? */
+static inline bool has_event(const struct vcpu *vcpu)
+{
+	return ((vcpu->nested->state.vmcs12.entry_interruption_info |
+		 vcpu->injection.info) &
+		EVENT_VALID) ||
+	       vcpu->postponed_interrupt;
+}
+
 static NOINLINE enum exit_action handle_others(struct vcpu *vcpu, u32 reason)
 {
 	struct nested_exit exit = {.reason = reason};
@@ -599,11 +589,31 @@ static NOINLINE enum exit_action handle_others(struct vcpu *vcpu, u32 reason)
 	return ACTION_RESUME;
 }
 
+/* What L1's controls say of one of which nothing but the reason counts. */
+static NOINLINE bool l1_asks_for(const struct vcpu *vcpu, u32 reason)
+{
+	const struct nested_l2 l2 = {
+	    .v = &vcpu->nested->state.vmcs12,
+	    .mem = &vcpu->vm->memory,
+	    .gpr = vcpu->registers.gpr,
+	};
+
+	return nested_exit_is_l1s(&l2, &(struct nested_exit){.reason = reason});
+}
+
+static ALWAYS_INLINE bool is_plain_and_l1s(const struct vcpu *vcpu, u32 reason)
+{
+	return nested_exit_is_plain(reason) && !has_event(vcpu) &&
+	       (nested_exit_is_always_l1s(reason) || l1_asks_for(vcpu, reason));
+}
+
 enum exit_action nested_exit_handle(struct vcpu *vcpu, u32 reason)
 {
 	if ((reason == EXIT_EPT_VIOLATION ||
 	     reason == EXIT_EPT_MISCONFIGURATION) &&
-	    vcpu->nested->loaded.has_ept)
+	    vcpu->nested->now->loaded.has_ept)
 		return on_shadow_fault(vcpu, reason);
+	if (is_plain_and_l1s(vcpu, reason))
+		return exit_plainly(vcpu, reason);
 	return handle_others(vcpu, reason);
 }

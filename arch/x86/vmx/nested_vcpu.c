@@ -16,57 +16,77 @@
 #include "mm/frame_alloc.h"
 #include "mm/phys.h"
 
+#define BLOCK FRAME_128K
+
 /* Pages of the record's block. */
 enum storage_page {
 	STORAGE_RECORD,
-	STORAGE_VMCS02,
-	STORAGE_MSR_BITMAP,
-	STORAGE_SHADOW_VMCS,
 	STORAGE_VMREAD_BITMAP,
 	STORAGE_VMWRITE_BITMAP,
 	STORAGE_ACCESS,
-	STORAGE_END,
+	STORAGE_SLOTS,                          /* two pages */
+	STORAGE_ALL_VMCS02 = STORAGE_SLOTS + 2, /* two pages */
+	STORAGE_VMCS02 = STORAGE_ALL_VMCS02 + 2,
+	STORAGE_MSR_BITMAP = STORAGE_VMCS02 + NESTED_SLOTS,
+	STORAGE_SHADOW_VMCS = STORAGE_MSR_BITMAP + NESTED_SLOTS,
+	STORAGE_END = STORAGE_SHADOW_VMCS + NESTED_SLOTS,
 };
 _Static_assert(sizeof(struct nested_access) * NESTED_ACCESS_COUNT <= PAGE_4K,
 	       "so does the table");
 _Static_assert(sizeof(struct nested_vcpu) <= PAGE_4K, "the record fits");
-_Static_assert(STORAGE_END *PAGE_4K <= PAGE_4K << FRAME_32K, "the block");
+_Static_assert(sizeof(struct nested_slots) <= 2 * PAGE_4K, "slots fit");
+_Static_assert(sizeof(struct nested_vmcs02) * NESTED_SLOTS <= 2 * PAGE_4K,
+	       "so do their VMCSs' records");
+_Static_assert(STORAGE_END *PAGE_4K <= PAGE_4K << BLOCK, "the block");
+
+static void *page_at(hpa_t block, u32 page)
+{
+	return phys_ptr(hpa_add(block, page * PAGE_4K));
+}
+
+static void make_vmcs02(const struct vcpu *vcpu, hpa_t block, u32 i)
+{
+	struct nested_vmcs02 *vmcs02 = &vcpu->nested->all[i];
+
+	vmcs02->vmcs = hpa_add(block, (STORAGE_VMCS02 + i) * PAGE_4K);
+	vmcs02->msr_bitmap = hpa_add(block, (STORAGE_MSR_BITMAP + i) * PAGE_4K);
+	vmcs02->shadow_vmcs =
+	    hpa_add(block, (STORAGE_SHADOW_VMCS + i) * PAGE_4K);
+	memset(phys_ptr(vmcs02->msr_bitmap), 0xff, PAGE_4K);
+	nested_free_words_find(phys_ptr(vcpu->msr_bitmap), &vmcs02->free_words);
+	vmx_write_revision(vmcs02->vmcs);
+	vmcs_shadow_make(vmcs02->shadow_vmcs);
+}
 
 enum err nested_vcpu_create(struct vcpu *vcpu)
 {
 	hpa_t block;
 	struct nested_vcpu *n;
-	enum err err =
-	    frame_alloc_zeroed(FRAME_32K, "a vCPU's nested VMX", &block);
+	enum err err = frame_alloc_zeroed(BLOCK, "a vCPU's nested VMX", &block);
 
 	if (err != OK)
 		return err;
 	n = phys_ptr(block);
-	n->vmcs = hpa_add(block, STORAGE_VMCS02 * PAGE_4K);
-	n->msr_bitmap = hpa_add(block, STORAGE_MSR_BITMAP * PAGE_4K);
+	vcpu->nested = n;
 	n->vpid = vcpu_allocate_vpid();
 	n->is_first = true;
 	n->invept_pointer = NESTED_NO_POINTER;
 	n->log_page.address = NESTED_NO_POINTER;
 	nested_state_reset(&n->state);
-	memset(phys_ptr(n->msr_bitmap), 0xff, PAGE_4K);
-	nested_free_words_find(phys_ptr(vcpu->msr_bitmap), &n->free_words);
-	vmx_write_revision(n->vmcs);
-	n->shadow_vmcs = hpa_add(block, STORAGE_SHADOW_VMCS * PAGE_4K);
+	n->state.slots = page_at(block, STORAGE_SLOTS);
+	nested_slots_reset(n->state.slots);
+	n->all = page_at(block, STORAGE_ALL_VMCS02);
+	for (u32 i = 0; i < NESTED_SLOTS; i++)
+		make_vmcs02(vcpu, block, i);
+	n->now = n->all;
 	n->vmread_bitmap = hpa_add(block, STORAGE_VMREAD_BITMAP * PAGE_4K);
 	n->vmwrite_bitmap = hpa_add(block, STORAGE_VMWRITE_BITMAP * PAGE_4K);
-	n->access = phys_ptr(hpa_add(block, STORAGE_ACCESS * PAGE_4K));
+	n->access = page_at(block, STORAGE_ACCESS);
 	nested_access_fill(n->access, &vcpu->vm->offer);
 	for (u32 i = 0; i < NESTED_OPERAND_PAGES; i++)
 		nested_operand_page_forget(&n->operand_pages[i]);
-	vcpu->nested = n;
 	vmcs_shadow_init(vcpu);
 	return OK;
-}
-
-static hpa_t block_of(const struct nested_vcpu *n)
-{
-	return hpa_add(n->vmcs, 0 - STORAGE_VMCS02 * PAGE_4K);
 }
 
 void nested_vcpu_destroy(struct vcpu *vcpu)
@@ -74,13 +94,13 @@ void nested_vcpu_destroy(struct vcpu *vcpu)
 	if (!vcpu->nested)
 		return;
 	shadow_root_release(&vcpu->vm->shadow, &vcpu->nested->root);
-	frame_free(block_of(vcpu->nested), FRAME_32K);
+	frame_free(phys_of(vcpu->nested), BLOCK);
 	vcpu->nested = NULL;
 }
 
 hpa_t nested_vcpu_vmcs(const struct vcpu *vcpu)
 {
-	return vcpu->in_l2 ? vcpu->nested->vmcs : vcpu->vmcs;
+	return vcpu->in_l2 ? vcpu->nested->now->vmcs : vcpu->vmcs;
 }
 
 bool nested_l2_has_ept(const struct vcpu *vcpu)
@@ -107,7 +127,7 @@ void nested_vcpu_mark_pages(struct vcpu *vcpu)
 {
 	const struct nested_vcpu *n = vcpu->nested;
 
-	if (n->loaded.merged.values[MERGED_PRIMARY] & PRIMARY_TPR_SHADOW)
+	if (n->now->loaded.merged.values[MERGED_PRIMARY] & PRIMARY_TPR_SHADOW)
 		guest_mem_mark(&vcpu->vm->memory,
 			       gpa(n->state.vmcs12.virtual_apic_address),
 			       PAGE_4K);
@@ -139,6 +159,27 @@ static void find_evmcs(struct vcpu *vcpu)
 			"says");
 }
 
+/* On this CPU none of them is active any more. */
+static void clear_active(const struct vcpu *vcpu)
+{
+	for (u32 i = 0; i < NESTED_SLOTS; i++) {
+		struct nested_vmcs02 *vmcs02 = &vcpu->nested->all[i];
+
+		if (!vmcs02->is_active)
+			continue;
+		CHECK(insn_vmclear(vmcs02->vmcs) == VMX_SUCCEED);
+		CHECK(insn_vmclear(vmcs02->shadow_vmcs) == VMX_SUCCEED);
+		vmcs02->is_active = false;
+	}
+}
+
+static void forget_cpu(struct nested_other_vmcs *other)
+{
+	other->launched = 0;
+	other->host_rsp = 0;
+	other->elsewhere = true;
+}
+
 void nested_vcpu_load(struct vcpu *vcpu)
 {
 	struct nested_vcpu *n = vcpu->nested;
@@ -147,16 +188,17 @@ void nested_vcpu_load(struct vcpu *vcpu)
 	if (!n)
 		return;
 	if (n->is_first) {
-		CHECK(insn_vmclear(n->vmcs) == VMX_SUCCEED);
-		CHECK(insn_vmclear(n->shadow_vmcs) == VMX_SUCCEED);
+		for (u32 i = 0; i < NESTED_SLOTS; i++)
+			n->all[i].is_active = true;
+		clear_active(vcpu);
 		/* It may have come with a current VMCS. */
 		vmcs_shadow_switch(vcpu);
 		vmcs_shadow_give(vcpu);
 		find_evmcs(vcpu);
 	}
-	n->other.launched = 0;
-	n->other.host_rsp = 0;
-	n->other.elsewhere = true;
+	forget_cpu(&n->other);
+	for (u32 i = 0; i < NESTED_SLOTS; i++)
+		forget_cpu(&n->all[i].other);
 	/* Translations of L2's that this CPU has may be from long ago. */
 	if (vmx_capability.has_vpid)
 		vmx_flush_vpid(n->vpid);
@@ -174,11 +216,13 @@ void nested_vcpu_unload(struct vcpu *vcpu)
 
 	if (!n)
 		return;
-	CHECK(insn_vmclear(vcpu->in_l2 ? vcpu->vmcs : n->vmcs) == VMX_SUCCEED);
-	CHECK(insn_vmclear(n->shadow_vmcs) == VMX_SUCCEED);
+	/* The one that is in use is the caller's, once more. */
+	clear_active(vcpu);
+	if (vcpu->in_l2)
+		CHECK(insn_vmclear(vcpu->vmcs) == VMX_SUCCEED);
 }
 
-static inline void use(struct vcpu *vcpu, hpa_t vmcs)
+static inline void use(struct vcpu *vcpu, const hpa_t *vmcs)
 {
 	struct nested_other_vmcs *other = &vcpu->nested->other;
 	struct vcpu_registers *registers = &vcpu->registers;
@@ -190,7 +234,7 @@ static inline void use(struct vcpu *vcpu, hpa_t vmcs)
 	registers->launched = next.launched;
 	registers->host_rsp = next.host_rsp;
 	vcpu->of_vmcs = next.of_vmcs;
-	CHECK(insn_vmptrld(vmcs) == VMX_SUCCEED);
+	vmcs_make_current(vmcs);
 	if (unlikely(next.elsewhere))
 		vmcs_host_write_this_cpu();
 	other->elsewhere = false;
@@ -203,12 +247,11 @@ void nested_vcpu_use_vmcs02(struct vcpu *vcpu)
 {
 	struct nested_vcpu *n = vcpu->nested;
 
-	/* Who is not in use has logged nothing: vcpu_sync.h. */
-	vcpu_sync_drain(vcpu);
-	use(vcpu, n->vmcs);
-	if (!n->loaded.initialised)
+	use(vcpu, &n->now->vmcs);
+	n->now->is_active = true;
+	if (!n->now->loaded.initialised)
 		vmcs02_init(vcpu);
-	n->loaded.initialised = true;
+	n->now->loaded.initialised = true;
 	vcpu->in_l2 = n->state.in_l2 = true;
 	vcpu->plain_ticks = INT64_MAX; /* as vcpu_choose_timer() has it */
 }
@@ -217,8 +260,7 @@ void nested_vcpu_use_vmcs01(struct vcpu *vcpu)
 {
 	struct nested_vcpu *n = vcpu->nested;
 
-	vcpu_sync_drain(vcpu);
-	use(vcpu, vcpu->vmcs);
+	use(vcpu, &vcpu->vmcs);
 	vcpu->in_l2 = n->state.in_l2 = false;
 	vcpu_choose_timer(vcpu);
 	/* L2 may have moved it. */
@@ -226,6 +268,51 @@ void nested_vcpu_use_vmcs01(struct vcpu *vcpu)
 		vmcs_write(VMCS_TSC_OFFSET, vcpu_tsc_offset(vcpu));
 	n->vmcs01_tsc_offset = vcpu_tsc_offset(vcpu);
 	vcpu_apic_settle(vcpu);
+}
+
+void nested_vcpu_take_slot(struct vcpu *vcpu)
+{
+	struct nested_vcpu *n = vcpu->nested;
+	struct nested_slots *s = n->state.slots;
+	struct nested_slot *slot = &s->slots[s->current];
+	struct nested_vmcs02 *next = &n->all[s->current];
+
+	if (n->now != next) {
+		n->now->other = n->other;
+		n->now = next;
+		n->other = next->other;
+	}
+	vmcs_shadow_switch(vcpu);
+	if (!slot->is_new)
+		return;
+	slot->is_new = false;
+	n->now->loaded.controls = n->now->loaded.cold = false;
+	n->now->loaded.checked = false;
+	vmcs_shadow_give(vcpu);
+}
+
+bool nested_vcpu_switch(struct vcpu *vcpu, gpa_t address)
+{
+	struct nested_state *state = &vcpu->nested->state;
+	const struct nested_slots *s = state->slots;
+	u32 found = nested_slots_find(s, address);
+	const struct nested_slot *slot = &s->slots[found];
+
+	if (found == NESTED_SLOTS || state->is_enlightened || !slot->revision ||
+	    __atomic_load_n(slot->revision, __ATOMIC_RELAXED) !=
+		slot->vmcs12.revision)
+		return false;
+	nested_vcpu_settle(vcpu);
+	nested_slots_switch(state, &vcpu->vm->memory, address);
+	nested_vcpu_take_slot(vcpu);
+	return true;
+}
+
+void nested_vcpu_write_back(struct vcpu *vcpu)
+{
+	if (vcpu->nested)
+		nested_slots_write_back(&vcpu->nested->state,
+					&vcpu->vm->memory);
 }
 
 void nested_vcpu_settle(struct vcpu *vcpu)
@@ -239,12 +326,13 @@ void nested_vcpu_settle(struct vcpu *vcpu)
 	if (!n->cold_is_newer)
 		return;
 	if (vcpu->in_l2) {
+		vmcs_shadow_take_event(vcpu);
 		vmcs02_save_hot(vcpu);
 		vmcs02_save_cold(vcpu);
 		vmcs02_save_rest(vcpu, &n->l2);
 		return;
 	}
-	CHECK(insn_vmptrld(n->vmcs) == VMX_SUCCEED);
+	CHECK(insn_vmptrld(n->now->vmcs) == VMX_SUCCEED);
 	vmcs02_save_cold(vcpu);
 	CHECK(insn_vmptrld(vcpu->vmcs) == VMX_SUCCEED);
 	n->cold_is_newer = false;
@@ -256,7 +344,7 @@ void nested_vcpu_read_l1(struct vcpu *vcpu, struct vcpu_state *state)
 		CHECK(insn_vmptrld(vcpu->vmcs) == VMX_SUCCEED);
 	vcpu_state_read(vcpu, state);
 	if (vcpu->in_l2)
-		CHECK(insn_vmptrld(vcpu->nested->vmcs) == VMX_SUCCEED);
+		CHECK(insn_vmptrld(vcpu->nested->now->vmcs) == VMX_SUCCEED);
 }
 
 void nested_vcpu_tell_shadow(struct vcpu *vcpu)

@@ -25,9 +25,11 @@
 
 #include "arch/x86/vmx/vcpu.h"
 #include "nested/fields.h"
+#include "nested/host_state.h"
 #include "nested/instruction.h"
 #include "nested/merge.h"
 #include "nested/operand_page.h"
+#include "nested/slots.h"
 #include "shadow/shadow.h"
 
 #define NESTED_OPERAND_PAGES 4 /* by the number of the page */
@@ -61,8 +63,26 @@ struct nested_loaded {
 	const struct shadow_table *ept_table; /* of which it is made; or none */
 	u64 ept_pointer12;
 	bool ept_tracking; /* when it was */
-	u16 vpid12;
+	/* What exits load: of the entry that has been checked. */
+	struct nested_host_state host;
 	struct nested_merged merged;
+};
+
+/*
+ * A vmcs02, and what belongs to it: one for each slot of nested/slots.h. It is
+ * kept when L1 goes to another of its VMCSs, for when it comes back.
+ */
+struct nested_vmcs02 {
+	hpa_t vmcs, msr_bitmap;
+	hpa_t shadow_vmcs;              /* vmcs_shadow.h */
+	struct nested_other_vmcs other; /* while it is not `now` */
+	bool is_active;                 /* on this CPU, it or its shadow */
+	/* Of what is in shadow_vmcs: fields of events are not all 0; rights of
+	 * CS and SS. */
+	bool given_event;
+	u64 given_rights;
+	struct nested_free_words free_words; /* of Umbra's MSR bitmap */
+	struct nested_loaded loaded;
 };
 
 /* L1's page-modification log, where it was found; NULL: not in RAM. */
@@ -92,20 +112,19 @@ struct nested_vcpu {
 	struct nested_state state;
 	struct nested_l2_registers l2;
 	struct nested_state of_l2; /* while L2 accesses its shadow VMCS */
-	hpa_t vmcs;
-	hpa_t msr_bitmap;
-	hpa_t shadow_vmcs, vmread_bitmap, vmwrite_bitmap;
+	struct nested_vmcs02 *now; /* of the current VMCS */
+	struct nested_vmcs02 *all; /* NESTED_SLOTS */
+	hpa_t vmread_bitmap, vmwrite_bitmap;
 	bool msr_bitmap_is_clean; /* L1 has not written its own; evmcs.h */
 	bool shadowing;           /* in vmcs01: vmcs_shadow.h */
 	u16 vpid;
+	u16 vpid12;    /* whose translations `vpid` stands for */
 	bool is_first; /* vmcs02 has never been cleared */
 	/* vmcs02's guest state is newer than that of vmcs12 (nested/fields.h);
 	 * what of it L1 asked to be saved at the exit. */
 	bool cold_is_newer;
 	u32 cold_exit_controls;
 	struct nested_other_vmcs other;
-	struct nested_loaded loaded;
-	struct nested_free_words free_words; /* of Umbra's MSR bitmap */
 	struct shadow_root root;
 	u64 shadow_cuts; /* shadow_drain()'s */
 	u64 first_ticks; /* host TSC ticks that it was loaded in the first time */
@@ -115,6 +134,9 @@ struct nested_vcpu {
 	bool in_vmx; /* as the masks of CR0 and CR4 in vmcs01 know it */
 	/* In VMX operation, and in 64-bit mode: see exit_vmx_fast.c. */
 	bool is_64_bit;
+	/* The form of the last memory operand that was a register and a
+	 * displacement: its information, 0 if there was none, and register. */
+	u32 operand_form, operand_base;
 	u64 invept_pointer;           /* one that INVEPT has accepted */
 	struct nested_access *access; /* of all fields */
 	struct nested_operand_page operand_pages[NESTED_OPERAND_PAGES];
@@ -131,7 +153,23 @@ void nested_vcpu_unload(struct vcpu *vcpu);
 /* The VMCS that is in use. */
 hpa_t nested_vcpu_vmcs(const struct vcpu *vcpu);
 
-/* Makes vmcs02, or vmcs01, the one in use. */
+/*
+ * After a VMPTRLD: the vmcs02 of the slot that is current now, and what L1 sees
+ * of it without an exit. vmcs01 is in use; what the CPU had of the VMCS before
+ * has been taken (nested_vcpu_settle).
+ */
+void nested_vcpu_take_slot(struct vcpu *vcpu);
+
+/*
+ * VMPTRLD of one that has been current before: false, and nothing has changed,
+ * if it is not, or not to be had quickly.
+ */
+bool nested_vcpu_switch(struct vcpu *vcpu, gpa_t address);
+
+/*
+ * Makes vmcs02, or vmcs01, the one in use. Before that vcpu_sync_drain: who is
+ * not in use has logged nothing.
+ */
 void nested_vcpu_use_vmcs02(struct vcpu *vcpu);
 void nested_vcpu_use_vmcs01(struct vcpu *vcpu);
 
@@ -140,6 +178,9 @@ void nested_vcpu_use_vmcs01(struct vcpu *vcpu);
  * vmcs12. Loaded on this CPU.
  */
 void nested_vcpu_settle(struct vcpu *vcpu);
+
+/* What L1 has in slots goes into its memory: before the state is read. */
+void nested_vcpu_write_back(struct vcpu *vcpu);
 
 /* Reads L1's registers, also while L2 runs. Loaded on this CPU. */
 void nested_vcpu_read_l1(struct vcpu *vcpu, struct vcpu_state *state);

@@ -29,6 +29,8 @@ _Static_assert(offsetof(struct vcpu_registers, host_rsp) == 8UL * 16,
 	       "enter.asm");
 _Static_assert(offsetof(struct vcpu_registers, launched) == 8UL * 17,
 	       "enter.asm");
+_Static_assert(ACTION_RESUME < ACTION_SKIP && ACTION_SKIP < ACTION_STOP,
+	       "run_until_stopped");
 
 /* Pages of a vCPU's storage block. */
 enum storage_page {
@@ -287,8 +289,9 @@ void vcpu_unload(struct vcpu *vcpu)
 
 static inline void arm_preemption_timer(i64 ticks)
 {
-	vmcs_write(VMCS_PREEMPTION_TIMER,
-		   (u64)ticks >> vmx_capability.preemption_shift);
+	/* The entry finds out if there is no VMCS. */
+	vmcs_write_first(VMCS_PREEMPTION_TIMER,
+			 (u64)ticks >> vmx_capability.preemption_shift);
 }
 
 void vcpu_choose_timer(struct vcpu *vcpu)
@@ -387,7 +390,7 @@ static NOINLINE void end_debugging(struct vcpu *vcpu, u64 rflags)
 
 static inline void instruction_done(struct vcpu *vcpu)
 {
-	u64 blocking = vmcs_read(VMCS_GUEST_INTERRUPTIBILITY);
+	u64 blocking = vmcs_read_first(VMCS_GUEST_INTERRUPTIBILITY);
 	u64 rflags = vmcs_read(VMCS_GUEST_RFLAGS);
 
 	if (unlikely(blocking & (BLOCKING_BY_STI | BLOCKING_BY_MOV_SS)))
@@ -413,12 +416,12 @@ static NOINLINE u64 wrap_rip(u64 rip)
 
 static inline void skip_instruction(struct vcpu *vcpu)
 {
-	u64 rip = vmcs_read(VMCS_GUEST_RIP);
-	u64 next = rip + vmcs_read(VMCS_EXIT_INSTRUCTION_LENGTH);
+	u64 rip = vmcs_read_first(VMCS_GUEST_RIP);
+	u64 next = rip + vmcs_read_first(VMCS_EXIT_INSTRUCTION_LENGTH);
 
 	if (unlikely(low32(next) < low32(rip)))
 		next = wrap_rip(next);
-	vmcs_write(VMCS_GUEST_RIP, next);
+	vmcs_write_first(VMCS_GUEST_RIP, next);
 	instruction_done(vcpu);
 }
 
@@ -434,7 +437,7 @@ static enum vcpu_stop run_until_stopped(struct vcpu *vcpu, u64 until_tsc)
 {
 	enum vcpu_stop stop;
 	enum vmx_outcome outcome;
-	enum exit_action action;
+	i32 action;
 
 	for (;;) {
 		tell_shadow(vcpu);
@@ -450,11 +453,13 @@ static enum vcpu_stop run_until_stopped(struct vcpu *vcpu, u64 until_tsc)
 			fail_entry(vcpu, outcome);
 			return VCPU_STOP_ENDED;
 		}
-		action = exit_handle(vcpu);
-		if (likely(action == ACTION_SKIP))
-			skip_instruction(vcpu);
-		else if (unlikely(action == ACTION_STOP))
+		/* One comparison: ACTION_SKIP stands in the middle. */
+		action = (i32)exit_handle(vcpu) - (i32)ACTION_SKIP;
+		if (action < 0)
+			continue;
+		if (unlikely(action))
 			return VCPU_STOP_ENDED;
+		skip_instruction(vcpu);
 	}
 }
 

@@ -17,7 +17,7 @@ void vmcs02_init(struct vcpu *vcpu)
 
 	vmcs_host_write_constants(vcpu);
 	vmcs_host_write_this_cpu();
-	vmcs_write(VMCS_MSR_BITMAP, hpa_raw(n->msr_bitmap));
+	vmcs_write(VMCS_MSR_BITMAP, hpa_raw(n->now->msr_bitmap));
 	vmcs_write(VMCS_EPT_POINTER, ept_pointer(&vcpu->vm->ept));
 	if (vmx_capability.has_vpid)
 		vmcs_write(VMCS_VPID, n->vpid);
@@ -72,7 +72,7 @@ static void describe_base(const struct vcpu *vcpu, u64 l1_cr0,
  */
 static void write_merged(struct vcpu *vcpu, const struct nested_merged *new)
 {
-	struct nested_loaded *loaded = &vcpu->nested->loaded;
+	struct nested_loaded *loaded = &vcpu->nested->now->loaded;
 	u64 *old = loaded->merged.values;
 
 	for (u32 i = 0; i < MERGED_COUNT; i++) {
@@ -89,7 +89,7 @@ static void write_merged(struct vcpu *vcpu, const struct nested_merged *new)
 /* Takes back what Umbra has added. */
 static void strip_words(struct vcpu *vcpu)
 {
-	const u64 *values = vcpu->nested->loaded.merged.values;
+	const u64 *values = vcpu->nested->now->loaded.merged.values;
 
 	if (vcpu->interrupt_window || vcpu->nmi_window)
 		vmcs_write(VMCS_PRIMARY_CONTROLS, values[MERGED_PRIMARY]);
@@ -111,15 +111,16 @@ static void write_msr_bitmap(struct vcpu *vcpu)
 {
 	struct nested_vcpu *n = vcpu->nested;
 
-	nested_merge_msr_bitmap(phys_ptr(n->msr_bitmap),
-				phys_ptr(vcpu->msr_bitmap), n->loaded.l1_bitmap,
-				&n->free_words, &n->loaded.merged);
-	n->loaded.msr_bitmap_changes = vcpu->msr_bitmap_changes;
+	nested_merge_msr_bitmap(phys_ptr(n->now->msr_bitmap),
+				phys_ptr(vcpu->msr_bitmap),
+				n->now->loaded.l1_bitmap, &n->now->free_words,
+				&n->now->loaded.merged);
+	n->now->loaded.msr_bitmap_changes = vcpu->msr_bitmap_changes;
 }
 
 bool vmcs02_is_made_with(const struct vcpu *vcpu, u64 l1_cr0)
 {
-	const struct nested_loaded *loaded = &vcpu->nested->loaded;
+	const struct nested_loaded *loaded = &vcpu->nested->now->loaded;
 
 	return loaded->cr0_kept == (l1_cr0 & NESTED_CR0_KEPT) &&
 	       loaded->tsc_offset == vcpu_tsc_offset(vcpu);
@@ -146,7 +147,7 @@ static bool keeps_all(const struct vmcs12 *v)
 static void load_controls(struct vcpu *vcpu, u64 l1_cr0)
 {
 	struct nested_vcpu *n = vcpu->nested;
-	bool is_anew = !n->loaded.controls;
+	bool is_anew = !n->now->loaded.controls;
 
 	strip_words(vcpu);
 	if (is_anew) {
@@ -156,21 +157,21 @@ static void load_controls(struct vcpu *vcpu, u64 l1_cr0)
 		describe_base(vcpu, l1_cr0, &base);
 		nested_merge(&n->state.vmcs12, &base, &merged);
 		write_merged(vcpu, &merged);
-		n->loaded.registers = false;
-		n->loaded.controls = true;
-		n->loaded.l1_bitmap = find_msr_bitmap(vcpu);
-		n->loaded.keeps_all = keeps_all(&n->state.vmcs12);
-		n->loaded.has_ept =
+		n->now->loaded.registers = false;
+		n->now->loaded.controls = true;
+		n->now->loaded.l1_bitmap = find_msr_bitmap(vcpu);
+		n->now->loaded.keeps_all = keeps_all(&n->state.vmcs12);
+		n->now->loaded.has_ept =
 		    nested_secondary_controls(&n->state.vmcs12) & SECONDARY_EPT;
-		n->loaded.l1_logs =
+		n->now->loaded.l1_logs =
 		    nested_secondary_controls(&n->state.vmcs12) & SECONDARY_PML;
-		n->loaded.cr0_kept = l1_cr0 & NESTED_CR0_KEPT;
-		n->loaded.tsc_offset = vcpu_tsc_offset(vcpu);
+		n->now->loaded.cr0_kept = l1_cr0 & NESTED_CR0_KEPT;
+		n->now->loaded.tsc_offset = vcpu_tsc_offset(vcpu);
 	}
 	/* L1 may change its bitmap without a word, but for what it promises
 	 * with an eVMCS. */
 	if (is_anew || !n->msr_bitmap_is_clean ||
-	    n->loaded.msr_bitmap_changes != vcpu->msr_bitmap_changes)
+	    n->now->loaded.msr_bitmap_changes != vcpu->msr_bitmap_changes)
 		write_msr_bitmap(vcpu);
 }
 
@@ -180,14 +181,14 @@ void vmcs02_load_tsc(struct vcpu *vcpu)
 	struct nested_base base;
 	struct nested_merged merged = {.values = {0}};
 
-	if (n->loaded.tsc_offset == vcpu_tsc_offset(vcpu))
+	if (n->now->loaded.tsc_offset == vcpu_tsc_offset(vcpu))
 		return;
 	describe_base(vcpu, control_registers_read_cr0(), &base);
 	nested_merge(&n->state.vmcs12, &base, &merged);
 	vmcs_write(VMCS_TSC_OFFSET, merged.values[MERGED_TSC_OFFSET]);
-	n->loaded.merged.values[MERGED_TSC_OFFSET] =
+	n->now->loaded.merged.values[MERGED_TSC_OFFSET] =
 	    merged.values[MERGED_TSC_OFFSET];
-	n->loaded.tsc_offset = vcpu_tsc_offset(vcpu);
+	n->now->loaded.tsc_offset = vcpu_tsc_offset(vcpu);
 }
 
 /* --- Guest state ---------------------------------------------------------- */
@@ -240,7 +241,7 @@ static void write_control_registers(const struct vcpu *vcpu, u64 l1_cr0)
 }
 
 /* SDM vol. 3, "Loading Guest Control Registers, Debug Registers, and MSRs". */
-static u64 efer_of_l2(const struct vmcs12 *v, u64 l1_efer)
+static inline u64 efer_of_l2(const struct vmcs12 *v, u64 l1_efer)
 {
 	const u64 mode = EFER_LMA | EFER_LME;
 
@@ -252,21 +253,22 @@ static u64 efer_of_l2(const struct vmcs12 *v, u64 l1_efer)
 	return v->guest_cr0 & CR0_PG ? l1_efer & ~mode : l1_efer & ~EFER_LMA;
 }
 
-static void write_loaded(const struct vmcs12 *v, const struct vmcs02_of_l1 *l1,
-			 bool cold)
+static ALWAYS_INLINE void write_loaded(const struct vmcs12 *v,
+				       const struct vmcs02_of_l1 *l1, bool cold)
 {
 	bool debug = v->entry_controls & ENTRY_LOAD_DEBUG_CONTROLS;
 
 	if (!cold || !is_kept(v, ENTRY_LOAD_EFER, EXIT_SAVE_EFER))
-		vmcs_write(VMCS_GUEST_EFER, efer_of_l2(v, l1->efer));
+		vmcs_write_first(VMCS_GUEST_EFER, efer_of_l2(v, l1->efer));
 	if (!cold || !is_kept(v, ENTRY_LOAD_PAT, EXIT_SAVE_PAT))
-		vmcs_write(VMCS_GUEST_PAT, v->entry_controls & ENTRY_LOAD_PAT
-					       ? v->guest_pat
-					       : l1->pat);
+		vmcs_write_first(VMCS_GUEST_PAT,
+				 v->entry_controls & ENTRY_LOAD_PAT
+				     ? v->guest_pat
+				     : l1->pat);
 	if (cold &&
 	    is_kept(v, ENTRY_LOAD_DEBUG_CONTROLS, EXIT_SAVE_DEBUG_CONTROLS))
 		return;
-	vmcs_write(VMCS_GUEST_DR7, debug ? v->guest_dr7 : l1->dr7);
+	vmcs_write_first(VMCS_GUEST_DR7, debug ? v->guest_dr7 : l1->dr7);
 	vmcs_write(VMCS_GUEST_DEBUGCTL,
 		   debug ? v->guest_debugctl : l1->debugctl);
 }
@@ -277,27 +279,27 @@ static void load_cold(struct vcpu *vcpu, const struct vmcs02_of_l1 *l1,
 	struct nested_vcpu *n = vcpu->nested;
 	const struct vmcs12 *v = &n->state.vmcs12;
 
-	write_loaded(v, l1, n->loaded.cold);
-	if (!n->loaded.cold) {
+	write_loaded(v, l1, n->now->loaded.cold);
+	if (!n->now->loaded.cold) {
 		write_cold_fields(v);
-		if (n->loaded.merged.values[MERGED_SECONDARY] &
+		if (n->now->loaded.merged.values[MERGED_SECONDARY] &
 		    SECONDARY_INTERRUPT_DELIVERY)
 			vmcs_write(VMCS_GUEST_INTERRUPT_STATUS,
 				   v->guest_interrupt_status);
 	}
-	if (!n->loaded.cold || !n->loaded.registers) {
+	if (!n->now->loaded.cold || !n->now->loaded.registers) {
 		write_control_registers(vcpu, l1->cr0);
 		/*
 		 * IA-32e mode is L2's to change: each exit saves it, and what
 		 * was merged may be of before that.
 		 */
 		vmcs_write(VMCS_ENTRY_CONTROLS,
-			   bits_set(n->loaded.merged.values[MERGED_ENTRY],
+			   bits_set(n->now->loaded.merged.values[MERGED_ENTRY],
 				    ENTRY_IA32E_MODE_GUEST,
 				    bits_get(v->entry_controls,
 					     ENTRY_IA32E_MODE_GUEST)));
 	}
-	n->loaded.cold = n->loaded.registers = true;
+	n->now->loaded.cold = n->now->loaded.registers = true;
 	if (nested_uses_pae(v))
 		for (u32 i = 0; i < 4; i++)
 			vmcs_write(VMCS_GUEST_PDPTE0 + 2 * i, pdptes[i]);
@@ -321,9 +323,9 @@ void vmcs02_load(struct vcpu *vcpu, const struct vmcs02_of_l1 *l1,
 
 bool vmcs02_has_all_but_hot(const struct vcpu *vcpu)
 {
-	const struct nested_loaded *loaded = &vcpu->nested->loaded;
+	const struct nested_loaded *loaded = &vcpu->nested->now->loaded;
 
-	return loaded->controls && loaded->registers && loaded->cold &&
+	return (loaded->controls & loaded->registers & loaded->cold) &&
 	       loaded->cr0_kept ==
 		   (vmcs_read(VMCS_CR0_SHADOW) & NESTED_CR0_KEPT) &&
 	       loaded->tsc_offset == vcpu_tsc_offset(vcpu);
@@ -335,7 +337,7 @@ void vmcs02_load_hot(struct vcpu *vcpu, const struct vmcs02_of_l1 *l1)
 
 	strip_words(vcpu);
 	write_msr_bitmap(vcpu);
-	if (!n->loaded.keeps_all)
+	if (!n->now->loaded.keeps_all)
 		write_loaded(&n->state.vmcs12, l1, true);
 	load_hot(&n->state.vmcs12);
 }
@@ -358,8 +360,8 @@ void vmcs02_save_hot(struct vcpu *vcpu)
 	v->entry_controls =
 	    (v->entry_controls & ~long_mode) |
 	    ((u32)vmcs_read_first(VMCS_ENTRY_CONTROLS) & long_mode);
-	n->loaded.cr0_kept = nested_cr0_kept(vmcs_read(VMCS_CR0_SHADOW),
-					     v->cr0_mask, n->loaded.cr0_kept);
+	n->now->loaded.cr0_kept = nested_cr0_kept(
+	    vmcs_read(VMCS_CR0_SHADOW), v->cr0_mask, n->now->loaded.cr0_kept);
 }
 
 static void save_control_registers(const struct vcpu *vcpu)
@@ -371,7 +373,7 @@ static void save_control_registers(const struct vcpu *vcpu)
 				vmcs_read(VMCS_CR4_SHADOW)};
 
 	v->guest_cr0 = nested_cr0_leave(v, control_registers_our_cr0(), cr0,
-					vcpu->nested->loaded.cr0_kept);
+					vcpu->nested->now->loaded.cr0_kept);
 	v->guest_cr4 = nested_cr_leave(v->guest_cr4, v->cr4_mask,
 				       control_registers_our_cr4(vcpu), cr4);
 }
@@ -401,7 +403,7 @@ void vmcs02_save_cold(struct vcpu *vcpu)
 		for (u32 i = 0; i < 4; i++)
 			v->guest_pdpte[i] =
 			    vmcs_read(VMCS_GUEST_PDPTE0 + 2 * i);
-	if (n->loaded.merged.values[MERGED_SECONDARY] &
+	if (n->now->loaded.merged.values[MERGED_SECONDARY] &
 	    SECONDARY_INTERRUPT_DELIVERY)
 		v->guest_interrupt_status =
 		    (u16)vmcs_read(VMCS_GUEST_INTERRUPT_STATUS);
@@ -416,7 +418,7 @@ void vmcs02_save_rest(const struct vcpu *vcpu, struct nested_l2_registers *l2)
 	l2->debugctl = vmcs_read(VMCS_GUEST_DEBUGCTL);
 	for (u32 i = 0; i < ARRAY_COUNT(l2->pdpte); i++)
 		l2->pdpte[i] = vmcs_read(VMCS_GUEST_PDPTE0 + 2 * i);
-	l2->cr0_kept = vcpu->nested->loaded.cr0_kept;
+	l2->cr0_kept = vcpu->nested->now->loaded.cr0_kept;
 }
 
 void vmcs02_load_rest(const struct nested_l2_registers *l2)

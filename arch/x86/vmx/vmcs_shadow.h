@@ -14,16 +14,34 @@
 #ifndef ARCH_X86_VMX_VMCS_SHADOW_H
 #define ARCH_X86_VMX_VMCS_SHADOW_H
 
+#include "mm/addr.h"
+
 struct vcpu;
 
-/* Once: the bitmaps, and the revision of the shadow. */
+/* Once: the bitmaps; and for each region, its revision. */
 void vmcs_shadow_init(struct vcpu *vcpu);
+void vmcs_shadow_make(hpa_t region);
 
-/* As there is a current VMCS or not; vmcs01 is in use. */
+/* As there is a current VMCS or not, and which; vmcs01 is in use. */
 void vmcs_shadow_switch(struct vcpu *vcpu);
 
 /* vmcs01 is in use; nothing is done while shadowing is off. */
 void vmcs_shadow_give(struct vcpu *vcpu);
 void vmcs_shadow_take(struct vcpu *vcpu);
+
+/*
+ * On the way from one VMCS to the other: no VMCS is current afterwards, unless
+ * shadowing is off. What an entry needs is taken; error code and instruction
+ * length of an event only by the next vmcs_shadow_take, or, while L2 runs, by
+ * vmcs_shadow_take_event. Until then only the shadow has them, and an exit does
+ * not change them.
+ */
+enum vmcs_shadow_exit {
+	VMCS_SHADOW_EXIT_PLAIN, /* nested/owner.h; no event is told */
+	VMCS_SHADOW_EXIT_ANY,
+};
+void vmcs_shadow_take_at_entry(struct vcpu *vcpu);
+void vmcs_shadow_take_event(struct vcpu *vcpu);
+void vmcs_shadow_give_at_exit(struct vcpu *vcpu, enum vmcs_shadow_exit kind);
 
 #endif

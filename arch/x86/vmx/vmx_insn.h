@@ -47,6 +47,26 @@ DEFINE_VMX_POINTER_INSN(vmxon);
 DEFINE_VMX_POINTER_INSN(vmclear);
 DEFINE_VMX_POINTER_INSN(vmptrld);
 
+/*
+ * VMPTRLD and VMCLEAR of a region of Umbra's own, which cannot fail: where it
+ * is stands in memory.
+ */
+#define DEFINE_VMCS_REGION_INSN(name, insn)          \
+	static inline void name(const hpa_t *region) \
+	{                                            \
+		bool failed;                         \
+                                                     \
+		__asm__ volatile(insn " %1"          \
+				 : "=@ccbe"(failed)  \
+				 : "m"(*region)      \
+				 : "memory");        \
+		CHECK(!failed);                      \
+	}                                            \
+	_Static_assert(1, "")
+
+DEFINE_VMCS_REGION_INSN(vmcs_make_current, "vmptrld");
+DEFINE_VMCS_REGION_INSN(vmcs_clear, "vmclear");
+
 static inline void insn_vmxoff(void)
 {
 	__asm__ volatile("vmxoff" : : : "memory", "cc");
