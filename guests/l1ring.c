@@ -32,7 +32,10 @@
  *	interrupt has interrupts of its own while L2 runs
  *	fields	  reads all fields of the VMCS after each lap, twice
  *	switch	  two L2s on each CPU, in turn, one of them sometimes VMCLEARed
- *	vmfunc	  L2 changes its EPT by VMFUNC in each lap
+ *	vmfunc	  L2 changes its EPT by VMFUNC in each lap, twice; in the other
+ *		  one pages come in the other order
+ *	flags=N	  1: EPT has accessed and dirty flags, which L1 does not look at;
+ *		  2: the other one has them, too
  *
  * With `alias` or `vmfunc` neither `ad`, `pml` nor `protect` say anything.
  *
@@ -90,7 +93,7 @@ struct ring {
 static struct ring rings[RINGS_MAX];
 static u32 ring_count;
 static u64 rings_per_cpu = 1;
-static u64 lap_count, mark_every, pauses, damaged_lap;
+static u64 lap_count, mark_every, pauses, damaged_lap, with_flags;
 static bool with_ept, with_ad, with_pml, with_alias, with_protect, with_timer,
     with_areas, with_inject, with_halt, with_interrupt, with_fields,
     with_switch, with_vmfunc, with_talk, with_nmi, with_sleep, with_registers;
@@ -136,21 +139,43 @@ static u64 l2_address(const struct ring *ring, u64 page)
 	return ring->window + (ring->page_count - 1 - page) * PAGE_BYTES;
 }
 
+/* EPTP switching: function 0, ECX is the index in the list. */
+static void change_ept(u64 index)
+{
+	__asm__ volatile("vmfunc" ::"a"(0), "c"(index) : "memory");
+}
+
+/* In the other EPT pages come in the other order. */
+static u64 place_of(const struct ring *ring, u64 page, u64 ept)
+{
+	return ept ? ring->page_count - 1 - page : page;
+}
+
+static void write_page(struct ring *ring, u64 page, u64 at, u64 lap)
+{
+	volatile u8 *byte = (volatile u8 *)at;
+
+	if (*byte != (u8)lap) {
+		ring->found_page = page;
+		l2_call(CALL_FAILED, *byte);
+	}
+	*byte = (u8)(lap + 1);
+	for (u64 i = 0; i < pauses; i++)
+		cpu_pause();
+}
+
 static void write_lap(struct ring *ring, u64 lap)
 {
 	u64 shift = with_alias && lap % 2 ? ALIAS_DISTANCE : 0;
+	u64 ept = with_vmfunc ? lap % 2 : 0;
 
 	for (u64 page = 0; page < ring->page_count; page++) {
-		volatile u8 *byte =
-		    (volatile u8 *)(l2_address(ring, page) + shift);
-
-		if (*byte != (u8)lap) {
-			ring->found_page = page;
-			l2_call(CALL_FAILED, *byte);
-		}
-		*byte = (u8)(lap + 1);
-		for (u64 i = 0; i < pauses; i++)
-			cpu_pause();
+		/* At its begin, and amid what has been written. */
+		if (with_vmfunc && page % (ring->page_count / 2) == 0)
+			change_ept(ept ^= 1);
+		write_page(ring, page,
+			   l2_address(ring, place_of(ring, page, ept)) + shift,
+			   lap);
 	}
 }
 
@@ -186,19 +211,11 @@ static void count_in_msrs(void)
 	wrmsr(MSR_LSTAR, rdmsr(MSR_LSTAR) + 1);
 }
 
-/* EPTP switching: function 0, ECX is the index in the list. */
-static void change_ept(u64 index)
-{
-	__asm__ volatile("vmfunc" ::"a"(0), "c"(index) : "memory");
-}
-
 static void program(void)
 {
 	struct ring *ring = my_ring();
 
 	for (u64 lap = 0;; lap++) {
-		if (with_vmfunc)
-			change_ept(lap % 2);
 		if (with_registers)
 			take_own_registers();
 		write_lap(ring, lap);
@@ -224,10 +241,15 @@ static void on_injected(struct trap_frame *frame)
 
 static void map_ring(const struct ring *ring, struct ept12 *ept, u64 distance)
 {
-	for (u64 page = 0; page < ring->page_count; page++)
-		*ept12_entry(ept, l2_address(ring, page) + distance, EPT12_4K) =
-		    (ring->base + page * PAGE_BYTES) | EPT12_RWX |
-		    EPT12_TYPE_WB;
+	bool is_other = ept == &ring->other_ept;
+
+	for (u64 page = 0; page < ring->page_count; page++) {
+		u64 place = is_other ? ring->page_count - 1 - page : page;
+
+		*ept12_entry(ept, l2_address(ring, place) + distance,
+			     EPT12_4K) = (ring->base + page * PAGE_BYTES) |
+					 EPT12_RWX | EPT12_TYPE_WB;
+	}
 }
 
 /* L1's own memory, and the ring once more where L2 looks for it. */
@@ -238,7 +260,7 @@ static void make_ept(const struct ring *ring, struct ept12 *ept)
 	map_ring(ring, ept, 0);
 	if (with_alias)
 		map_ring(ring, ept, ALIAS_DISTANCE);
-	if (with_ad)
+	if (with_ad || with_flags > (ept == &ring->other_ept))
 		ept->pointer |= EPT12_POINTER_AD;
 }
 
@@ -655,6 +677,7 @@ static void read_words(void)
 	with_interrupt = with_sleep || boot_has_word("interrupt");
 	with_fields = boot_has_word("fields");
 	with_switch = boot_has_word("switch");
+	with_flags = with_ept ? boot_number("flags", 0) : 0;
 	with_talk = boot_has_word("talk");
 	if (with_alias || with_vmfunc)
 		with_ad = with_pml = with_protect = false;
@@ -665,7 +688,7 @@ static void read_words(void)
 static bool can_all_that(void)
 {
 	struct l2_controls c = {0};
-	u64 ad = with_ad ? EPT_CAP_ACCESSED_DIRTY : 0;
+	u64 ad = with_ad || with_flags ? EPT_CAP_ACCESSED_DIRTY : 0;
 
 	choose_controls(&c);
 	return vmx_allows(CONTROLS_PIN, c.pin) &&

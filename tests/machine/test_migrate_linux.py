@@ -91,7 +91,7 @@ def linux_moves_with_its_guest(machine):
     moves_with_its_guest(machine, 1, 1)
 
 
-@machine_test(seconds=400, limit=3000, long=True)
+@machine_test(seconds=2400, limit=7000, long=True)
 def linux_moves_with_its_guest_ten_times(machine):
     moves_with_its_guest(machine, 10, 2)
 
