@@ -639,12 +639,14 @@ void migration_decide(enum migration_decision decision)
 		log_warn("migration: guest %s is destroyed here, because you "
 			 "say so: it runs at the peer",
 			 m->vm->name);
+		console_record("decided what=destroyed guest=%u", m->vm->index);
 		destroy(m);
 		migration_over();
 		return;
 	}
 	log_warn("migration: guest %s goes on here, because you say so",
 		 m->vm->name);
+	console_record("decided what=resumed guest=%u", m->vm->index);
 	dirty_log_mark_all(&m->vm->memory.log);
 	stop_tracking(m);
 	vm_resume(m->vm);

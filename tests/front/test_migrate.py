@@ -219,6 +219,17 @@ class Machine(Sides):
         self.guest = self.verdict = None
         self.is_ready = True
         self.sent = []
+        self.can_rest = True
+        self.rests = []
+
+    def may_stand_still(self):
+        return self.can_rest
+
+    def stand_still(self):
+        self.rests.append(True)
+
+    def go_on(self):
+        self.rests.append(False)
 
     def send(self, channel, data):
         self.sent.append((channel, data))
@@ -229,6 +240,103 @@ class Deaf:
 
     def __getattr__(self, _name):
         return lambda *_: None
+
+
+class Rest(unittest.TestCase):
+    """The machine that waits for a guest takes no time of the one that runs
+    it, unless something ties its clock to the world's."""
+
+    def setUp(self):
+        self.addCleanup(setattr, migrate, "_IDLE_SECONDS",
+                        migrate._IDLE_SECONDS)
+        migrate._IDLE_SECONDS = 0
+        options = cli._parser().parse_args(["migrate", "x", "--at", "mark"])
+        self.sides = [Machine(0, "source"), Machine(1, "destination")]
+        self.moving = migrate.Migration(self.sides, Deaf(), None, options)
+        self.moving._on_record(self.sides[0], "guest 0 name=web")
+
+    def rest(self):
+        for _ in range(3):
+            self.moving._rest_who_waits()
+        return [side.rests[-1:] for side in self.sides]
+
+    def move(self):
+        self.moving._look_for_mark(b"mark")
+        self.moving._begin_when_due()
+
+    def test_who_waits_rests_and_is_woken_before_the_guest_comes(self):
+        self.assertEqual(self.rest(), [[], [True]])
+        self.move()
+        self.assertEqual(self.rest(), [[], [False]])
+
+    def test_then_it_is_the_other_one(self):
+        self.move()
+        self.moving._on_record(self.sides[1], "guest 0 name=web")
+        for text in LastLine.SOURCE:
+            self.moving._on_record(self.sides[0], text)
+        self.assertEqual(self.rest(), [[True], [False]])
+
+    def test_whoever_may_have_the_guest_does_not_rest(self):
+        self.move()
+        for text in LastLine.SOURCE:
+            self.moving._on_record(self.sides[0],
+                                   text.replace("=moved", "=unconfirmed"))
+        self.assertEqual(self.rest(), [[], [False]])
+
+    def test_a_clock_of_the_world_does_not_stand_still(self):
+        self.sides[1].can_rest = False
+        self.assertEqual(self.rest(), [[], []])
+
+
+class Typed:
+    """A terminal on which this has been typed."""
+    fd, is_terminal, quit = 0, True, False
+
+    def __init__(self, *inputs):
+        self.inputs = inputs
+
+    def read(self):
+        return self.inputs
+
+
+class Undecided(unittest.TestCase):
+    """Nobody has confirmed that the guest runs at the destination: its console
+    is there, if it does, and the prompt that asks what to do is here."""
+
+    def setUp(self):
+        options = cli._parser().parse_args(["migrate", "x", "--at", "mark"])
+        self.sides = [Machine(0, "source"), Machine(1, "destination")]
+        keyboard = Typed((mux.MONITOR, b"status\n"),
+                         (mux.guest_channel(0), b"ls\n"))
+        self.moving = migrate.Migration(self.sides, Deaf(), keyboard, options)
+        self.said(0, "guest 0 name=web")
+        self.moving._look_for_mark(b"mark")
+        self.moving._begin_when_due()
+        self.said(1, "guest 2 name=web")
+        self.said(1, "arrived")
+        for text in LastLine.SOURCE:
+            self.said(0, text.replace("=moved", "=unconfirmed"))
+        self.sides[0].sent.clear()
+
+    def said(self, number, text):
+        self.moving._on_record(self.sides[number], text)
+
+    def typed(self):
+        for side in self.sides:
+            side.sent.clear()
+        self.moving._on_keys(0)
+        return [[data for _, data in side.sent] for side in self.sides]
+
+    def test_the_monitor_is_that_of_the_source(self):
+        self.assertEqual(self.typed(), [[b"status\n"], [b"ls\n"]])
+
+    def test_when_it_is_destroyed_all_goes_where_the_guest_is(self):
+        self.said(0, "decided what=destroyed guest=0")
+        self.assertEqual(self.typed(), [[], [b"status\n", b"ls\n"]])
+
+    def test_when_it_is_resumed_all_goes_to_the_source(self):
+        self.said(0, "decided what=resumed guest=0")
+        self.assertEqual(self.typed(), [[b"status\n", b"ls\n"], []])
 
 
 class LastLine(unittest.TestCase):

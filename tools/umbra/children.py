@@ -93,7 +93,17 @@ class Child:
         """Its exit status, negative for a signal; None while it runs."""
         return self._process.poll()
 
-    def kill(self):
+    def stand_still(self):
+        """It takes no more time until go_on(); kill() works all the same."""
+        self._signal(signal.SIGSTOP)
+
+    def go_on(self):
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, number):
         with contextlib.suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGKILL)
+            os.killpg(self._process.pid, number)
+
+    def kill(self):
+        self._signal(signal.SIGKILL)
         self._process.wait()

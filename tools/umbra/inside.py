@@ -47,6 +47,12 @@ class Inner:
     def close(self):
         self._outer.side.close()
 
+    def may_stand_still(self):
+        return False  # both share one emulator
+
+    def go_on(self):
+        pass
+
     def why_ended(self):
         return self._outer.side.why_ended()
 

@@ -24,6 +24,8 @@ from .trouble import FAILED, TIMED_OUT, TimedOut, Trouble, within
 
 _TICK_SECONDS = 0.1
 _DRAIN_SECONDS = 1
+#: A machine that only waits may finish its words before it stands still.
+_IDLE_SECONDS = 0.5
 _PAGE = 4096
 _SIDES = ("source", "destination")
 #: Bochs: the time of a machine that waits runs far ahead of the world's.
@@ -73,6 +75,8 @@ class Migration:
         self._tail = ""  # of the guest's output, for the mark
         self._due = None
         self._under_way = False
+        self._idle_since = None
+        self._undecided = None  # the side that asks what to do with its guest
         self._listening_to_keys = False
         self.results = []
         self._unsaid = None  # the last of them, until both have told
@@ -115,6 +119,7 @@ class Migration:
             if self._active.child.ended() is not None:
                 break
             self._begin_when_due()
+            self._rest_who_waits()
         # What was sent before the end may still be under way.
         while self._step(_DRAIN_SECONDS):
             pass
@@ -174,10 +179,23 @@ class Migration:
             return
         self._due = None
         self._under_way = True
+        other.go_on()
         self.history.move_begins(self._active.number)
         self._active.send(mux.MONITOR, " ".join(
             ["migrate", str(self._active.guest), *self._wishes]).encode()
             + b"\n")
+
+    def _rest_who_waits(self):
+        """The machine without the guest, until the next move is due."""
+        other = self._sides[1 - self._active.number]
+        if (self._under_way or self.failed or not other.is_ready
+                or other.guest is not None or self._active.guest is None
+                or not other.may_stand_still()):
+            self._idle_since = None
+        elif self._idle_since is None:
+            self._idle_since = time.monotonic()
+        elif time.monotonic() - self._idle_since >= _IDLE_SECONDS:
+            other.stand_still()
 
     # --- What the machines say --------------------------------------------
 
@@ -221,6 +239,10 @@ class Migration:
             self.history.move_ends(words)
             if words["result"] == "moved":
                 self._follow(self._sides[1 - side.number])
+            elif words["result"] == "unconfirmed":
+                self._undecided = side
+        elif kind == "decided":
+            self._decided(side, words)
         elif kind == "downtime_us" and self.results:
             self._end_one(words)
         else:
@@ -234,6 +256,16 @@ class Migration:
         left = self._sides[1 - side.number]
         left.is_ready = True
         left.guest = None
+
+    def _decided(self, side, words):
+        """The machine that asked has been told who goes on with the guest."""
+        resumed = words["what"] == "resumed"
+        owner = side if resumed else self._sides[1 - side.number]
+        self._undecided = None
+        if owner is not self._active:
+            self._follow(owner)
+        if resumed:
+            side.guest = words["guest"]
 
     def _end_one(self, downtime):
         result = self.results[-1]
@@ -299,7 +331,10 @@ class Migration:
             self._keyboard.fd = None
             return
         for channel, data in inputs:
-            if channel != mux.MONITOR and self._active.guest is not None:
+            if channel == mux.MONITOR:
+                (self._undecided or self._active).send(channel, data)
+                continue
+            if self._active.guest is not None:
                 channel = mux.guest_channel(self._active.guest)
             self._active.send(channel, data)
 

@@ -32,6 +32,7 @@ class Side:
         self.verdict = None
         self.guest = None  # its number here
         self.is_ready = False
+        self._stands_still = False
         self._lines = console.Lines(self._say)
         self._view = None
 
@@ -54,6 +55,21 @@ class Side:
         for each in (self.listener, self.line):
             if each:
                 each.close()
+
+    def may_stand_still(self):
+        """Bochs' machines that nothing ties to the world's clock take no harm
+        from it, and what waits in them costs as much as what works."""
+        return self._engine.NAME == "bochs" and self._machine.sync == "none"
+
+    def stand_still(self):
+        if not self._stands_still:
+            self._stands_still = True
+            self.child.stand_still()
+
+    def go_on(self):
+        if self._stands_still:
+            self._stands_still = False
+            self.child.go_on()
 
     def why_ended(self):
         status = self.child.ended()
