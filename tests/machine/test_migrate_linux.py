@@ -62,7 +62,7 @@ def moves(machine, disk, times, mark, *options, ips=linux.IPS):
     return run
 
 
-@machine_test(seconds=180, limit=1500)
+@machine_test(seconds=180, limit=1500, long=True)
 def linux_under_load_moves_five_times(machine):
     """Each time at another moment of its work. Bochs takes a frame from the
     network once in a millisecond: the slower the CPU, the faster it is. Pages
