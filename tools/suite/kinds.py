@@ -82,7 +82,7 @@ def scripts(_options):
     for driver in sorted(ROOT.glob("tests/*/run.py")):
         name = driver.parent.name
         yield Task(name, "script", [sys.executable, str(driver)],
-                   task.read_lines, limit=600, seconds=30)
+                   task.read_lines, limit=1800, seconds=30)
 
 
 #: Folders whose test_*.py are unittest modules.
