@@ -7,7 +7,7 @@
 #include "arch/x86/vmx/vcpu_sync.h"
 #include "arch/x86/vmx/vmx_insn.h"
 
-/* What else an exit reason leaves to be read. All but the first two leave the
+/* What else an exit reason leaves to be read. All but the first leave the
  * exit qualification, too (or what is not defined in its place, and nobody
  * looks at), and all below that an event whose delivery may have been cut
  * short. */
