@@ -106,7 +106,7 @@ static void give(struct run *run, u32 queue, u16 head, u32 written)
 
 /*
  * Breaks the device or interrupts the guest, as has turned out. A broken one is
- * of no use to the peer either.
+ * of no use to the peer either, and its guest is told of nothing any more.
  */
 static void finish(struct run *run)
 {
@@ -115,6 +115,7 @@ static void finish(struct run *run)
 	if (run->broken) {
 		virtio_break(virtio);
 		run->console->state.ports[SERIAL].guest_open = 0;
+		run->console->state.ports[SERIAL].host_open = 0;
 		run->memory->host->port_set(run->memory->context,
 					    PLATFORM_PORT_CLOSED);
 		return;

@@ -695,6 +695,7 @@ static void broken_rings_close_the_port(void **state)
 	fake_let_work();
 	assert_true(needs_reset());
 	assert_false(peer_sees_us());
+	assert_false(platform.devices.console.state.ports[1].host_open);
 }
 
 /* Elsewhere it is not joined: the guest learns that when it runs. */
