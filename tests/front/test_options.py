@@ -7,6 +7,7 @@ import os
 import pathlib
 import tempfile
 import unittest
+from unittest import mock
 
 import front
 from umbra import bochs, cli, machine, qemu, run, sizes
@@ -150,6 +151,21 @@ class Options(unittest.TestCase):
                             (("--mem", "4G"), "Bochs can use 3G")):
             with self.assertRaisesRegex(Trouble, text):
                 bochs.check(self.machine(*words))
+
+    def test_memory_that_bochs_would_lose_is_refused(self):
+        for version, is_held in (("2.7", False), ("3.0.devel", True)):
+            engine = self.place.write(
+                "old-or-new",
+                f"#!/bin/sh\necho Bochs x86 Emulator {version}\n".encode())
+            os.chmod(engine, 0o755)
+            with mock.patch.dict(os.environ, UMBRA_BOCHS=engine):
+                bochs.check(self.machine("--mem", "1536M"))
+                bochs.check(self.machine("--set", "host.mem=3G"))
+                if is_held:
+                    bochs.check(self.machine("--mem", "2G"))
+                    continue
+                with self.assertRaisesRegex(Trouble, "loses .* beyond 2G"):
+                    bochs.check(self.machine("--mem", "2G"))
 
 
 class CommandLine(unittest.TestCase):

@@ -15,7 +15,8 @@ CPU_MODEL = "tigerlake"  # has PML, EPT A/D, VMCS shadowing, TSC scaling
 CPUS_MAX = 8
 # More memory than this ends at 3 GiB all the same, below the PCI hole.
 MEMORY_MAX = 3 * sizes.GIB
-_HOST_MEMORY_MAX = 2 * sizes.GIB  # what Bochs 2.7 holds without swapping
+# What Bochs 2 holds; the rest goes to a file and is lost on its way.
+_HELD_MAX_OF_2 = 2 * sizes.GIB
 _ROM_ADDRESS = 0xD0000  # must agree with optrom.asm
 _ROM = os.path.join("build", "optrom.bin")
 
@@ -63,15 +64,34 @@ def check(machine):
             f"the machine would need {sizes.show(machine.memory)}, and Bochs "
             f"can use {sizes.show(MEMORY_MAX)}; give less --mem, or --engine "
             "qemu on a host with nested VMX")
+    held = _held(machine.used)
+    if held < machine.used:
+        raise Trouble(
+            f"the guests need {sizes.show(machine.used)}, and this Bochs "
+            f"loses what it holds beyond {sizes.show(held)}; give less --mem, "
+            "or set UMBRA_BOCHS to one of version 3")
+
+
+def _held(memory):
+    """How much of so much memory this Bochs holds."""
+    if memory <= _HELD_MAX_OF_2:
+        return memory
+    version = re.search(r"Bochs x86 Emulator (\d+)", _help())
+    return memory if version and int(version[1]) >= 3 else _HELD_MAX_OF_2
+
+
+def _help():
+    """What it says of itself and of the CPU models that it knows."""
+    return subprocess.run([program(), "--help", "cpu"], check=False,
+                          stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT).stdout.decode()
 
 
 def _cpu_model(machine):
     """The CPU model's name, one that this Bochs knows."""
     if machine.cpu_model is None:
         return CPU_MODEL
-    known = subprocess.run([program(), "--help", "cpu"], check=False,
-                           stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                           stderr=subprocess.STDOUT).stdout.decode().split()
+    known = _help().split()
     name = machine.cpu_model.split(",")[0]
     if name not in known:
         raise Trouble(f"host.cpu={name}: Bochs knows no such model; "
@@ -85,7 +105,7 @@ def command(machine, directory, port, root):
     boot = _boot_from_cd if machine.iso else _boot_fast
     text = _CONFIGURATION.format(
         guest=machine.memory // sizes.MIB,
-        host=min(machine.memory, _HOST_MEMORY_MAX) // sizes.MIB,
+        host=_held(machine.memory) // sizes.MIB,
         model=_cpu_model(machine), cpus=machine.cpus,
         ips=machine.ips, sync=machine.sync, share=_share(), port=port,
         boot=boot(machine, directory, root),

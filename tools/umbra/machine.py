@@ -68,6 +68,7 @@ class Machine:
     modules: list
     memory: int  # bytes
     cpus: int
+    used: int = 0  # bytes of it that are written before a guest runs
     cpu_model: str = None  # None: the engine's usual one
     ips: int = 1_000_000  # how fast Bochs' devices see the CPU run
     sync: str = "none"  # how Bochs' clock follows the world's

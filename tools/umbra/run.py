@@ -70,15 +70,16 @@ def build_machine(guests, options, root, way_out):
         raise Trouble(f"{len(modules)} files for the guests; "
                       f"{machines.MODULES_MAX} is the most")
     given = settings.take("mem")
+    used = machines.needed_memory(guests, modules, guest_memory)
     if given is None:
-        memory = machines.needed_memory(guests, modules, guest_memory)
+        memory = used
     else:
         memory = sizes.round_up(sizes.parse(given, "host.mem"), sizes.MIB)
         machines.check_memory(memory, guests, modules, guest_memory)
     built = machines.Machine(
         image=settings.take("image", os.path.join(root, _IMAGE)),
         command_line=" ".join([*way_out, *settings.umbra]),
-        modules=modules, memory=memory,
+        modules=modules, memory=memory, used=used,
         cpus=settings.take_number("cpus", options.cpus, 1),
         cpu_model=settings.take("cpu"),
         ips=settings.take_number("ips", machines.Machine.ips, 1_000_000),
