@@ -72,10 +72,10 @@ arch/x86/vmx.hard	:= capability control_registers exit exit_cpuid \
 			   vmx_cpu
 drivers.hard		:= e1000 interrupts net_link pci rtc serial uart_link \
 			   virtio virtio_link
-core.hard		:= bench cables console crash guests links linktest \
+core.hard		:= backtrace bench cables console crash guests links linktest \
 			   linktest_bare linktest_memory log loopback \
 			   machine main memory migration migration_receiver \
-			   migration_source monitor panic \
+			   migration_source monitor nmi panic \
 			   record_loop sched settings symbols typed vm_make vm_record
 boot.hard		:=
 

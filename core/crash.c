@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Ways to fault; each comes back only where the machine lets it pass. */
 #include "core/crash.h"
+#include "arch/x86/cpu/insn.h"
 #include "core/main.h"
 #include "lib/check.h"
 #include "lib/log.h"
@@ -50,6 +51,11 @@ static void run_data(void)
 	((void (*)(void))(u64)&code)();
 }
 
+static void check_machine(void)
+{
+	insn_int_machine_check();
+}
+
 struct way {
 	const char *name;
 	void (*go)(void);
@@ -57,7 +63,7 @@ struct way {
 
 static const struct way ways[] = {
     {"null", read_null},  {"check", fail_check}, {"stack", overflow_stack},
-    {"code", write_code}, {"data", run_data},
+    {"code", write_code}, {"data", run_data},    {"mc", check_machine},
 };
 
 void crash(const char *how)
@@ -70,5 +76,5 @@ void crash(const char *how)
 			log_error("crash %s: this machine let it pass", how);
 			return;
 		}
-	log_info("crash null, check, stack, code or data");
+	log_info("crash null, check, stack, code, data or mc");
 }

@@ -9,6 +9,7 @@
 #include "core/guests.h"
 #include "core/machine.h"
 #include "core/migration.h"
+#include "core/nmi.h"
 #include "lib/log.h"
 #include "lib/string.h"
 #include "loader/guest_plan.h"
@@ -31,8 +32,8 @@ static void on_help(void);
 static void on_cpus(void)
 {
 	for (u32 i = 0; i < cpu_count; i++)
-		log_info("CPU %u: APIC id %u, %s", i, cpus[i].apic_id,
-			 cpus[i].online ? "running" : "off");
+		log_info("CPU %u: APIC id %u, %s, NMIs: %u", i, cpus[i].apic_id,
+			 cpus[i].online ? "running" : "off", cpus[i].nmi_count);
 }
 
 static void on_memory(void)
@@ -117,6 +118,26 @@ static void on_resume(void)
 	migration_decide(MIGRATION_RESUME);
 }
 
+/* The argument as a decimal number; `end` if it is none below that. */
+static u32 number_below(u32 end)
+{
+	u32 number = 0;
+
+	for (const char *at = argument; *at; at++) {
+		if (*at < '0' || *at > '9')
+			return end;
+		number = number * 10 + (u32)(*at - '0');
+		if (number >= end)
+			return end;
+	}
+	return *argument ? number : end;
+}
+
+static void on_nmi(void)
+{
+	nmi_ask(number_below(cpu_count));
+}
+
 static void on_start(void)
 {
 	const struct vm *vm = find_guest();
@@ -146,6 +167,8 @@ static const struct command commands[] = {
     {"resume", "the same, but it does not, and never will", on_resume},
     {"poweroff", "switch the machine off", on_power_off},
     {"reboot", "reset the machine", on_reboot},
+    {"nmi", "CPU: interrupts it, wherever it is, and says where that was",
+     on_nmi},
     {"crash", "fault on purpose, to see what that looks like", on_crash},
 };
 

@@ -8,55 +8,25 @@
 #include "core/panic.h"
 #include "arch/x86/cpu/apic.h"
 #include "arch/x86/cpu/cpu.h"
-#include "arch/x86/cpu/descriptors.h"
 #include "arch/x86/cpu/traps.h"
+#include "core/backtrace.h"
 #include "core/console.h"
 #include "core/machine.h"
-#include "core/symbols.h"
 #include "lib/check.h"
 #include "lib/fmt.h"
 #include "lib/log.h"
 #include "lib/x86.h"
 
-#define BACKTRACE_MAX 24
 #define STATUS_BROKEN 125
 
 static u32 panicking_cpu_plus_1;
 
-static bool is_on_stack(const struct cpu *cpu, u64 address)
+static void say_calls(u64 rip, u64 frame_pointer)
 {
-	return address >= cpu->stack_bottom && address + 16 <= cpu->stack_top &&
-	       address % 8 == 0;
-}
+	struct backtrace trace;
 
-static bool is_on_fault_stacks(const struct cpu *cpu, u64 address)
-{
-	u64 start = (u64)cpu->fault_stacks;
-
-	/* Guard pages are unmapped: only the upper page of each pair counts. */
-	return start && address >= start &&
-	       address + 16 <= start + FAULT_STACKS_FRAMES * PAGE_4K &&
-	       ((address - start) / PAGE_4K) % 2 == 1 && address % 8 == 0;
-}
-
-void panic_backtrace(u64 rip, u64 frame_pointer)
-{
-	const struct cpu *cpu = cpu_this();
-
-	for (u32 depth = 0; depth < BACKTRACE_MAX; depth++) {
-		struct symbol symbol = symbols_find(rip);
-		const u64 *frame = (const u64 *)frame_pointer;
-
-		log_error("  %2u  %#lx  %s+%#lx", depth, rip, symbol.name,
-			  symbol.offset);
-		if (!is_on_stack(cpu, frame_pointer) &&
-		    !is_on_fault_stacks(cpu, frame_pointer))
-			return;
-		rip = frame[1];
-		frame_pointer = frame[0];
-		if (!rip)
-			return;
-	}
+	backtrace_take(&trace, rip, frame_pointer);
+	backtrace_say(&trace, LOG_ERROR);
 }
 
 /* The first CPU to panic speaks; the others fall silent. */
@@ -123,17 +93,15 @@ void trap_fatal(const struct trap_frame *frame, u64 cr2)
 		  exception_name(frame->vector), cpu_this()->index,
 		  frame->error, hint_for(frame, cr2));
 	print_registers(frame, cr2);
-	panic_backtrace(frame->rip, frame->rbp);
+	say_calls(frame->rip, frame->rbp);
 	finish();
 }
 
-void trap_nmi(const struct trap_frame *frame)
+void panic_stop_if_another_does(void)
 {
-	(void)frame;
 	if (__atomic_load_n(&panicking_cpu_plus_1, __ATOMIC_SEQ_CST))
 		for (;;)
 			insn_hlt();
-	cpu_this()->nmi_count++;
 }
 
 void check_failed(const char *file, int line, const char *condition)
@@ -141,8 +109,8 @@ void check_failed(const char *file, int line, const char *condition)
 	begin();
 	log_error("%s:%d: CHECK failed: %s (CPU %u)", file, line, condition,
 		  cpu_this()->index);
-	panic_backtrace((u64)__builtin_return_address(0),
-			*(const u64 *)insn_frame_pointer());
+	say_calls((u64)__builtin_return_address(0),
+		  *(const u64 *)insn_frame_pointer());
 	finish();
 }
 
@@ -156,7 +124,7 @@ void panic(const char *format, ...)
 	fmt_va(text, sizeof(text), format, args);
 	va_end(args);
 	log_error("%s", text);
-	panic_backtrace((u64)__builtin_return_address(0),
-			*(const u64 *)insn_frame_pointer());
+	say_calls((u64)__builtin_return_address(0),
+		  *(const u64 *)insn_frame_pointer());
 	finish();
 }

@@ -8,8 +8,8 @@
 
 #include "lib/types.h"
 
-/* Prints the calls that led to `frame_pointer`, innermost first. */
-void panic_backtrace(u64 rip, u64 frame_pointer);
+/* Comes back only if no CPU panics. For the NMI by which one stops others. */
+void panic_stop_if_another_does(void);
 
 NORETURN COLD void panic(const char *format, ...) PRINTF(1, 2);
 

@@ -541,6 +541,15 @@ static void run(struct worker *worker, struct vcpu *vcpu, u64 until)
 	}
 }
 
+struct sched_place sched_place(void)
+{
+	const struct vcpu *vcpu =
+	    __atomic_load_n(&this_worker()->running, __ATOMIC_RELAXED);
+
+	return vcpu ? (struct sched_place){vcpu->vm->name, vcpu->index}
+		    : (struct sched_place){NULL, 0};
+}
+
 /* The first CPU's work besides running guests, a piece at a time. */
 static void serve(struct worker *worker)
 {

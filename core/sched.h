@@ -51,4 +51,11 @@ void sched_poke_first_cpu(void);
 /* Makes the calling CPU leave its guest and go round its loop. */
 void sched_poke_this_cpu(void);
 
+/* What the calling CPU runs; guest is NULL if nothing. Also in an NMI. */
+struct sched_place {
+	const char *guest; /* its name, as long as it is there */
+	u32 vcpu;
+};
+struct sched_place sched_place(void);
+
 #endif

@@ -238,6 +238,7 @@ static void clean_up(void)
 	__asm__ volatile("mov %0, %%dr7" ::"r"(DR7_RESET));
 	wrmsr(MSR_GS_BASE, kernel_gs);
 	wrmsr(MSR_EFER, kernel_efer);
+	wrmsr(MSR_SYSENTER_CS, 0); /* else SYSENTER leads anywhere */
 	write_cr0(kernel_cr0);
 	if (read_cr3() != kernel_cr3)
 		write_cr3(kernel_cr3);

@@ -187,6 +187,7 @@ static inline NORETURN void cpu_stop(void)
 }
 
 #define MSR_APIC_BASE    0x1bu
+#define MSR_SYSENTER_CS  0x174u
 #define MSR_TSC_DEADLINE 0x6e0u
 #define MSR_EFER         0xc0000080u
 #define MSR_FS_BASE      0xc0000100u

@@ -79,6 +79,13 @@ def data_is_not_executable(machine):
           "it is not the instruction that faulted")
 
 
+@machine_test(seconds=2)
+def machine_check_has_a_stack_and_a_name(machine):
+    run = crashes(machine, "mc")
+    run.said("^umbra: error: #MC machine check in Umbra on CPU 0, error code 0")
+    registers_are_shown(run)
+
+
 @machine_test(seconds=4)
 def panic_stops_the_guests_on_other_cpus(machine):
     with machine.talk("build/guests/ring.elf", "--append", "mb=1 laps=0",
@@ -97,4 +104,4 @@ def unknown_ways_to_crash_are_listed(machine):
     with machine.talk(*ENDLESS) as talk:
         talk.said("guest faults starts")
         talk.type(f"{MONITOR}crash test dummy\r")
-        talk.said("^umbra: crash null, check, stack, code or data$")
+        talk.said("^umbra: crash null, check, stack, code, data or mc$")

@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: MIT
+"""NMIs of the machine, which the monitor's `nmi` sends: a CPU tells where it
+is, whatever it does, and no guest, nor a guest's guest, notices."""
+
+import re
+
+from lib import Run, check, machine_test
+from talk import MONITOR, QUIT
+
+RING = ("build/guests/ring.elf", "--append", "mb=1 mark=0 laps=0",
+        "--mem", "16M")
+TWO_CPUS = ("--set", "host.cpus=2", "--set", "pin=1")
+
+
+def asked(talk, cpu, place, after=0):
+    """The answer to `nmi CPU`, one of this place: a match."""
+    talk.type(f"nmi {cpu}\r")
+    return talk.expect(rf"^umbra: CPU {cpu} runs {place}\n"
+                       r"((umbra: +\d+  0x[0-9a-f]+  \w+\+0.*\n)+)umbra> ",
+                       "err", after)
+
+
+@machine_test(seconds=4)
+def cpu_says_where_it_is(machine):
+    with machine.talk(*RING, *TWO_CPUS) as talk:
+        talk.expect("^RING base")
+        talk.type(MONITOR)
+        end = 0
+        for _ in range(5):
+            answer = asked(talk, 0, "no guest", end)
+            for name in ("monitor_input", "sched_run", "boot_main"):
+                check(f"  {name}+0x" in answer[1], f"{name} is not in it")
+            end = asked(talk, 1, "guest ring, vCPU 0", answer.end()).end()
+        talk.type("cpus\rnmi 2\rnmi\rnmi x\r")
+        talk.said("^umbra: CPU 1: APIC id 1, running, NMIs: 5$")
+        talk.type(QUIT)
+        run = Run.of(talk)
+    check(len(re.findall("^umbra: nmi CPU, one that runs", run.err,
+                         re.MULTILINE)) == 3, "nonsense is not refused")
+
+
+@machine_test(seconds=4)
+def cpu_with_interrupts_off_answers(machine):
+    """Its guest never lets Umbra in by itself."""
+    with machine.talk("build/guests/faults.elf", "--append", "loop-off",
+                      "--mem", "16M", *TWO_CPUS) as talk:
+        talk.said("guest faults starts")
+        talk.type(MONITOR)
+        end = 0
+        answers = []
+        for _ in range(10):
+            answers.append(asked(talk, 1, "guest faults, vCPU 0", end))
+            end = answers[-1].end()
+        check(any("  on_exception_or_nmi+0x" in answer[1]
+                  for answer in answers), "it was never in its guest")
+        talk.type(QUIT)
+        Run.of(talk)
+
+
+@machine_test(seconds=6)
+def guest_of_a_guest_does_not_notice(machine):
+    with machine.talk("build/guests/l1ring.elf", "--append",
+                      "mb=2 laps=40 nmi protect", "--mem", "32M",
+                      *TWO_CPUS) as talk:
+        talk.expect("^L1RING lap 2$")
+        talk.type(MONITOR)
+        end = 0
+        for _ in range(40):
+            end = asked(talk, 1, "guest l1ring, vCPU 0", end).end()
+        talk.expect("RESULT PASS")
+        run = Run.of(talk)
+    run.ended_with(1)
