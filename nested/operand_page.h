@@ -38,24 +38,30 @@ void nested_operand_page_learn(struct nested_operand_page *page,
 			       const struct guest_paging *paging, gva_t linear);
 
 /*
- * `bytes` at `linear`, which 64-bit code at CPL 0 reads with this CR3 and EFER.
- * NULL: a walk has to find them. L1 may change them at any time: to be read
- * once.
+ * Are the `bytes` at `linear`, which 64-bit code at CPL 0 reads with this CR3
+ * and EFER, in it? Else a walk has to find them.
  */
-static inline const void *
-nested_operand_page_find(const struct nested_operand_page *page, u64 linear,
-			 u64 bytes, u64 cr3, u64 efer)
+static inline bool
+nested_operand_page_holds(const struct nested_operand_page *page, u64 linear,
+			  u64 bytes, u64 cr3, u64 efer)
 {
 	u64 offset = linear - page->linear;
 
 	if (offset > PAGE_4K - bytes || page->cr3 != cr3 || page->efer != efer)
-		return NULL;
+		return false;
 #pragma GCC unroll 4
 	for (u32 i = 0; i < OPERAND_PAGE_LEVELS; i++)
 		if (__atomic_load_n(page->at[i], __ATOMIC_ACQUIRE) !=
 		    page->value[i])
-			return NULL;
-	return page->bytes + offset;
+			return false;
+	return true;
+}
+
+/* They are here. L1 may change them at any time: to be read once. */
+static inline const void *
+nested_operand_page_at(const struct nested_operand_page *page, u64 linear)
+{
+	return page->bytes + (linear - page->linear);
 }
 
 #endif

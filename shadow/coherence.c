@@ -41,8 +41,22 @@ static void drop_leaves_of(struct shadow *shadow, gpa_t page)
 	drop_chain(shadow, shadow_leaf_head(shadow, page, EPT_1G));
 }
 
+/* Before entries are read that L1 may be writing: INVEPT waits from here on. */
+static void unsettle(struct shadow *shadow)
+{
+	__atomic_store_n(&shadow->unsettled, 1, __ATOMIC_SEQ_CST);
+}
+
+/* All that was begun has been done. */
+static void settle(struct shadow *shadow)
+{
+	if (!shadow->open_list)
+		__atomic_store_n(&shadow->unsettled, 0, __ATOMIC_RELEASE);
+}
+
 static void open(struct shadow *shadow, struct shadow_table *t)
 {
+	unsettle(shadow);
 	t->state = SHADOW_OPEN;
 	shadow_list_add(shadow, &shadow->open_list, t);
 }
@@ -178,6 +192,7 @@ static void compare(struct shadow *shadow, struct shadow_table *t)
 {
 	bool proven;
 
+	unsettle(shadow);
 	if (!t->watched && t->changes < CHANGES_MAX)
 		watch(shadow, t);
 	proven =
@@ -190,6 +205,7 @@ static void compare(struct shadow *shadow, struct shadow_table *t)
 		t->state = SHADOW_PROVEN;
 	else
 		open(shadow, t);
+	settle(shadow);
 }
 
 void shadow_coherence_begin(struct shadow *shadow, struct shadow_table *t)
@@ -269,7 +285,7 @@ static void find_hits(struct shadow *shadow)
 
 	if (likely(hits == shadow->watch_hits))
 		return;
-	shadow->watch_hits = hits;
+	__atomic_store_n(&shadow->watch_hits, hits, __ATOMIC_RELEASE);
 	for (u32 number = 1; number <= shadow->table_count; number++) {
 		struct shadow_table *t = shadow_table_at(shadow, number);
 
@@ -301,6 +317,7 @@ void shadow_invalidate(struct shadow *shadow)
 
 	spin_lock(&shadow->lock);
 	shadow->counts.invalidations++;
+	unsettle(shadow);
 	find_hits(shadow);
 	for (number = shadow->open_list; number;) {
 		struct shadow_table *t = shadow_table_at(shadow, number);
@@ -309,5 +326,6 @@ void shadow_invalidate(struct shadow *shadow)
 		number = t->next;
 		suspend(shadow, t);
 	}
+	settle(shadow);
 	spin_unlock(&shadow->lock);
 }

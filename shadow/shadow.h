@@ -165,6 +165,9 @@ struct shadow {
 	bool tracking, by_d;
 	u64 cuts;       /* ways that were cut while tracking by D */
 	u64 watch_hits; /* of guest_mem's: seen so far */
+	/* 0: no table is open, being compared or hit; see
+	 * shadow_invalidate_nothing(). */
+	u32 unsettled;
 	u64 generation;
 	u64 flushed[SHADOW_CPUS]; /* each written by its CPU only */
 	u64 inside[SHADOW_CPUS];  /* flushed up to; or SHADOW_OUTSIDE */
@@ -298,24 +301,23 @@ enum shadow_watch {
 /* A write to L1's page violated EPT01. */
 enum shadow_watch shadow_table_written(struct shadow *shadow, gpa_t address);
 
-/*
- * L1 executed INVEPT, of either type. The second is the same if it returns
- * true: then there was nothing to do. Under the lock, so that a table which is
- * being compared at this moment is seen to be open, or sees what L1 wrote.
- */
+/* L1 executed INVEPT, of either type. */
 void shadow_invalidate(struct shadow *shadow);
 
+/*
+ * The same if it returns true: then there was nothing to do. Without the lock:
+ * who reads entries of a table that L1 may be writing has said so before, and
+ * here L1's writes are over before that is looked at. So either it is seen, or
+ * the reader sees what L1 wrote. Hits are compared first, because who takes
+ * note of them has said so before, too.
+ */
 static inline bool shadow_invalidate_nothing(struct shadow *shadow)
 {
-	bool nothing;
+	u64 hits = __atomic_load_n(&shadow->config.memory->watch_hits,
+				   __ATOMIC_ACQUIRE);
 
-	spin_lock(&shadow->lock);
-	nothing = !shadow->open_list &&
-		  shadow->watch_hits ==
-		      __atomic_load_n(&shadow->config.memory->watch_hits,
-				      __ATOMIC_SEQ_CST);
-	spin_unlock(&shadow->lock);
-	return nothing;
+	return __atomic_load_n(&shadow->watch_hits, __ATOMIC_ACQUIRE) == hits &&
+	       !__atomic_fetch_add(&shadow->unsettled, 0, __ATOMIC_SEQ_CST);
 }
 
 /*

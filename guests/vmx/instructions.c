@@ -796,6 +796,63 @@ static void capability_msrs(void)
 		     "CR4.VMXE in CR4_FIXED1");
 }
 
+/* --- Traps ----------------------------------------------------------------
+ */
+
+static volatile u64 traps, trap_rip;
+
+static void on_trap(struct trap_frame *frame)
+{
+	traps++;
+	trap_rip = frame->rip;
+	frame->rflags &= ~RFLAGS_TF;
+}
+
+/* With TF from the instruction on: a trap is due behind it. */
+#define STEP(instruction, behind, a, b)                   \
+	__asm__ volatile("lea 1f(%%rip), %0\n\t"          \
+			 "pushfq\n\t"                     \
+			 "orq $0x100, (%%rsp)\n\t"        \
+			 "popfq\n\t" instruction "\n1:\n" \
+			 : "=&r"(behind)                  \
+			 : "r"(a), "r"(b)                 \
+			 : "memory", "cc", "rcx")
+
+static void expect_trap(u64 behind, const char *name)
+{
+	suite_expect(traps, 1, name);
+	suite_expect(trap_rip, behind, name);
+	traps = 0;
+}
+
+/* Several times: what a hypervisor knows of an operand may spare it steps. */
+static void instructions_trap(void)
+{
+	const struct vmx_invalidation one = {suite_ept12.pointer, 0};
+	const u64 field = VMCS_HOST_RSP;
+	u64 value = vmread(field);
+	u64 now = current();
+	u64 behind;
+
+	suite_case("single_step");
+	trap_handle(VECTOR_DB, on_trap);
+	for (u32 i = 0; i < 3; i++) {
+		STEP("vmread %1, %%rcx", behind, field, value);
+		expect_trap(behind, "vmread");
+		STEP("vmwrite %2, %1", behind, field, value);
+		expect_trap(behind, "vmwrite");
+		STEP("vmptrld (%1)", behind, &now, value);
+		expect_trap(behind, "vmptrld");
+		STEP("vmclear (%1)", behind, &other, value);
+		expect_trap(behind, "vmclear");
+		if (!suite_ept12.root)
+			continue;
+		STEP("invept (%1), %2", behind, &one, (u64)INVEPT_SINGLE);
+		expect_trap(behind, "invept");
+	}
+	trap_handle(VECTOR_DB, NULL);
+}
+
 static void with_current_vmcs(void)
 {
 	suite_make_l2(&(struct l2_controls){0}, program_that_ends);
@@ -817,6 +874,7 @@ static void with_current_vmcs(void)
 	invept_operands();
 	invept_type_has_64_bits();
 	invvpid_operands();
+	instructions_trap();
 	privilege_level_3("privilege_level_3", GP, GP);
 	compatibility_mode("compatibility_mode");
 	event_fields_stay();

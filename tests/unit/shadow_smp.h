@@ -204,7 +204,8 @@ static void smp_edit(struct smp_cpu *cpu)
 	smp_drain(cpu);
 	l1_store(&smp->w, at, page | rights | smp_dirty12(cpu) | W_WB);
 	smp_leave_for_others(cpu);
-	shadow_invalidate(&smp->w.shadow);
+	if (!shadow_invalidate_nothing(&smp->w.shadow))
+		shadow_invalidate(&smp->w.shadow);
 	smp_enter(cpu);
 	outcome = smp_write(cpu, way);
 	if (outcome != (rights & EPT_W ? SHADOW_RESUME : SHADOW_VIOLATION))

@@ -461,7 +461,8 @@ UNUSED static struct w_result l2_access(struct world *w, u64 at, u64 access)
 UNUSED static void l1_invept(struct world *w)
 {
 	w->vm_exits++;
-	shadow_invalidate(&w->shadow);
+	if (!shadow_invalidate_nothing(&w->shadow))
+		shadow_invalidate(&w->shadow);
 }
 
 /* --- What must hold at every moment -------------------------------------- */

@@ -706,8 +706,10 @@ static struct nested_operand_page page;
 
 static const u8 *find(u64 linear, u64 bytes)
 {
-	return nested_operand_page_find(&page, linear, bytes, cpu.paging.cr3,
-					cpu.paging.efer);
+	if (!nested_operand_page_holds(&page, linear, bytes, cpu.paging.cr3,
+				       cpu.paging.efer))
+		return NULL;
+	return nested_operand_page_at(&page, linear);
 }
 
 /* As an access has left them: A is set, D in the leaf. */
@@ -772,8 +774,8 @@ static void operand_page_is_learned_where_nothing_is_forgotten(void **state)
 	(void)state;
 	nested_operand_page_forget(&page);
 	/* Neither 0 nor what is not canonical is in a page of nothing. */
-	assert_null(nested_operand_page_find(&page, 0, 8, 0, L1_EFER));
-	assert_null(nested_operand_page_find(&page, BIT(62), 8, 0, L1_EFER));
+	assert_false(nested_operand_page_holds(&page, 0, 8, 0, L1_EFER));
+	assert_false(nested_operand_page_holds(&page, BIT(62), 8, 0, L1_EFER));
 	make_32_bit();
 	learn(PAGE_OPERAND);
 	assert_null(find(PAGE_OPERAND, 8));

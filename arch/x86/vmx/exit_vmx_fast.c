@@ -23,14 +23,31 @@
 #define RIGHTS_ABOVE_CPL_0 RIGHTS_DPL
 #define LINEAR_BITS        48
 
-/* SDM vol. 3, "Conventions": VMsucceed. */
+static NOINLINE enum exit_action succeed_otherwise(void)
+{
+	vmcs_write(VMCS_GUEST_RFLAGS,
+		   vmcs_read(VMCS_GUEST_RFLAGS) & ~NESTED_FLAGS);
+	return ACTION_SKIP;
+}
+
+/*
+ * SDM vol. 3, "Conventions": VMsucceed. The instruction is left behind here,
+ * where one look at RFLAGS is enough, and RIP of 64-bit code needs no care.
+ */
 static ALWAYS_INLINE enum exit_action succeed(void)
 {
-	u64 rflags = vmcs_read(VMCS_GUEST_RFLAGS);
+	u64 rflags = vmcs_read_first(VMCS_GUEST_RFLAGS);
 
-	if (unlikely(rflags & NESTED_FLAGS))
-		vmcs_write(VMCS_GUEST_RFLAGS, rflags & ~NESTED_FLAGS);
-	return ACTION_SKIP;
+	if (unlikely(rflags & (RFLAGS_TF | RFLAGS_RF)) ||
+	    unlikely(vmcs_read_first(VMCS_GUEST_INTERRUPTIBILITY) &
+		     (BLOCKING_BY_STI | BLOCKING_BY_MOV_SS)))
+		return succeed_otherwise();
+	if (rflags & NESTED_FLAGS)
+		vmcs_write_first(VMCS_GUEST_RFLAGS, rflags & ~NESTED_FLAGS);
+	vmcs_write_first(VMCS_GUEST_RIP,
+			 vmcs_read_first(VMCS_GUEST_RIP) +
+			     vmcs_read_first(VMCS_EXIT_INSTRUCTION_LENGTH));
+	return ACTION_RESUME;
 }
 
 /* 64-bit code at CPL 0, in VMX operation. */
@@ -38,7 +55,7 @@ static ALWAYS_INLINE bool is_plain(const struct vcpu *vcpu)
 {
 	const struct nested_vcpu *n = vcpu->nested;
 
-	/* What follows finds out if there is no VMCS. */
+	/* exit_handle() has found out that there is a VMCS. */
 	return likely(n && n->is_64_bit) &&
 	       likely(!(vmcs_read_first(VMCS_GUEST_SS_ACCESS_RIGHTS) &
 			RIGHTS_ABOVE_CPL_0));
@@ -150,9 +167,21 @@ static bool is_canonical(u64 linear)
 	return upper == 0 || upper == UINT64_MAX >> (LINEAR_BITS - 1);
 }
 
+#define NOT_FOUND BIT(62) /* no canonical address */
+
+static ALWAYS_INLINE struct nested_operand_page *page_of(struct nested_vcpu *n,
+							 u64 linear)
+{
+	const u64 bytes = sizeof(n->operand_pages[0]);
+	/* The page's number, as an index, times the size: in one step. */
+	u64 at =
+	    linear / (PAGE_4K / bytes) & (NESTED_OPERAND_PAGES - 1) * bytes;
+
+	return (void *)((u8 *)n->operand_pages + at);
+}
+
 /* For the next one; this one goes the whole way. */
-static NOINLINE void learn(struct vcpu *vcpu, struct nested_operand_page *page,
-			   u64 linear)
+static NOINLINE void learn(struct vcpu *vcpu, u64 linear)
 {
 	const struct guest_paging paging = {
 	    .cr0 = control_registers_read_cr0(),
@@ -163,55 +192,48 @@ static NOINLINE void learn(struct vcpu *vcpu, struct nested_operand_page *page,
 	};
 
 	if (is_canonical(linear))
-		nested_operand_page_learn(page, &vcpu->vm->memory, &paging,
+		nested_operand_page_learn(page_of(vcpu->nested, linear),
+					  &vcpu->vm->memory, &paging,
 					  gva(linear));
 }
 
-/* The linear address of an operand; false: its form is for others. */
-static NOINLINE bool find_linear(struct vcpu *vcpu, u32 info, u64 *linear)
+/* The linear address of any operand, or NOT_FOUND: its form is for others. */
+static NOINLINE u64 find_linear(struct vcpu *vcpu, u32 info)
 {
 	const u64 *gpr = vcpu->registers.gpr;
 	u32 base = (u32)bits_get(info, INFO_BASE);
+	u64 linear = vmcs_read(VMCS_EXIT_QUALIFICATION);
 
 	if ((info & (INFO_ADDRESS_SIZE | INFO_FS_OR_GS)) != INFO_64_BIT)
-		return false;
-	*linear = vmcs_read(VMCS_EXIT_QUALIFICATION);
+		return NOT_FOUND;
 	if (!(info & INFO_NO_BASE))
-		*linear +=
+		linear +=
 		    base == REG_RSP ? vmcs_read(VMCS_GUEST_RSP) : gpr[base];
 	if (!(info & INFO_NO_INDEX))
-		*linear += gpr[bits_get(info, INFO_INDEX)]
-			   << (info & INFO_SCALE);
+		linear += gpr[bits_get(info, INFO_INDEX)]
+			  << (info & INFO_SCALE);
 	if (!(info & INFO_NO_BASE) && (info & INFO_NO_INDEX) &&
-	    base != REG_RSP) {
+	    base != REG_RSP && nested_operand_second(info) != REG_RSP) {
 		vcpu->nested->operand_form = info;
 		vcpu->nested->operand_base = base;
 	}
-	return true;
+	return linear;
 }
 
-/* Where the operand is; NULL: that takes a walk, or it is a fault. */
-static ALWAYS_INLINE const void *find_operand(struct vcpu *vcpu, u32 info,
-					      u64 bytes)
+/* The same of the last one's form, which mostly comes by again. */
+static ALWAYS_INLINE u64 linear_again(const struct vcpu *vcpu)
 {
-	struct nested_vcpu *n = vcpu->nested;
-	struct nested_operand_page *page;
-	const void *found;
-	u64 linear;
+	return vmcs_read_first(VMCS_EXIT_QUALIFICATION) +
+	       vcpu->registers.gpr[vcpu->nested->operand_base];
+}
 
-	/* Mostly the last one's code comes by again. */
-	if (likely(info == n->operand_form))
-		linear = vmcs_read_first(VMCS_EXIT_QUALIFICATION) +
-			 vcpu->registers.gpr[n->operand_base];
-	else if (!find_linear(vcpu, info, &linear))
-		return NULL;
-	page = &n->operand_pages[linear / PAGE_4K % NESTED_OPERAND_PAGES];
-	found = nested_operand_page_find(page, linear, bytes,
+/* Is the operand where it was? Else that takes a walk, or it is a fault. */
+static ALWAYS_INLINE bool is_found(const struct nested_operand_page *page,
+				   u64 linear, u64 bytes)
+{
+	return nested_operand_page_holds(page, linear, bytes,
 					 vmcs_read_first(VMCS_GUEST_CR3),
-					 vmcs_read(VMCS_GUEST_EFER));
-	if (unlikely(!found))
-		learn(vcpu, page, linear);
-	return found;
+					 vmcs_read_first(VMCS_GUEST_EFER));
 }
 
 /* --- INVEPT ----------------------------------------------------------------
@@ -223,34 +245,69 @@ struct descriptor {
 	u64 context, address;
 };
 
-/* Of one EPT pointer that has been found to be valid before. */
-enum exit_action on_l1_invept(struct vcpu *vcpu, const struct vmx_exit *exit)
+static NOINLINE enum exit_action
+learn_and_begin_again(struct vcpu *vcpu, const struct vmx_exit *exit,
+		      u64 linear)
 {
-	u32 info = (u32)vmcs_read_first(VMCS_EXIT_INSTRUCTION_INFO);
-	u32 second = nested_operand_second(info);
+	learn(vcpu, linear);
+	return on_vmx_instruction(vcpu, exit);
+}
+
+/* Of one EPT pointer that has been found to be valid before. */
+static ALWAYS_INLINE enum exit_action
+invept(struct vcpu *vcpu, const struct vmx_exit *exit, u32 info, u64 linear)
+{
+	struct nested_vcpu *n = vcpu->nested;
+	const struct nested_operand_page *page = page_of(n, linear);
 	const struct descriptor *at;
 
-	if (!is_plain(vcpu) || second == REG_RSP ||
-	    vcpu->registers.gpr[second] != INVEPT_ONE)
+	if (vcpu->registers.gpr[nested_operand_second(info)] != INVEPT_ONE)
 		return on_vmx_instruction(vcpu, exit);
-	at = find_operand(vcpu, info, sizeof(*at));
-	if (!at ||
-	    __atomic_load_n(&at->context, __ATOMIC_RELAXED) !=
-		vcpu->nested->invept_pointer ||
-	    __atomic_load_n(&at->address, __ATOMIC_RELAXED) ||
+	if (unlikely(!is_found(page, linear, sizeof(*at))))
+		return learn_and_begin_again(vcpu, exit, linear);
+	at = nested_operand_page_at(page, linear);
+	if (((__atomic_load_n(&at->context, __ATOMIC_RELAXED) ^
+	      n->invept_pointer) |
+	     __atomic_load_n(&at->address, __ATOMIC_RELAXED)) ||
 	    !shadow_invalidate_nothing(&vcpu->vm->shadow))
 		return on_vmx_instruction(vcpu, exit);
 	return succeed();
 }
 
+static NOINLINE enum exit_action
+invept_of_another_form(struct vcpu *vcpu, const struct vmx_exit *exit, u32 info)
+{
+	if (nested_operand_second(info) == REG_RSP)
+		return on_vmx_instruction(vcpu, exit);
+	return invept(vcpu, exit, info, find_linear(vcpu, info));
+}
+
+enum exit_action on_l1_invept(struct vcpu *vcpu, const struct vmx_exit *exit)
+{
+	u32 info = (u32)vmcs_read_first(VMCS_EXIT_INSTRUCTION_INFO);
+
+	if (!is_plain(vcpu))
+		return on_vmx_instruction(vcpu, exit);
+	if (unlikely(info != vcpu->nested->operand_form))
+		return invept_of_another_form(vcpu, exit, info);
+	return invept(vcpu, exit, info, linear_again(vcpu));
+}
+
 /* --- VMCLEAR and VMPTRLD -------------------------------------------------- */
 
-/* NULL as find_operand. */
+/* NULL: not found, and learnt for the next time. */
 static ALWAYS_INLINE const u64 *find_pointer(struct vcpu *vcpu)
 {
-	return find_operand(vcpu,
-			    (u32)vmcs_read_first(VMCS_EXIT_INSTRUCTION_INFO),
-			    sizeof(u64));
+	u32 info = (u32)vmcs_read_first(VMCS_EXIT_INSTRUCTION_INFO);
+	struct nested_vcpu *n = vcpu->nested;
+	u64 linear = likely(info == n->operand_form) ? linear_again(vcpu)
+						     : find_linear(vcpu, info);
+	const struct nested_operand_page *page = page_of(n, linear);
+
+	if (likely(is_found(page, linear, sizeof(u64))))
+		return nested_operand_page_at(page, linear);
+	learn(vcpu, linear);
+	return NULL;
 }
 
 static NOINLINE enum exit_action
