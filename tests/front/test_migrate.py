@@ -371,6 +371,23 @@ class LastLine(unittest.TestCase):
             self.assertEqual(self.typed(order),
                              [(mux.guest_channel(3), b"enough\n")])
 
+    def test_of_several_lines_the_last_ones_are_for_the_last_moves(self):
+        options = cli._parser().parse_args(
+            ["migrate", "x", "--at", "mark", "--times", "3", "--then", "one",
+             "--then", "two"])
+        sides = [Machine(0, "source"), Machine(1, "destination")]
+        moving = migrate.Migration(sides, Deaf(), None, options)
+        moving._on_record(sides[0], "guest 0 name=web")
+        for move in range(3):
+            here, there = move % 2, 1 - move % 2
+            for text in self.SOURCE:
+                moving._on_record(sides[here], text)
+            for text in ("arrived", f"guest {move + 1} name=web"):
+                moving._on_record(sides[there], text)
+            self.assertEqual(
+                [data for side in sides for _, data in side.sent],
+                [[], [b"one\n"], [b"one\n", b"two\n"]][move])
+
 
 class Engine:
     """What building a machine asks of an engine."""

@@ -123,9 +123,10 @@ def _add_migrate(commands):
                          "guest prints MARK, or after a time (2)")
     migrate.add_argument("--times", type=_times, default=1, metavar="N",
                          help="then back again, and so on (1)")
-    migrate.add_argument("--then", metavar="LINE",
-                         help="typed at the guest's console after the last "
-                         "migration")
+    migrate.add_argument("--then", metavar="LINE", action="append",
+                         default=[], help="typed at the guest's console after "
+                         "the last migration; of several lines the last one, "
+                         "the others after those before it")
     migrate.add_argument("--columns", action="store_true",
                          help="both machines' consoles side by side")
     migrate.add_argument("--report", metavar="FILE",

@@ -65,7 +65,7 @@ class Migration:
         self._keyboard = keyboard
         self._at = options.at
         self._times = options.times
-        self._then = options.then
+        self._then = list(options.then)  # lines that are not typed yet
         self._wishes = [pair for pair in options.set
                         if pair.partition("=")[0] in _WISHES]
         self._is_held = "start=no" in options.set
@@ -221,7 +221,7 @@ class Migration:
             self.history.guest_is_at(side.number)
             if side is self._active:
                 self._arm()
-                self._type_last_line()
+                self._type_line()
         elif kind == "waiting":
             side.is_ready = True
         elif kind == "migration":
@@ -278,8 +278,8 @@ class Migration:
         if result["result"] != "moved":
             self.failed = True
         self._say_statistics()
-        self._type_last_line()
         self._arm()
+        self._type_line()
 
     def _say_statistics(self):
         """Once both machines have told, if both have something to tell; either
@@ -300,15 +300,15 @@ class Migration:
         for line in statistics(result):
             self._view.note(line)
 
-    def _type_last_line(self):
-        """The last move is over, and the guest's number there is known: either
-        machine may be the first to speak."""
-        if (self._then is None or self._active.guest is None
-                or self._under_way or len(self.results) < self._times):
+    def _type_line(self):
+        """A move is over, and the guest's number there is known: either
+        machine may be the first to speak. The last line is for after the last
+        move."""
+        if (not self._then or self._active.guest is None or self._under_way
+                or len(self.results) < self._times - len(self._then) + 1):
             return
         self._active.send(mux.guest_channel(self._active.guest),
-                          self._then.encode() + b"\n")
-        self._then = None
+                          self._then.pop(0).encode() + b"\n")
 
     # --- The keyboard -----------------------------------------------------
 
