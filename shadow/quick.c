@@ -147,11 +147,10 @@ static ALWAYS_INLINE bool set_flags(const struct quick *q,
 	return true;
 }
 
-static ALWAYS_INLINE bool quick_fault(struct shadow *shadow,
-				      struct shadow_root *root,
-				      const struct ept12_access *access,
-				      struct ept12_log *log,
-				      struct shadow_result *result)
+static ALWAYS_INLINE enum shadow_quick
+quick_fault(struct shadow *shadow, struct shadow_root *root,
+	    const struct ept12_access *access, struct ept12_log *log,
+	    struct shadow_result *result)
 {
 	struct quick q = {.shadow = shadow,
 			  .access = access,
@@ -162,21 +161,21 @@ static ALWAYS_INLINE bool quick_fault(struct shadow *shadow,
 
 	if (shadow->tracking || ept12_is_beyond(access->address) ||
 	    !(access->qualification & EPT12_TRANSLATED) || !go_down(&q, root))
-		return false;
+		return SHADOW_QUICK_NO;
 	before = shadow_hardware(q.t, q.index);
 	/* Read-only because it was tracked: L1 has nothing to do with it. */
 	if ((before.raw & (EPT_MAY_WRITE | EPT_W)) == EPT_MAY_WRITE)
-		return false;
+		return SHADOW_QUICK_NO;
 	q.seen = ept_read(&q.t->memory[q.index]);
 	if (!(q.seen.raw & EPT_RWX)) {
 		*result = violation(&q);
-		return true;
+		return SHADOW_QUICK_RESULT;
 	}
 	q.from12.raw = q.seen.raw;
 	if (q.ad)
 		q.from12.raw |= q.needs & EPT12_WRITE ? EPT_A | EPT_D : EPT_A;
 	if (!find_leaf(&q, &leaf) || !set_flags(&q, log))
-		return false;
+		return SHADOW_QUICK_NO;
 	if (before.raw) {
 		shadow_entry_put_leaf(shadow, q.t, q.index, leaf, q.from12);
 	} else {
@@ -189,23 +188,23 @@ static ALWAYS_INLINE bool quick_fault(struct shadow *shadow,
 	shadow->counts.filled++;
 	if (q.t->window > 1)
 		shadow_fill_around(shadow, q.t, q.index);
-	result->outcome = SHADOW_RESUME;
-	return true;
+	return SHADOW_QUICK_RESUME;
 }
 
-bool shadow_fault_quickly(struct shadow *shadow, struct shadow_root *root,
-			  const struct ept12_access *access,
-			  struct ept12_log *log, struct shadow_result *result)
+enum shadow_quick shadow_fault_quickly(struct shadow *shadow,
+				       struct shadow_root *root,
+				       const struct ept12_access *access,
+				       struct ept12_log *log,
+				       struct shadow_result *result)
 {
-	bool done;
+	enum shadow_quick done;
 
 	spin_lock(&shadow->lock);
 	done = quick_fault(shadow, root, access, log, result);
-	if (unlikely(!done)) {
-		result->outcome = SHADOW_RESUME;
-		done = shadow_fix_fast(shadow, root, access);
-	}
-	shadow->counts.faults += done;
+	if (unlikely(done == SHADOW_QUICK_NO) &&
+	    shadow_fix_fast(shadow, root, access))
+		done = SHADOW_QUICK_RESUME;
+	shadow->counts.faults += done != SHADOW_QUICK_NO;
 	spin_unlock(&shadow->lock);
 	return done;
 }

@@ -201,15 +201,16 @@ static struct shadow_result resume(void)
 	return (struct shadow_result){.outcome = SHADOW_RESUME};
 }
 
-static void mark_leaf(struct shadow *shadow, const struct shadow_table *t,
-		      u32 index)
+static ALWAYS_INLINE void mark_leaf(struct shadow *shadow,
+				    const struct shadow_table *t, u32 index)
 {
 	dirty_log_mark(&shadow->config.memory->log,
 		       ept12_address(t->copy[index]));
 }
 
 /* Makes a leaf writable: writable first, mark second. */
-static void fix_leaf(struct shadow *shadow, struct shadow_table *t, u32 index)
+static ALWAYS_INLINE void fix_leaf(struct shadow *shadow,
+				   struct shadow_table *t, u32 index)
 {
 	ept_write(&t->hardware[index],
 		  (ept_entry_t){shadow_hardware(t, index).raw | EPT_W});
@@ -219,13 +220,19 @@ static void fix_leaf(struct shadow *shadow, struct shadow_table *t, u32 index)
 	shadow->counts.marked++;
 }
 
+/* Does a leaf lack W for tracking alone? */
+static inline bool is_tracked(ept_entry_t leaf)
+{
+	return (leaf.raw & (EPT_MAY_WRITE | EPT_W)) == EPT_MAY_WRITE;
+}
+
 /* Tracking has ended: all leaves of the table get back what they may have. */
 static void relax_table(struct shadow_table *t)
 {
 	for (u32 i = 0; i < EPT_ENTRIES; i++) {
 		ept_entry_t entry = shadow_hardware(t, i);
 
-		if ((entry.raw & (EPT_MAY_WRITE | EPT_W)) == EPT_MAY_WRITE)
+		if (is_tracked(entry))
 			ept_write(&t->hardware[i],
 				  (ept_entry_t){entry.raw | EPT_W});
 	}
@@ -265,14 +272,14 @@ bool shadow_fix_fast(struct shadow *shadow, const struct shadow_root *root,
 {
 	u64 needs = access->qualification & (EPT12_WRITE | EPT12_FETCH);
 	struct end end;
-	u64 leaf;
+	ept_entry_t leaf;
 
 	if (needs != EPT12_WRITE || ept12_is_beyond(access->address) ||
 	    !find_4k_leaf(root, ngpa_raw(access->address), &end) ||
 	    !(end.rights & EPT_W))
 		return false;
-	leaf = shadow_hardware(end.t, end.index).raw;
-	if ((leaf & (EPT_MAY_WRITE | EPT_W)) != EPT_MAY_WRITE)
+	leaf = shadow_hardware(end.t, end.index);
+	if (!is_tracked(leaf))
 		return false;
 	/* What was split for tracking becomes large again by the slow way. */
 	if (!shadow->tracking && shadow_table_is_split(end.t))
@@ -282,6 +289,52 @@ bool shadow_fix_fast(struct shadow *shadow, const struct shadow_root *root,
 		relax_table(end.t);
 	shadow->counts.fast_fixes++;
 	return true;
+}
+
+static NOINLINE bool find_last(struct shadow *shadow, struct shadow_root *root,
+			       u64 address)
+{
+	struct end end;
+
+	if (address >= EPT12_SPAN || !find_4k_leaf(root, address, &end) ||
+	    !(end.rights & EPT_W))
+		return false;
+	root->last_fix = (struct shadow_last_fix){
+	    .t = end.t,
+	    .region = address / PAGE_2M,
+	    .generation = shadow->generation,
+	};
+	return true;
+}
+
+static ALWAYS_INLINE bool is_near(const struct shadow *shadow,
+				  const struct shadow_last_fix *last,
+				  u64 address)
+{
+	return last->region == address / PAGE_2M &&
+	       last->generation == shadow->generation;
+}
+
+/* As shadow_fix_fast. Neighbours mostly follow one another. */
+bool shadow_fix_tracked(struct shadow *shadow, struct shadow_root *root,
+			ngpa_t address)
+{
+	u64 at = ngpa_raw(address);
+	bool fixed = false;
+	u32 index = ept_index(at, EPT_4K);
+
+	spin_lock(&shadow->lock);
+	if (likely(shadow->tracking) &&
+	    (likely(is_near(shadow, &root->last_fix, at)) ||
+	     find_last(shadow, root, at)) &&
+	    is_tracked(shadow_hardware(root->last_fix.t, index))) {
+		fix_leaf(shadow, root->last_fix.t, index);
+		shadow->counts.faults++;
+		shadow->counts.fast_fixes++;
+		fixed = true;
+	}
+	spin_unlock(&shadow->lock);
+	return fixed;
 }
 
 /* --- The slow way: L1's tables have been walked --------------------------- */

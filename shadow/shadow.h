@@ -190,10 +190,20 @@ struct shadow_path {
 	u64 value[EPT_TOP - 1];
 };
 
+/*
+ * The same of the last write that was tracked, which L1's entries have nothing
+ * to do with: all of it has W.
+ */
+struct shadow_last_fix {
+	struct shadow_table *t;
+	u64 region, generation;
+};
+
 /* A vCPU's hold on the shadow of one EPT12. Zero holds nothing. */
 struct shadow_root {
 	u64 pointer; /* L1's */
 	struct shadow_table *table;
+	struct shadow_last_fix last_fix;
 	struct shadow_path path;
 };
 
@@ -278,13 +288,28 @@ struct shadow_result shadow_fault(struct shadow *shadow,
 				  const struct ept12_access *access,
 				  struct ept12_log *log);
 
+enum shadow_quick {
+	SHADOW_QUICK_NO,     /* one of the others: nothing has changed */
+	SHADOW_QUICK_RESUME, /* L2 goes on */
+	SHADOW_QUICK_RESULT, /* see there */
+};
+
 /*
- * The same for most faults. False: they are others, and nothing has changed.
- * Nothing is proven here, so a CPU need not have said that it has left.
+ * The same for most faults. Nothing is proven here, so a CPU need not have said
+ * that it has left.
  */
-bool shadow_fault_quickly(struct shadow *shadow, struct shadow_root *root,
-			  const struct ept12_access *access,
-			  struct ept12_log *log, struct shadow_result *result);
+enum shadow_quick shadow_fault_quickly(struct shadow *shadow,
+				       struct shadow_root *root,
+				       const struct ept12_access *access,
+				       struct ept12_log *log,
+				       struct shadow_result *result);
+
+/*
+ * The same for a first write since the last harvest, while tracking: by an
+ * access with EPT12_WRITE and without EPT12_FETCH.
+ */
+bool shadow_fix_tracked(struct shadow *shadow, struct shadow_root *root,
+			ngpa_t address);
 
 /*
  * L1 enters L2 after it has handled a violation there: makes the entry now if

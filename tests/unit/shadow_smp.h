@@ -171,10 +171,8 @@ static enum shadow_outcome smp_write(struct smp_cpu *cpu, u32 way)
 		smp_leave_for_others(cpu);
 		if (random_below(&cpu->random, 2))
 			smp_drain(cpu);
-		if (!shadow_fault_quickly(&cpu->smp->w.shadow, &cpu->root,
-					  &access, &log, &result))
-			result = shadow_fault(&cpu->smp->w.shadow, &cpu->root,
-					      &access, &log);
+		result =
+		    w_fault_of(&cpu->smp->w.shadow, &cpu->root, &access, &log);
 		smp_enter(cpu);
 		if (result.outcome != SHADOW_RESUME)
 			return result.outcome;

@@ -429,6 +429,24 @@ static const struct w_translation *w_find(struct world *w, u64 ngpa, u64 access)
 	return cached;
 }
 
+/* As arch/x86/vmx/nested_exit.c asks. */
+UNUSED static struct shadow_result w_fault_of(struct shadow *shadow,
+					      struct shadow_root *root,
+					      const struct ept12_access *how,
+					      struct ept12_log *log)
+{
+	u64 what = how->qualification & (EPT12_WRITE | EPT12_FETCH);
+	struct shadow_result result = {.outcome = SHADOW_RESUME};
+
+	if (shadow_is_tracking(shadow) && what == EPT12_WRITE &&
+	    shadow_fix_tracked(shadow, root, how->address))
+		return result;
+	if (shadow_fault_quickly(shadow, root, how, log, &result) ==
+	    SHADOW_QUICK_NO)
+		return shadow_fault(shadow, root, how, log);
+	return result;
+}
+
 /* `access` is a qualification. On RESUME the address is where it went. */
 UNUSED static struct w_result l2_access(struct world *w, u64 at, u64 access)
 {
@@ -444,10 +462,7 @@ UNUSED static struct w_result l2_access(struct world *w, u64 at, u64 access)
 			return (struct w_result){SHADOW_RESUME, access,
 						 to->frame + at % PAGE_4K};
 		w->vm_exits++;
-		if (!shadow_fault_quickly(&w->shadow, &w->root, &how, &w->log,
-					  &result))
-			result =
-			    shadow_fault(&w->shadow, &w->root, &how, &w->log);
+		result = w_fault_of(&w->shadow, &w->root, &how, &w->log);
 		if (result.outcome != SHADOW_RESUME)
 			return (struct w_result){result.outcome,
 						 result.qualification,

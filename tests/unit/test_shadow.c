@@ -407,6 +407,48 @@ static void two_l2_pages_alias_one_l1_page(void **state)
 	end();
 }
 
+/* And it ends with what it leads through. */
+static void tracked_write_goes_the_last_ones_way(void **state)
+{
+	u64 slot, entry;
+
+	(void)state;
+	begin(0);
+	l1_map(&w, 0x1000, EPT_4K, 0x5000 | LEAF(EPT_RWX));
+	l1_map(&w, 0x64000, EPT_4K, 0x6000 | LEAF(EPT_RWX));
+	l1_map(&w, PAGE_2M + 0x1000, EPT_4K, 0x7000 | LEAF(EPT_RWX));
+	start_tracking();
+	harvest_all();
+	assert_outcome(0x1000, L2_READ, SHADOW_RESUME);
+	assert_outcome(0x64000, L2_READ, SHADOW_RESUME);
+	assert_outcome(PAGE_2M + 0x1000, L2_READ, SHADOW_RESUME);
+	harvest_all();
+	assert_true(shadow_fix_tracked(&w.shadow, &w.root, ngpa(0x1000)));
+	assert_false(shadow_fix_tracked(&w.shadow, &w.root, ngpa(0x1000)));
+	/* Another table of leaves, by the same index. */
+	assert_true(
+	    shadow_fix_tracked(&w.shadow, &w.root, ngpa(PAGE_2M + 0x1000)));
+	assert_true(dirty_log_is_marked(&w.mem.log, gpa(0x7000)));
+	assert_int_equal(harvest_all(), 2);
+	/* L1 takes W from the way. */
+	slot = entry_at(0, EPT_2M);
+	entry = w_read(&w, slot);
+	l1_store(&w, slot, entry & ~EPT_W);
+	l1_invept(&w);
+	assert_outcome(0x64000, L2_READ, SHADOW_RESUME);
+	assert_false(shadow_fix_tracked(&w.shadow, &w.root, ngpa(0x64000)));
+	assert_outcome(0x64000, L2_WRITE, SHADOW_VIOLATION);
+	/* No way leads to the table any more. */
+	harvest_all();
+	assert_outcome(PAGE_2M + 0x1000, L2_WRITE, SHADOW_RESUME);
+	harvest_all();
+	shadow_table_detach(&w.shadow, w.root.last_fix.t);
+	assert_false(
+	    shadow_fix_tracked(&w.shadow, &w.root, ngpa(PAGE_2M + 0x1000)));
+	assert_false(shadow_fix_tracked(&w.shadow, &w.root, ngpa(EPT12_SPAN)));
+	end();
+}
+
 /* --- By D: the CPU logs L2's addresses ------------------------------------- */
 
 static void drain(void)
@@ -770,8 +812,9 @@ static void quick_way_is_not_gone_past_a_cut(void **state)
 	t = w.root.path.t;
 	assert_non_null(t);
 	shadow_table_detach(&w.shadow, t);
-	assert_false(
-	    shadow_fault_quickly(&w.shadow, &w.root, &access, &w.log, &result));
+	assert_int_equal(
+	    shadow_fault_quickly(&w.shadow, &w.root, &access, &w.log, &result),
+	    SHADOW_QUICK_NO);
 	assert_outcome(0xc8000, L2_WRITE, SHADOW_RESUME);
 	end();
 }
@@ -1253,6 +1296,7 @@ int main(void)
 	    cmocka_unit_test(without_flags_of_l1_it_is_by_w),
 	    cmocka_unit_test(what_l1_wants_to_see_dirty_still_exits),
 	    cmocka_unit_test(other_way_keeps_what_was_written),
+	    cmocka_unit_test(tracked_write_goes_the_last_ones_way),
 	    cmocka_unit_test(large_leaf_is_not_writable_while_tracking),
 	    cmocka_unit_test(tracking_ends_at_one_exit_per_table),
 	    cmocka_unit_test(forgotten_pages_are_not_reached),

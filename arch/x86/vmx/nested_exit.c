@@ -420,26 +420,43 @@ static inline void end_log(struct vcpu *vcpu, const struct ept12_log *log)
 		vcpu->nested->state.vmcs12.pml_index = log->index;
 }
 
-/* Most violations need a leaf and no more. False: see `result`, if `done`. */
-static ALWAYS_INLINE bool
-resolve_quickly(struct vcpu *vcpu, struct shadow_result *result, bool *done)
+/*
+ * A first write since the last harvest, and no event was on its way: nothing
+ * but Umbra's log stands in the way of most of them while writes are tracked.
+ */
+static ALWAYS_INLINE bool fix_tracked(struct vcpu *vcpu)
+{
+	const u64 what = EPT12_WRITE | EPT12_FETCH | EPT12_NMI_UNBLOCKING;
+	u64 qualification = vmcs_read_first(VMCS_EXIT_QUALIFICATION);
+	u64 vectoring = vmcs_read_first(VMCS_IDT_VECTORING_INFO);
+
+	return (qualification & what) == EPT12_WRITE &&
+	       likely(!(vectoring & EVENT_VALID)) &&
+	       shadow_fix_tracked(&vcpu->vm->shadow, &vcpu->nested->root,
+				  ngpa(vmcs_read(VMCS_GUEST_PHYSICAL_ADDRESS)));
+}
+
+/* Most violations need a leaf and no more. */
+static ALWAYS_INLINE enum shadow_quick
+resolve_quickly(struct vcpu *vcpu, struct shadow_result *result)
 {
 	struct nested_vcpu *n = vcpu->nested;
 	const struct ept12_access access = {
 	    ngpa(vmcs_read_first(VMCS_GUEST_PHYSICAL_ADDRESS)),
 	    vmcs_read(VMCS_EXIT_QUALIFICATION),
 	};
+	enum shadow_quick done;
 	struct ept12_log log;
 
 	begin_log(vcpu, &log);
-	*done = shadow_fault_quickly(&vcpu->vm->shadow, &n->root, &access, &log,
-				     result);
+	done = shadow_fault_quickly(&vcpu->vm->shadow, &n->root, &access, &log,
+				    result);
 	end_log(vcpu, &log);
-	if (!*done || result->outcome != SHADOW_RESUME)
-		return false;
-	resume_after_fault(vcpu, (u32)vmcs_read(VMCS_IDT_VECTORING_INFO),
-			   access.qualification);
-	return true;
+	if (likely(done == SHADOW_QUICK_RESUME))
+		resume_after_fault(vcpu,
+				   (u32)vmcs_read(VMCS_IDT_VECTORING_INFO),
+				   access.qualification);
+	return done;
 }
 
 static struct shadow_result resolve(struct vcpu *vcpu,
@@ -496,13 +513,16 @@ after_shadow_fault(struct vcpu *vcpu, u32 reason,
 static NOINLINE enum exit_action on_shadow_fault(struct vcpu *vcpu, u32 reason)
 {
 	struct shadow_result result;
-	bool done;
+	enum shadow_quick done;
 
 	vcpu->nested->state.entry_pending = false;
 	if (likely(reason == EXIT_EPT_VIOLATION)) {
-		if (likely(resolve_quickly(vcpu, &result, &done)))
+		if (shadow_is_tracking(&vcpu->vm->shadow) && fix_tracked(vcpu))
 			return ACTION_RESUME;
-		if (done)
+		done = resolve_quickly(vcpu, &result);
+		if (likely(done == SHADOW_QUICK_RESUME))
+			return ACTION_RESUME;
+		if (done == SHADOW_QUICK_RESULT)
 			return after_shadow_fault(vcpu, reason, &result);
 	}
 	return after_shadow_fault(vcpu, reason, NULL);
