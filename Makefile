@@ -164,7 +164,7 @@ GUEST_ASM := $(wildcard guests/*32.asm guests/*64.asm)
 $(foreach a,$(GUEST_ASM),$(eval $(B)/$(patsubst %32.asm,%.elf,$(patsubst \
 	%64.asm,%.elf,$(a))): $(B)/guestobj/$(a:.asm=.o)))
 # Guests that are hypervisors, l1*, have VMX besides; some are many files.
-GUEST_VMX := $(addprefix guests/lib/,ept12 l2 l2_enter pages user user_enter vmx)
+GUEST_VMX := $(addprefix guests/lib/,ept12 evmcs l2 l2_enter pages user user_enter vmx)
 $(B)/guests/l1vmx.elf: \
 	$(patsubst %.c,$(B)/guestobj/%.o,$(wildcard guests/vmx/*.c))
 $(B)/guests/l1diff.elf: \

@@ -94,22 +94,30 @@ static void wait_a_while(void)
 	    insn_rdtsc() + tsc_from_ns(loop.random % (loop.wait_ns + 1));
 }
 
-static enum err read_place(const struct guest_plan *plan, bool *at_exits)
-{
-	const char *text = guest_plan_setting(plan, "record.at");
+/* One of two words; without one it is the first. */
+struct choice {
+	const char *key, *first, *second;
+};
 
-	*at_exits = text && !strcmp(text, "exits");
-	if (!text || *at_exits || !strcmp(text, "moments"))
+static enum err read_choice(const struct guest_plan *plan,
+			    const struct choice *choice, bool *is_second)
+{
+	const char *text = guest_plan_setting(plan, choice->key);
+
+	*is_second = text && !strcmp(text, choice->second);
+	if (!text || *is_second || !strcmp(text, choice->first))
 		return OK;
-	log_error("guest %s: record.at=%s: it is moments or exits", plan->name,
-		  text);
+	log_error("guest %s: %s=%s: it is %s or %s", plan->name, choice->key,
+		  text, choice->first, choice->second);
 	return ERR_BAD_FORMAT;
 }
 
 enum err record_loop_start(struct vm *vm, const struct guest_plan *plan)
 {
 	u64 rounds = 0, seed = 1, wait_ns = WAIT_NS;
-	bool at_exits;
+	static const struct choice at = {"record.at", "moments", "exits"};
+	static const struct choice least = {"record.least", "off", "on"};
+	bool at_exits, says_least;
 	enum err err = setting_number(plan, "record.loop", &rounds);
 
 	if (err == OK)
@@ -117,7 +125,9 @@ enum err record_loop_start(struct vm *vm, const struct guest_plan *plan)
 	if (err == OK)
 		err = setting_number(plan, "record.wait", &wait_ns);
 	if (err == OK)
-		err = read_place(plan, &at_exits);
+		err = read_choice(plan, &at, &at_exits);
+	if (err == OK)
+		err = read_choice(plan, &least, &says_least);
 	if (err != OK || !rounds)
 		return err;
 	if (loop.vm)
@@ -127,6 +137,8 @@ enum err record_loop_start(struct vm *vm, const struct guest_plan *plan)
 				 "two state records", &loop.block);
 	if (err != OK)
 		return err;
+	if (says_least)
+		vm_record_write_least();
 	loop.vm = vm;
 	loop.at_exits = at_exits;
 	loop.rounds_left = rounds;
@@ -175,14 +187,17 @@ void record_loop_vm_ended(const struct vm *vm)
 }
 
 /* No vCPU of it will run again. */
+static void let_go(void)
+{
+	__atomic_store_n(&loop.vm->live_vcpus, 0, __ATOMIC_SEQ_CST);
+	loop.vm = NULL;
+}
+
 static COLD void give_up(const char *what, const char *why)
 {
-	struct vm *vm = loop.vm;
-
 	log_error("record: round %lu: %s%s", loop.rounds_done, what, why);
-	vm_end(vm, VM_END_FAILED, 0);
-	__atomic_store_n(&vm->live_vcpus, 0, __ATOMIC_SEQ_CST);
-	loop.vm = NULL;
+	vm_end(loop.vm, VM_END_FAILED, 0);
+	let_go();
 }
 
 static u32 first_difference(const u8 *a, const u8 *b, u32 bytes)
@@ -401,6 +416,10 @@ static void go_round(void)
 	if (!is_the_same(first, bytes, "before it is loaded"))
 		return;
 	load_once(vm);
+	if (vm_has_ended(vm)) {
+		let_go(); /* one cannot go on, and has said why */
+		return;
+	}
 	if (cost) {
 		one.load_ticks = vm->vcpus[0]->nested->first_ticks;
 		add_cost(cost, &one);

@@ -46,6 +46,9 @@ void vm_record_start_clock(struct vm *vm);
  */
 u64 vm_record_nested_ticks(void);
 
+/* From now on: without what a record need not have, an eVMCS' address. */
+void vm_record_write_least(void);
+
 /* How the VM looks from outside; and what this machine can show a guest. */
 void vm_record_shape(const struct vm *vm, struct vm_shape *shape);
 void vm_record_host_cpu(struct cpu_model *cpu);

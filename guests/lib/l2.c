@@ -16,6 +16,7 @@
 
 _Static_assert(offsetof(struct l2, host_rsp) == 128, "l2_enter.asm");
 _Static_assert(offsetof(struct l2, launched) == 136, "l2_enter.asm");
+_Static_assert(offsetof(struct l2, evmcs) == 144, "l2_enter.asm");
 
 extern const u8 l2_exit_point[], l2_start[];
 

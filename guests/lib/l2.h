@@ -32,6 +32,7 @@ struct l2 {
 	};
 	u64 host_rsp; /* as the VMCS has it */
 	u64 launched;
+	u64 evmcs; /* what it runs by; 0: its VMCS. See evmcs.h. */
 
 	u64 vmcs;
 	u64 stack_top;

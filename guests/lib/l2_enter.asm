@@ -6,7 +6,7 @@
 ;			failed and L2 has not run
 ;
 ; RIP, RSP, RFLAGS and the segments are in the VMCS. HOST_RSP is written only
-; when the stack is elsewhere than at the last entry.
+; when the stack is elsewhere than at the last entry; in an enlightened VMCS, too.
 ;
 ; l2_start is where an L2 begins that l2_begin() has set up: RDI is its C
 ; function, and when that returns, L2 makes the call L2_CALL_END for ever.
@@ -18,6 +18,8 @@ L2_CALL_END	equ 0			; l2.h
 %define gpr(n)	rdi + 8 * n
 HOST_RSP_OFFSET	equ 8 * 16
 LAUNCHED_OFFSET	equ 8 * 17
+EVMCS_OFFSET	equ 8 * 18		; 0: the current VMCS
+EVMCS_HOST_RSP	equ 0x268
 
 section .text
 bits 64
@@ -34,8 +36,14 @@ l2_enter:
 	cmp	rsp, [rdi + HOST_RSP_OFFSET]
 	je	.stack_known
 	mov	[rdi + HOST_RSP_OFFSET], rsp
+	mov	rcx, [rdi + EVMCS_OFFSET]
+	test	rcx, rcx
+	jnz	.in_page
 	mov	eax, VMCS_HOST_RSP
 	vmwrite	rax, rsp
+	jmp	.stack_known
+.in_page:
+	mov	[rcx + EVMCS_HOST_RSP], rsp
 .stack_known:
 	cmp	qword [rdi + LAUNCHED_OFFSET], 0	; flags are kept below
 	mov	rax, [gpr(0)]

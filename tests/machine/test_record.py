@@ -122,6 +122,49 @@ def record_is_complete_at_every_exit(machine):
         run.said(rf"^umbra: record: \d+ {moment}$")
 
 
+L1EVMCS = "build/guests/l1evmcs.elf"
+
+
+def enlightened(machine, words, *options):
+    return machine.run(L1EVMCS, "--append", words, "--mem", "64M", "--set",
+                       "hyperv=on", "--set", "host.ips=20000000", *options)
+
+
+@machine_test(seconds=20, limit=300)
+def record_of_an_enlightened_vmcs_is_complete_at_every_exit(machine):
+    """Also where it does not say at which address that is: the VP-assist page
+    does, before anything runs."""
+    alone = enlightened(machine, "n=10")
+    alone.guest_verdict()
+    for least in ("off", "on"):
+        run = enlightened(machine, "n=10", "--set", "record.loop=2000",
+                          "--set", "record.at=exits", "--set",
+                          f"record.least={least}")
+        run.ended_with(1)
+        check(run.out == alone.out, "the guest has seen something else")
+        run.said(r"^umbra: record: \d+ rounds, \d+ bytes each: identical$")
+        for moment in ("in L1 with an enlightened VMCS", "entry pending",
+                       "in L2 of an enlightened VMCS"):
+            run.said(rf"^umbra: record: \d+ {moment}$")
+
+
+@machine_test(seconds=4)
+def record_without_an_address_needs_a_vp_assist_page(machine):
+    """L2 itself takes the eVMCS out of that page. Who has the address goes on;
+    who has not cannot exit to L1, and says so."""
+    def hides(least):
+        return enlightened(machine, "hide n=200000", "--set",
+                           "record.loop=1000", "--set", "record.wait=1000000",
+                           "--set", f"record.least={least}")
+
+    run = hides("off")
+    run.ended_with(1)
+    run.said(r"^umbra: record: \d+ in L2 of an enlightened VMCS$")
+    run = hides("on")
+    run.ended_with(126)
+    run.said("its enlightened VMCS is not where its VP-assist page says")
+
+
 @machine_test(seconds=6)
 def new_vcpus_keep_up_with_dirty_logging(machine):
     run = is_complete(machine, 2, 3, "--set", "loopback=8", "--set",
