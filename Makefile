@@ -50,7 +50,7 @@ devices.pure		:= acpi_pm aml cable guest_acpi guest_time hyperv i8042 ioapic lap
 			   lapic_deliver lapic_state lapic_timer msix mtrr pci \
 			   pic pit platform platform_irq platform_pci platform_ports \
 			   rtc uart virtio_console virtio_pci virtqueue
-emulate.pure		:= access alu decode emulate operation string_operation task
+emulate.pure		:= access alu breakpoint decode emulate operation string_operation task
 migrate.pure		:= audit link link_fault link_memory net pack pages receiver record \
 			   record_machine record_nested record_vcpu serial_frame shape source \
 			   stream stream_frame wire

@@ -157,6 +157,11 @@ enum emulate_result access_map(struct emulation *e, const struct reference *r,
 
 	if (result != EMULATE_DONE)
 		return result;
+	if (e->breakpoints)
+		e->met |= breakpoints_of_data(e->breakpoints, linear, r->bytes,
+					      r->access == EMULATE_WRITE
+						  ? BREAKPOINT_WRITE
+						  : BREAKPOINT_READ);
 	if (is_misaligned(e, linear, r->bytes))
 		return access_fault(e, VECTOR_AC, 0);
 	to_page_end = PAGE_4K - (linear & (PAGE_4K - 1));

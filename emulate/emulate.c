@@ -22,6 +22,7 @@ enum emulate_result emulate_step(struct emulation *e, u32 iterations)
 {
 	enum emulate_result result = access_fetch(e);
 
+	e->met = 0;
 	if (result != EMULATE_DONE)
 		return result;
 	result = is_string(&e->instruction)

@@ -14,14 +14,15 @@
  * to another machine, or find a page missing.
  *
  * Left to the caller, as after any instruction that Umbra completes for a
- * guest: the trap that RFLAGS.TF asks for, the end of the STI and MOV-SS
- * shadow, I/O and data breakpoints. Not checked here because the CPU has done
+ * guest: the trap that RFLAGS.TF asks for or a breakpoint in `met`, and the
+ * end of the STI and MOV-SS shadow. Not checked here because the CPU has done
  * so before its exit: I/O permissions of INS and OUTS.
  */
 #ifndef EMULATE_EMULATE_H
 #define EMULATE_EMULATE_H
 
 #include "emulate/alu.h"
+#include "emulate/breakpoint.h"
 #include "emulate/decode.h"
 #include "lib/err.h"
 #include "mm/addr.h"
@@ -107,6 +108,8 @@ struct emulation {
 	const struct emulate_bus *bus;
 	void *context;
 	struct emulate_cpu cpu;
+	const struct breakpoints *breakpoints; /* NULL: none is enabled */
+	u64 met; /* of them, as in DR6; with EMULATE_DONE and _CONTINUE */
 	struct instruction instruction; /* of the last step, for messages */
 	struct emulate_fault fault;     /* with EMULATE_FAULT */
 };
@@ -116,7 +119,8 @@ struct emulation {
 
 /*
  * Fetches, decodes and executes the instruction at RIP, at most `iterations`
- * (at least 1) of it if it is repeated.
+ * (at least 1) of it if it is repeated; none behind one that has met a
+ * breakpoint.
  */
 MUST_CHECK enum emulate_result emulate_step(struct emulation *e,
 					    u32 iterations);

@@ -144,6 +144,13 @@ static u16 port_of(const struct iteration *i)
 	return (u16)i->e->cpu.gpr[GPR_RDX];
 }
 
+static void look_at_port(struct iteration *i)
+{
+	if (i->e->breakpoints)
+		i->e->met |= breakpoints_of_port(i->e->breakpoints, port_of(i),
+						 i->bytes);
+}
+
 static enum emulate_result do_ins(struct iteration *i)
 {
 	enum emulate_result result = map_destination(i, EMULATE_WRITE);
@@ -151,6 +158,7 @@ static enum emulate_result do_ins(struct iteration *i)
 
 	if (result != EMULATE_DONE)
 		return result;
+	look_at_port(i);
 	if (i->e->bus->port_in(i->e->context, port_of(i), &value, i->bytes) !=
 	    OK)
 		return EMULATE_STOPPED;
@@ -169,6 +177,7 @@ static enum emulate_result do_outs(struct iteration *i)
 		result = access_read(i->e, &i->source, &value);
 	if (result != EMULATE_DONE)
 		return result;
+	look_at_port(i);
 	if (i->e->bus->port_out(i->e->context, port_of(i), (u32)value,
 				i->bytes) != OK)
 		return EMULATE_STOPPED;
@@ -223,14 +232,18 @@ enum emulate_result string_operation_execute(struct emulation *e,
 	for (u32 done = 0; done < iterations; done++) {
 		enum emulate_result result = run(&i);
 
-		if (result == EMULATE_AGAIN && done)
+		if (result == EMULATE_AGAIN && done) {
+			e->met = 0;
 			return EMULATE_CONTINUE;
+		}
 		if (result != EMULATE_DONE)
 			return result;
 		operation_set_gpr(&e->cpu, GPR_RCX, in->address_bytes,
 				  e->cpu.gpr[GPR_RCX] - 1);
 		if (!goes_on(e))
 			return EMULATE_DONE;
+		if (e->met)
+			break;
 	}
 	return EMULATE_CONTINUE;
 }

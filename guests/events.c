@@ -32,6 +32,10 @@
 #define DR7_CODE_0            BIT(1)
 #define DR7_CODE_1            BIT(3)
 #define DR7_READ_WORD_0       (BIT(1) | 3ull << 16 | 1ull << 18)
+#define DR7_PORT_0            (BIT(1) | 2ull << 16)
+#define DR7_READ_DWORD_1      (BIT(3) | 3ull << 20 | 3ull << 22)
+#define POST_PORT             0x80
+#define NO_MEMORY             0xf0000000ull
 
 #define MSR_X2APIC_ICR        0x830u
 #define MSR_MTRR_DEF          0x2ffu
@@ -75,10 +79,11 @@ void walk_trap_first(u32 msr, u32 value);
 void walk_stack_load(void);
 void walk_stack_step(void);
 void walk_breakpoints(void);
+void walk_watched(void);
 void walk_icebp(void);
 extern const u64 walk_step_stops[], walk_halt_stops[], walk_trap_first_stops[],
     walk_stack_load_stops[], walk_stack_step_stops[], walk_breakpoints_stops[],
-    walk_icebp_stops[];
+    walk_watched_stops[], walk_icebp_stops[];
 
 void shadow_sti_nop(void);
 void shadow_sti_exit(void);
@@ -253,6 +258,29 @@ static void breakpoints(void)
 	walk_breakpoints();
 	write_dr7(DR7_RESET);
 	end_walk("breakpoint_behind_an_instruction_that_exits");
+}
+
+static void on_watched(struct trap_frame *frame)
+{
+	walk.expected_bits =
+	    walk.count < 3 ? DR6_BREAKPOINT_0 : DR6_BREAKPOINT_1;
+	on_debug(frame);
+}
+
+static void watched_devices(void)
+{
+	u64 cr4 = read_cr4();
+
+	write_cr4(cr4 | CR4_DE);
+	begin_walk(walk_watched_stops, 0);
+	trap_handle(VECTOR_DB, on_watched);
+	write_dr0(POST_PORT);
+	write_dr1(NO_MEMORY);
+	write_dr7(DR7_RESET | DR7_PORT_0 | DR7_READ_DWORD_1);
+	walk_watched();
+	write_dr7(DR7_RESET);
+	write_cr4(cr4);
+	end_walk("breakpoints_on_ports_and_devices");
 }
 
 static u64 pushed_rflags;
@@ -902,6 +930,7 @@ static const struct event_case cases[] = {
     {"icebp", icebp},
     {"stack-shadow", stack_shadow},
     {"breakpoints", breakpoints},
+    {"watched", watched_devices},
     {"resume-flag", resume_flag},
     {"general-detect", general_detect},
     {"debug-faults", debug_register_faults},

@@ -111,6 +111,23 @@ walk_breakpoints:
 	pop	rbx
 	ret
 
+; DR0 watches the port, DR1 four bytes where there is no memory: a trap behind
+; each instruction, or iteration, that meets one of them, and no other.
+global walk_watched, walk_watched_stops
+walk_watched:
+	mov	r10, NO_MEMORY
+	lea	rsi, [scratch]
+	mov	edx, POST_PORT
+	mov	ecx, 2
+	in	al, POST_PORT
+.in:	out	POST_PORT + 1, al
+.outs:	rep outsb
+.load:	mov	eax, [r10 + 4]
+	mov	eax, [r10 + 3]
+.store:	mov	[r10 - 1], al
+	mov	[r10], al
+.end:	ret
+
 global walk_icebp, walk_icebp_stops
 walk_icebp:
 	db	0xf1
@@ -229,5 +246,8 @@ walk_stack_step_stops:
 	dq	walk_stack_step.end, 0
 walk_breakpoints_stops:
 	dq	walk_breakpoints.first, walk_breakpoints.second, 0
+walk_watched_stops:
+	dq	walk_watched.in, walk_watched.outs, walk_watched.load
+	dq	walk_watched.store, walk_watched.end, 0
 walk_icebp_stops:
 	dq	walk_icebp.end, 0

@@ -10,7 +10,7 @@ MACHINE = ("--mem", "8M", "--set", "host.ips=20000000")
 
 #: Each is a case of the guest.
 CASES = ("step", "trap-first", "icebp", "stack-shadow", "breakpoints",
-         "resume-flag",
+         "watched", "resume-flag",
          "general-detect", "debug-faults", "debug-stay", "shadows", "window",
          "nmi-blocking", "nmi-off", "hidden", "deliveries", "xsetbv", "vectors",
          "control", "memory-types", "monitor", "speculation",

@@ -653,6 +653,56 @@ static void repeated_string_interrupted_by_others_goes_on(void **state)
 	assert_int_equal(machine.event_count, 4);
 }
 
+/* SDM vol. 3, "Data Memory and I/O Breakpoint Exception Conditions". */
+static void repeated_string_stops_behind_a_breakpoint(void **state)
+{
+	/* DR1: two bytes written; DR2: this port, one byte. */
+	const struct breakpoints watched = {
+	    .addresses = {0, DEVICE + 8, 0x71, 0},
+	    .dr7 = 1u << 2 | 1u << 20 | 1u << 22 | 1u << 4 | 2u << 24,
+	    .has_ports = true,
+	};
+
+	(void)state;
+	START("\xf3\xab\xf3\x6f", CODE_64); /* rep stosd; rep outsd */
+	e.breakpoints = &watched;
+	e.cpu.gpr[GPR_RDI] = DEVICE;
+	e.cpu.gpr[GPR_RCX] = 5;
+	assert_int_equal(emulate_step(&e, 64), EMULATE_CONTINUE);
+	assert_int_equal(e.met, BIT(1));
+	assert_int_equal(e.cpu.gpr[GPR_RCX], 2);
+	assert_int_equal(emulate_step(&e, 64), EMULATE_DONE);
+	assert_int_equal(e.met, 0);
+
+	e.cpu.gpr[GPR_RSI] = DEVICE + 8; /* reads it, which is not watched */
+	e.cpu.gpr[GPR_RDX] = 0x6f;
+	e.cpu.gpr[GPR_RCX] = 1;
+	assert_int_equal(emulate_step(&e, 64), EMULATE_DONE);
+	assert_int_equal(e.met, BIT(2));
+}
+
+/* The iteration that has met it is not done: it will meet it again. */
+static void breakpoint_of_an_iteration_to_come_is_not_told(void **state)
+{
+	const struct breakpoints watched = {.addresses = {DATA + 2},
+					    .dr7 = 1u | 3u << 16};
+
+	(void)state;
+	START("\xf3\xa4", CODE_64); /* rep movsb */
+	e.breakpoints = &watched;
+	e.cpu.gpr[GPR_RSI] = DATA;
+	e.cpu.gpr[GPR_RDI] = DEVICE;
+	e.cpu.gpr[GPR_RCX] = 4;
+	machine.busy_translations_after = 7; /* in the third byte's write */
+	assert_int_equal(emulate_step(&e, 64), EMULATE_CONTINUE);
+	assert_int_equal(e.cpu.gpr[GPR_RCX], 2);
+	assert_int_equal(e.met, 0);
+	machine.busy_translations_after = 0;
+	assert_int_equal(emulate_step(&e, 64), EMULATE_CONTINUE);
+	assert_int_equal(e.cpu.gpr[GPR_RCX], 1);
+	assert_int_equal(e.met, BIT(0));
+}
+
 static void repeat_count_of_zero_touches_nothing(void **state)
 {
 	(void)state;
@@ -798,6 +848,8 @@ int main(void)
 	    cmocka_unit_test(ports_and_memory_are_joined_by_string_io),
 	    cmocka_unit_test(locked_instruction_starts_again_if_memory_changed),
 	    cmocka_unit_test(exchange_is_locked_without_a_prefix),
+	    cmocka_unit_test(repeated_string_stops_behind_a_breakpoint),
+	    cmocka_unit_test(breakpoint_of_an_iteration_to_come_is_not_told),
 	    cmocka_unit_test(resume_flag_ends_with_the_instruction),
 	    cmocka_unit_test(division_knows_the_largest_quotients),
 	};

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Between emulate/ and a vCPU: registers, paging, memory and devices. */
 #include "arch/x86/vmx/exit_emulate.h"
+#include "arch/x86/cpu/insn.h"
 #include "arch/x86/vmx/control_registers.h"
 #include "arch/x86/vmx/nested_events.h"
 #include "arch/x86/vmx/nested_exit.h"
@@ -56,6 +57,12 @@ void exit_emulate_read_cpu(const struct vcpu *vcpu, struct emulate_cpu *cpu)
 	    (u8)bits_get(cpu->segments[SEGMENT_SS].access_rights, RIGHTS_DPL);
 }
 
+static u64 read_cr4(const struct vcpu *vcpu)
+{
+	return vcpu->in_l2 ? vmcs_read(VMCS_GUEST_CR4)
+			   : control_registers_read_cr4();
+}
+
 void exit_emulate_read_paging(const struct vcpu *vcpu,
 			      const struct emulate_cpu *cpu,
 			      struct guest_paging *paging)
@@ -63,8 +70,7 @@ void exit_emulate_read_paging(const struct vcpu *vcpu,
 	*paging = (struct guest_paging){
 	    .cr0 = cpu->cr0,
 	    .cr3 = vmcs_read(VMCS_GUEST_CR3),
-	    .cr4 = vcpu->in_l2 ? vmcs_read(VMCS_GUEST_CR4)
-			       : control_registers_read_cr4(),
+	    .cr4 = read_cr4(vcpu),
 	    .efer = cpu->efer,
 	    .rflags = cpu->rflags,
 	    .phys_bits = vcpu->vm->platform.config.phys_bits,
@@ -73,6 +79,23 @@ void exit_emulate_read_paging(const struct vcpu *vcpu,
 	};
 	for (u32 i = 0; i < 4; i++)
 		paging->pdptes[i] = vmcs_read(VMCS_GUEST_PDPTE0 + 2 * i);
+}
+
+/* An exit leaves DR0 to DR3 as they were. */
+bool exit_emulate_read_breakpoints(const struct vcpu *vcpu,
+				   struct breakpoints *breakpoints)
+{
+	u64 dr7 = vmcs_read(VMCS_GUEST_DR7);
+
+	if (likely(!(dr7 & BREAKPOINT_ENABLED)))
+		return false;
+	*breakpoints = (struct breakpoints){
+	    .addresses = {insn_read_dr0(), insn_read_dr1(), insn_read_dr2(),
+			  insn_read_dr3()},
+	    .dr7 = dr7,
+	    .has_ports = read_cr4(vcpu) & CR4_DE,
+	};
+	return true;
 }
 
 static void write_cpu(struct vcpu *vcpu, const struct emulate_cpu *cpu)
@@ -262,13 +285,6 @@ static bool is_stepped(const struct vcpu *vcpu, const struct emulate_cpu *cpu)
 	       (vcpu->in_l2 && nested_events_are_stepped(vcpu));
 }
 
-static void end_step(struct vcpu *vcpu)
-{
-	vcpu_instruction_done(vcpu);
-	if (vcpu->in_l2)
-		nested_events_step(vcpu);
-}
-
 enum exit_action exit_emulate(struct vcpu *vcpu)
 {
 	struct emulation_of_vcpu context = {
@@ -276,9 +292,12 @@ enum exit_action exit_emulate(struct vcpu *vcpu)
 	    .now_ns = vm_now_ns(vcpu->vm),
 	};
 	struct emulation e = {.bus = &bus, .context = &context};
+	struct breakpoints breakpoints;
 	enum emulate_result result;
 
 	exit_emulate_read_cpu(vcpu, &e.cpu);
+	if (exit_emulate_read_breakpoints(vcpu, &breakpoints))
+		e.breakpoints = &breakpoints;
 	exit_emulate_read_paging(vcpu, &e.cpu, &context.paging);
 	context.paging.below = nested_memory_init(&context.memory, vcpu);
 	result =
@@ -287,13 +306,13 @@ enum exit_action exit_emulate(struct vcpu *vcpu)
 	switch (result) {
 	case EMULATE_DONE:
 		write_cpu(vcpu, &e.cpu);
-		end_step(vcpu);
+		vcpu_instruction_done(vcpu, e.met);
 		return ACTION_RESUME;
 	case EMULATE_CONTINUE:
 		/* The guest's own RIP brings us back for the rest. */
 		write_cpu(vcpu, &e.cpu);
-		if (is_stepped(vcpu, &e.cpu))
-			end_step(vcpu);
+		if (e.met || is_stepped(vcpu, &e.cpu))
+			vcpu_instruction_done(vcpu, e.met);
 		return ACTION_RESUME;
 	case EMULATE_FAULT:
 		write_cpu(vcpu, &e.cpu);

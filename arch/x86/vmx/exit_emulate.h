@@ -26,4 +26,8 @@ void exit_emulate_read_paging(const struct vcpu *vcpu,
 /* The exception that emulate/ has found. */
 void exit_emulate_raise(struct vcpu *vcpu, const struct emulate_fault *fault);
 
+/* The loaded vCPU's breakpoints; false: none is enabled. */
+MUST_CHECK bool exit_emulate_read_breakpoints(const struct vcpu *vcpu,
+					      struct breakpoints *breakpoints);
+
 #endif

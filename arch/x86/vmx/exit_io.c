@@ -9,6 +9,17 @@
 #define IO_STRING BIT(4)
 #define IO_PORT   BITS(31, 16)
 
+static enum exit_action end(struct vcpu *vcpu, u16 port, u32 bytes)
+{
+	struct breakpoints breakpoints;
+
+	if (likely(!exit_emulate_read_breakpoints(vcpu, &breakpoints)))
+		return ACTION_SKIP;
+	vcpu_skip_instruction(vcpu,
+			      breakpoints_of_port(&breakpoints, port, bytes));
+	return ACTION_RESUME;
+}
+
 enum exit_action on_io(struct vcpu *vcpu, const struct vmx_exit *exit)
 {
 	struct platform *platform = &vcpu->vm->platform;
@@ -36,5 +47,5 @@ enum exit_action on_io(struct vcpu *vcpu, const struct vmx_exit *exit)
 				    (u32)(*rax & mask));
 	}
 	vcpu_events_check(vcpu);
-	return ACTION_SKIP;
+	return end(vcpu, port, access.bytes);
 }

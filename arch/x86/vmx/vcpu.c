@@ -10,6 +10,7 @@
 #include "arch/x86/vmx/mitigate.h"
 #include "arch/x86/vmx/msr_bitmap.h"
 #include "arch/x86/vmx/nested_entry.h"
+#include "arch/x86/vmx/nested_events.h"
 #include "arch/x86/vmx/nested_vcpu.h"
 #include "arch/x86/vmx/vcpu_apic.h"
 #include "arch/x86/vmx/vcpu_events.h"
@@ -399,11 +400,6 @@ static inline void instruction_done(struct vcpu *vcpu)
 		end_debugging(vcpu, rflags);
 }
 
-void vcpu_instruction_done(struct vcpu *vcpu)
-{
-	instruction_done(vcpu);
-}
-
 /* Outside 64-bit code RIP has 32 bits, also past the end of the address space:
  * the entry would refuse another one. */
 static NOINLINE u64 wrap_rip(u64 rip)
@@ -423,6 +419,38 @@ static inline void skip_instruction(struct vcpu *vcpu)
 		next = wrap_rip(next);
 	vmcs_write_first(VMCS_GUEST_RIP, next);
 	instruction_done(vcpu);
+}
+
+/* They wait as those do that MOV SS holds back, and come with the step. */
+static void note_breakpoints(u64 met)
+{
+	if (met)
+		vmcs_write(VMCS_GUEST_PENDING_DEBUG,
+			   vmcs_read(VMCS_GUEST_PENDING_DEBUG) | met |
+			       PENDING_DEBUG_ENABLED);
+}
+
+static void end_instruction(struct vcpu *vcpu, u64 met)
+{
+	if (met &&
+	    (vmcs_read(VMCS_GUEST_PENDING_DEBUG) & PENDING_DEBUG_ENABLED))
+		vcpu_events_debug_trap(vcpu, 0);
+	if (vcpu->in_l2)
+		nested_events_step(vcpu);
+}
+
+void vcpu_instruction_done(struct vcpu *vcpu, u64 met)
+{
+	note_breakpoints(met);
+	instruction_done(vcpu);
+	end_instruction(vcpu, met);
+}
+
+void vcpu_skip_instruction(struct vcpu *vcpu, u64 met)
+{
+	note_breakpoints(met);
+	skip_instruction(vcpu);
+	end_instruction(vcpu, met);
 }
 
 /* The last thing before an entry that may owe a flush. */

@@ -258,9 +258,16 @@ void vcpu_raise_page_fault(struct vcpu *vcpu, u64 address, u32 error_code);
 /*
  * RIP of the loaded vCPU has just been moved behind an instruction that was
  * carried out for it: what a CPU does then (the end of RF and of the STI and
- * MOV-SS shadow, traps) is done. Nothing else is being injected.
+ * MOV-SS shadow, traps, among them the exit that L1 steps L2 by) is done.
+ * Nothing else is being injected.
  */
-void vcpu_instruction_done(struct vcpu *vcpu);
+void vcpu_instruction_done(struct vcpu *vcpu, u64 met);
+
+/*
+ * The instruction that has exited is done. `met`, here and above: breakpoints
+ * of its own, as in DR6.
+ */
+void vcpu_skip_instruction(struct vcpu *vcpu, u64 met);
 
 /*
  * The guest has done what cannot go on:says why with the vCPU's whole state,
