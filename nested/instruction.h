@@ -78,6 +78,16 @@ struct nested_segment_state {
 	u32 rights; /* as in a VMCS */
 };
 
+/*
+ * Memory operands where the guest has no memory: `bytes` of one page, up to 16.
+ * A read fills all of them.
+ */
+struct nested_devices {
+	void (*read)(void *context, gpa_t address, void *to, u32 bytes);
+	void (*write)(void *context, gpa_t address, const void *from,
+		      u32 bytes);
+};
+
 /* The vCPU that executes the instruction, in L1. */
 struct nested_cpu {
 	struct nested_state *state;
@@ -89,7 +99,9 @@ struct nested_cpu {
 	struct nested_state *linked;
 	const struct nested_capability *offer;
 	struct guest_mem *mem;
-	u64 *gpr; /* 16, in the order of encodings, with RSP */
+	const struct nested_devices *devices;
+	void *context; /* theirs */
+	u64 *gpr;      /* 16, in the order of encodings, with RSP */
 	/* CR0 and CR4 as the guest reads them. */
 	struct guest_paging paging;
 	struct nested_segment_state segments[NESTED_SEGMENTS];

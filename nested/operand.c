@@ -166,6 +166,13 @@ static bool map(const struct nested_cpu *cpu,
 	       walk(cpu, linear + room, want.access, &span->parts[1], result);
 }
 
+static ALWAYS_INLINE void load(const struct nested_cpu *cpu, gpa_t address,
+			       void *to, u32 bytes)
+{
+	if (guest_mem_read(cpu->mem, address, to, bytes) != OK)
+		cpu->devices->read(cpu->context, address, to, bytes);
+}
+
 bool nested_operand_read(const struct nested_cpu *cpu,
 			 const struct nested_instruction *i, void *to,
 			 u32 bytes, struct nested_result *result)
@@ -176,21 +183,19 @@ bool nested_operand_read(const struct nested_cpu *cpu,
 	if (!map(cpu, i, (struct want){GUEST_READ, bytes}, &span, result))
 		return false;
 	first = span.first_bytes;
-	if (guest_mem_read(cpu->mem, span.parts[0], to, first) != OK)
-		memset(to, 0xff, first);
-	if (first < bytes &&
-	    guest_mem_read(cpu->mem, span.parts[1], (u8 *)to + first,
-			   bytes - first) != OK)
-		memset((u8 *)to + first, 0xff, bytes - first);
+	load(cpu, span.parts[0], to, first);
+	if (first < bytes)
+		load(cpu, span.parts[1], (u8 *)to + first, bytes - first);
 	return true;
 }
 
-static void store(struct guest_mem *mem, gpa_t address, const void *from,
-		  u32 bytes)
+static ALWAYS_INLINE void store(const struct nested_cpu *cpu, gpa_t address,
+				const void *from, u32 bytes)
 {
-	enum err ignored = guest_mem_write(mem, address, from, bytes);
+	enum err err = guest_mem_write(cpu->mem, address, from, bytes);
 
-	(void)ignored; /* no memory, or ROM */
+	if (err != OK && err != ERR_STATE)
+		cpu->devices->write(cpu->context, address, from, bytes);
 }
 
 bool nested_operand_write(const struct nested_cpu *cpu,
@@ -203,9 +208,9 @@ bool nested_operand_write(const struct nested_cpu *cpu,
 	if (!map(cpu, i, (struct want){GUEST_WRITE, bytes}, &span, result))
 		return false;
 	first = span.first_bytes;
-	store(cpu->mem, span.parts[0], from, first);
+	store(cpu, span.parts[0], from, first);
 	if (first < bytes)
-		store(cpu->mem, span.parts[1], (const u8 *)from + first,
+		store(cpu, span.parts[1], (const u8 *)from + first,
 		      bytes - first);
 	return true;
 }

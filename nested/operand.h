@@ -5,8 +5,8 @@
  * memory operands in L1's linear memory.
  *
  * Addresses are checked by segment, canonical form and paging, as the
- * instruction's own access would be. Memory that does not exist reads as ones
- * and swallows writes.
+ * instruction's own access would be. Where the guest has no memory a device may
+ * be; ROM swallows writes.
  */
 #ifndef NESTED_OPERAND_H
 #define NESTED_OPERAND_H

@@ -147,6 +147,18 @@ static inline u32 vmwrite_try(u64 field, u64 value)
 	return vmx_did(fault, carry, zero);
 }
 
+static inline u32 vmwrite_from(u64 field, const volatile u64 *at)
+{
+	register u32 fault __asm__("r8");
+	bool carry, zero;
+
+	__asm__ volatile(TRY("vmwrite (%4), %3")
+			 : "=&r"(fault), "=@ccc"(carry), "=@ccz"(zero)
+			 : "r"(field), "r"(at)
+			 : "memory");
+	return vmx_did(fault, carry, zero);
+}
+
 /* Of a field that exists, with a current VMCS. */
 static inline u64 vmread(enum vmcs_field field)
 {

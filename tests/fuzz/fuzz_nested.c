@@ -28,12 +28,30 @@ static void begin(void)
 	offer = full_offer();
 }
 
+static void read_ones(void *context, gpa_t address, void *to, u32 bytes)
+{
+	(void)context;
+	(void)address;
+	memset(to, 0xff, bytes);
+}
+
+static void lose(void *context, gpa_t address, const void *from, u32 bytes)
+{
+	(void)context;
+	(void)address;
+	(void)from;
+	(void)bytes;
+}
+
+static const struct nested_devices no_devices = {read_ones, lose};
+
 static struct nested_cpu cpu_of(const struct step *step)
 {
 	struct nested_cpu cpu = {
 	    .state = &state,
 	    .offer = &offer,
 	    .mem = &mem,
+	    .devices = &no_devices,
 	    .gpr = gpr,
 	    .linear_bits = 48,
 	    .paging = {.cr0 = 0x31 | (step->mode & 1 ? CR0_PG : 0),

@@ -71,6 +71,32 @@ static void make_tables(void)
 	put_u64(TABLE + 8 * (PAGE_UNMAPPED >> 12), 0);
 }
 
+/* A device on the two pages at NO_MEMORY. */
+static u8 device[2 * PAGE_4K];
+
+static u8 *register_at(gpa_t address, u32 bytes)
+{
+	u64 at = gpa_raw(address) - NO_MEMORY;
+
+	assert_true(at < sizeof(device) && bytes <= PAGE_4K - at % PAGE_4K);
+	return device + at;
+}
+
+static void read_device(void *context, gpa_t address, void *to, u32 bytes)
+{
+	assert_ptr_equal(context, device);
+	memcpy(to, register_at(address, bytes), bytes);
+}
+
+static void write_device(void *context, gpa_t address, const void *from,
+			 u32 bytes)
+{
+	assert_ptr_equal(context, device);
+	memcpy(register_at(address, bytes), from, bytes);
+}
+
+static const struct nested_devices devices = {read_device, write_device};
+
 static int make_cpu(void **state)
 {
 	(void)state;
@@ -83,6 +109,8 @@ static int make_cpu(void **state)
 	    .state = &nested,
 	    .offer = &offer,
 	    .mem = &mem,
+	    .devices = &devices,
+	    .context = device,
 	    .gpr = gpr,
 	    .linear_bits = 48,
 	    .paging = {.cr0 = 0x80050033,
@@ -295,6 +323,30 @@ static void vmptrst_stores_the_pointer(void **state)
 	gpr[RAX] = PAGE_OPERAND + 0xffc;
 	expect_flags(run(EXIT_VMPTRST, INFO_MEMORY), 0);
 	assert_int_equal(get_u64(PAGE_OPERAND + 0xffc), PAGE_VMCS);
+}
+
+static void operands_may_be_devices(void **state)
+{
+	u64 value;
+
+	(void)state;
+	make_current();
+	memset(device, 0, sizeof(device));
+	gpr[RAX] = NO_MEMORY + 8;
+	expect_flags(run(EXIT_VMPTRST, INFO_MEMORY), 0);
+	memcpy(&value, device + 8, sizeof(value));
+	assert_int_equal(value, PAGE_VMCS);
+	/* From the end of one page to the next one. */
+	gpr[RAX] = NO_MEMORY + 0xffd;
+	value = 0x123456789abcdef0;
+	memcpy(device + 0xffd, &value, sizeof(value));
+	gpr[RBX] = VMCS_GUEST_RIP;
+	expect_flags(run(EXIT_VMWRITE, INFO_MEMORY | INFO_SECOND_3), 0);
+	assert_int_equal(nested.vmcs12.guest_rip, value);
+	memset(device, 0, sizeof(device));
+	expect_flags(run(EXIT_VMREAD, INFO_MEMORY | INFO_SECOND_3), 0);
+	memcpy(&value, device + 0xffd, sizeof(value));
+	assert_int_equal(value, 0x123456789abcdef0);
 }
 
 static void fields_go_through_registers(void **state)
@@ -1083,6 +1135,7 @@ int main(void)
 	    TEST(vmptrld_checks_in_order),
 	    TEST(vmclear_checks_in_order),
 	    TEST(vmptrst_stores_the_pointer),
+	    TEST(operands_may_be_devices),
 	    TEST(fields_go_through_registers),
 	    TEST(fields_go_through_memory),
 	    TEST(register_operand_has_no_displacement),

@@ -7,6 +7,7 @@
 #include "arch/x86/vmx/nested_exit.h"
 #include "arch/x86/vmx/nested_memory.h"
 #include "arch/x86/vmx/vcpu_events.h"
+#include "arch/x86/vmx/vmcs_shadow.h"
 #include "arch/x86/vmx/vmx_insn.h"
 #include "emulate/emulate.h"
 #include "lib/fmt.h"
@@ -243,6 +244,32 @@ static enum err bus_port_out(void *context, u16 port, u32 value, u32 bytes)
 	return OK;
 }
 
+void exit_emulate_bus_read(struct vcpu *vcpu, gpa_t address, void *to,
+			   u32 bytes)
+{
+	struct emulation_of_vcpu e = {
+	    .vcpu = vcpu,
+	    .now_ns = vm_now_ns(vcpu->vm),
+	};
+	enum err err = bus_read(&e, address, to, bytes);
+
+	CHECK(err == OK); /* somebody answers always */
+	vcpu_events_check(vcpu);
+}
+
+void exit_emulate_bus_write(struct vcpu *vcpu, gpa_t address, const void *from,
+			    u32 bytes)
+{
+	struct emulation_of_vcpu e = {
+	    .vcpu = vcpu,
+	    .now_ns = vm_now_ns(vcpu->vm),
+	};
+	enum err err = bus_write(&e, address, from, bytes);
+
+	CHECK(err == OK); /* a bus refuses nothing */
+	vcpu_events_check(vcpu);
+}
+
 static const struct emulate_bus bus = {
     .translate = bus_translate,
     .read = bus_read,
@@ -321,6 +348,9 @@ enum exit_action exit_emulate(struct vcpu *vcpu)
 	case EMULATE_AGAIN:
 		return ACTION_RESUME;
 	case EMULATE_UNSUPPORTED:
+		/* VMREAD and VMWRITE are none of its, and must exit. */
+		if (vmcs_shadow_pause(vcpu))
+			return ACTION_RESUME;
 		fail_unsupported(vcpu, &e);
 		return ACTION_STOP;
 	case EMULATE_STOPPED:

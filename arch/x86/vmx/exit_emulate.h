@@ -23,6 +23,15 @@ void exit_emulate_read_paging(const struct vcpu *vcpu,
 			      const struct emulate_cpu *cpu,
 			      struct guest_paging *paging);
 
+/*
+ * One access of the vCPU to memory or a device, 1, 2, 4 or 8 bytes in one page.
+ * Where nothing is, ones are read and writes are lost.
+ */
+void exit_emulate_bus_read(struct vcpu *vcpu, gpa_t address, void *to,
+			   u32 bytes);
+void exit_emulate_bus_write(struct vcpu *vcpu, gpa_t address, const void *from,
+			    u32 bytes);
+
 /* The exception that emulate/ has found. */
 void exit_emulate_raise(struct vcpu *vcpu, const struct emulate_fault *fault);
 

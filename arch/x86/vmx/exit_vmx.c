@@ -6,6 +6,7 @@
 #include "arch/x86/vmx/exit_vmx.h"
 #include "arch/x86/cpu/insn.h"
 #include "arch/x86/vmx/control_registers.h"
+#include "arch/x86/vmx/exit_emulate.h"
 #include "arch/x86/vmx/exit_hyperv.h"
 #include "arch/x86/vmx/nested_entry.h"
 #include "arch/x86/vmx/nested_exit.h"
@@ -25,9 +26,9 @@
 static void read_segment(struct nested_cpu *cpu, u32 i)
 {
 	cpu->segments[i] = (struct nested_segment_state){
-	    .base = vmcs_read(VMCS_GUEST_ES_BASE + 2 * i),
-	    .limit = (u32)vmcs_read(VMCS_GUEST_ES_LIMIT + 2 * i),
-	    .rights = (u32)vmcs_read(VMCS_GUEST_ES_ACCESS_RIGHTS + 2 * i),
+	    .base = vmcs_read_first(VMCS_GUEST_ES_BASE + 2 * i),
+	    .limit = (u32)vmcs_read_first(VMCS_GUEST_ES_LIMIT + 2 * i),
+	    .rights = (u32)vmcs_read_first(VMCS_GUEST_ES_ACCESS_RIGHTS + 2 * i),
 	};
 }
 
@@ -37,35 +38,70 @@ static NOINLINE void read_for_operand(struct vcpu *vcpu, struct nested_cpu *cpu,
 {
 	u32 segment = (u32)bits_get(i->information, INFO_SEGMENT);
 
-	cpu->paging.cr3 = vmcs_read(VMCS_GUEST_CR3);
+	cpu->paging.cr3 = vmcs_read_first(VMCS_GUEST_CR3);
 	cpu->paging.has_1g_pages = vcpu->vm->cpuid.extended[1].edx & BIT(26);
 	if (!(cpu->paging.efer & EFER_LMA))
 		for (u32 n = 0; n < 4; n++)
 			cpu->paging.pdptes[n] =
-			    vmcs_read(VMCS_GUEST_PDPTE0 + 2 * n);
+			    vmcs_read_first(VMCS_GUEST_PDPTE0 + 2 * n);
 	if (segment < NESTED_SEGMENTS)
 		read_segment(cpu, segment);
 }
 
+/* --- Operands in devices -------------------------------------------------- */
+
+/* The next part that a bus knows. */
+static u32 part_of(u32 bytes)
+{
+	u32 part = sizeof(u64);
+
+	while (part > bytes)
+		part /= 2;
+	return part;
+}
+
+static void read_devices(void *context, gpa_t address, void *to, u32 bytes)
+{
+	for (u32 done = 0, part; done < bytes; done += part) {
+		part = part_of(bytes - done);
+		exit_emulate_bus_read(context, gpa(gpa_raw(address) + done),
+				      (u8 *)to + done, part);
+	}
+}
+
+static void write_devices(void *context, gpa_t address, const void *from,
+			  u32 bytes)
+{
+	for (u32 done = 0, part; done < bytes; done += part) {
+		part = part_of(bytes - done);
+		exit_emulate_bus_write(context, gpa(gpa_raw(address) + done),
+				       (const u8 *)from + done, part);
+	}
+}
+
+static const struct nested_devices devices = {read_devices, write_devices};
+
 void exit_vmx_read_cpu(struct vcpu *vcpu, struct nested_cpu *cpu)
 {
-	u32 ss = (u32)vmcs_read(VMCS_GUEST_SS_ACCESS_RIGHTS);
+	u32 ss = (u32)vmcs_read_first(VMCS_GUEST_SS_ACCESS_RIGHTS);
 
-	vcpu->registers.gpr[REG_RSP] = vmcs_read(VMCS_GUEST_RSP);
+	vcpu->registers.gpr[REG_RSP] = vmcs_read_first(VMCS_GUEST_RSP);
 	cpu->state = &vcpu->nested->state;
 	cpu->linked = NULL;
 	cpu->offer = &vcpu->vm->offer;
 	cpu->mem = &vcpu->vm->memory;
+	cpu->devices = &devices;
+	cpu->context = vcpu;
 	cpu->paging.below = NULL;
 	cpu->paging.phys_bits = vcpu->vm->platform.config.phys_bits;
 	cpu->gpr = vcpu->registers.gpr;
 	cpu->paging.cr0 = control_registers_read_cr0();
 	cpu->paging.cr4 = control_registers_read_cr4();
-	cpu->paging.efer = vmcs_read(VMCS_GUEST_EFER);
-	cpu->paging.rflags = vmcs_read(VMCS_GUEST_RFLAGS);
+	cpu->paging.efer = vmcs_read_first(VMCS_GUEST_EFER);
+	cpu->paging.rflags = vmcs_read_first(VMCS_GUEST_RFLAGS);
 	cpu->paging.cpl = (u8)bits_get(ss, RIGHTS_DPL);
 	cpu->segments[NESTED_CS].rights =
-	    (u32)vmcs_read(VMCS_GUEST_CS_ACCESS_RIGHTS);
+	    (u32)vmcs_read_first(VMCS_GUEST_CS_ACCESS_RIGHTS);
 	cpu->interruptibility = (u32)vmcs_read(VMCS_GUEST_INTERRUPTIBILITY);
 	cpu->linear_bits = LINEAR_BITS;
 	cpu->pointer = NULL;
@@ -233,9 +269,13 @@ static void after(struct vcpu *vcpu, const u64 *gpr,
 	case EXIT_VMCLEAR:
 		vmcs_shadow_switch(vcpu);
 		break;
+	case EXIT_VMREAD:
+		vmcs_shadow_go_on(vcpu);
+		break;
 	case EXIT_VMWRITE:
 		if (is_read_in_shadow(gpr, i))
 			vmcs_shadow_give(vcpu);
+		vmcs_shadow_go_on(vcpu);
 		break;
 	default:
 		break;

@@ -39,12 +39,19 @@ void vmcs_shadow_init(struct vcpu *vcpu)
 	}
 }
 
+static void turn_off(struct nested_vcpu *n)
+{
+	n->shadowing = false;
+	vmcs_write(VMCS_SECONDARY_CONTROLS, vmcs_read(VMCS_SECONDARY_CONTROLS) &
+						~(u64)SECONDARY_VMCS_SHADOWING);
+	vmcs_write(VMCS_LINK_POINTER, LINK_NONE);
+}
+
 void vmcs_shadow_switch(struct vcpu *vcpu)
 {
 	struct nested_vcpu *n = vcpu->nested;
 	bool wanted =
 	    vmx_capability.has_vmcs_shadowing && nested_has_current(&n->state);
-	u64 secondary;
 
 	n->now->is_active |= wanted;
 
@@ -54,16 +61,13 @@ void vmcs_shadow_switch(struct vcpu *vcpu)
 				   hpa_raw(n->now->shadow_vmcs));
 		return;
 	}
-	n->shadowing = wanted;
-	secondary = vmcs_read(VMCS_SECONDARY_CONTROLS);
 	if (!wanted) {
-		vmcs_write(VMCS_SECONDARY_CONTROLS,
-			   secondary & ~SECONDARY_VMCS_SHADOWING);
-		vmcs_write(VMCS_LINK_POINTER, LINK_NONE);
+		turn_off(n);
 		return;
 	}
-	vmcs_write(VMCS_SECONDARY_CONTROLS,
-		   secondary | SECONDARY_VMCS_SHADOWING);
+	n->shadowing = true;
+	vmcs_write(VMCS_SECONDARY_CONTROLS, vmcs_read(VMCS_SECONDARY_CONTROLS) |
+						SECONDARY_VMCS_SHADOWING);
 	vmcs_write(VMCS_VMREAD_BITMAP, hpa_raw(n->vmread_bitmap));
 	vmcs_write(VMCS_VMWRITE_BITMAP, hpa_raw(n->vmwrite_bitmap));
 	vmcs_write(VMCS_LINK_POINTER, hpa_raw(n->now->shadow_vmcs));
@@ -124,6 +128,25 @@ void vmcs_shadow_take(struct vcpu *vcpu)
 		n->state.vmcs12_changed = true;
 	vmcs_clear(&n->now->shadow_vmcs);
 	vmcs_make_current(&vcpu->vmcs);
+}
+
+bool vmcs_shadow_pause(struct vcpu *vcpu)
+{
+	struct nested_vcpu *n = vcpu->nested;
+
+	if (!n || vcpu->in_l2 || !n->shadowing)
+		return false;
+	vmcs_shadow_take(vcpu);
+	turn_off(n);
+	return true;
+}
+
+void vmcs_shadow_go_on(struct vcpu *vcpu)
+{
+	if (vcpu->in_l2 || vcpu->nested->shadowing)
+		return;
+	vmcs_shadow_switch(vcpu);
+	vmcs_shadow_give(vcpu);
 }
 
 void vmcs_shadow_take_event(struct vcpu *vcpu)

@@ -8,6 +8,7 @@
  *	L1 enters L2, leaves	shadow -> vmcs12	vmcs_shadow_take
  *	  the VMCS
  *	another VMCS, or none	on or off		vmcs_shadow_switch
+ *	an operand is a device	off for one of them	vmcs_shadow_pause, go_on
  *
  * Which fields: nested/fields.h. SDM vol. 3, "VMCS Shadowing Bitmap Addresses".
  */
@@ -28,6 +29,14 @@ void vmcs_shadow_switch(struct vcpu *vcpu);
 /* vmcs01 is in use; nothing is done while shadowing is off. */
 void vmcs_shadow_give(struct vcpu *vcpu);
 void vmcs_shadow_take(struct vcpu *vcpu);
+
+/*
+ * L1 has come upon memory that is none, by an instruction that is emulated as
+ * VMREAD or VMWRITE only: from now on these exit. False: they have already, or
+ * it is not L1. vmcs_shadow_go_on() then when one of them has been done.
+ */
+bool vmcs_shadow_pause(struct vcpu *vcpu);
+void vmcs_shadow_go_on(struct vcpu *vcpu);
 
 /*
  * On the way from one VMCS to the other: no VMCS is current afterwards, unless
