@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The destination of a migration, fed by somebody hostile. The first byte says
- * which audit a good source would agree on, and whether what follows is the
- * raw stream, or a list of records: type, two bytes of length, payload, which
- * are sealed here, or the fuzzer would hardly ever get past a CRC. Types with
- * the top bit set stand for whole records of a good source, so that every phase
- * is reached.
+ * which audit a good source would agree on, how checksums are made (with the
+ * CPU's instruction, so that there are many runs, or in the way whose every
+ * read the sanitizer sees), and whether what follows is the raw stream, or a
+ * list of records: type, two bytes of length, payload, which are sealed here,
+ * or the fuzzer would hardly ever get past a CRC. Types with the top bit set
+ * stand for whole records of a good source, so that every phase is reached.
  *
  * Whatever comes: the guest is let run only after a COMMIT of this session,
  * nothing outside the VM is written (the sanitizers), and every refusal has
@@ -17,7 +18,7 @@
 #include "mm/frame_alloc.h"
 #include "tests/fuzz/fuzz.h"
 
-#define VM_BYTES    (512 * KIB)
+#define VM_BYTES    (264 * KIB) /* two groups of the audit, one not full */
 #define STATE_BYTES 64
 #define SESSION     0x5e5510UL
 #define GOOD        0x80
@@ -215,6 +216,17 @@ static size_t send_record(const uint8_t *data, size_t size)
 	return 3 + bytes;
 }
 
+static void choose_crc(enum crc32c_way way)
+{
+	static enum crc32c_way chosen = CRC32C_TABLE;
+
+	if (way != CRC32C_TABLE && !__builtin_cpu_supports("sse4.2"))
+		return;
+	if (way != chosen)
+		crc32c_choose(way);
+	chosen = way;
+}
+
 static void begin(void)
 {
 	static const struct receiver_config config = {
@@ -238,6 +250,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (size < 1)
 		return 0;
 	begin();
+	choose_crc(data[0] & 4 ? CRC32C_TABLE : CRC32C_INSTRUCTION);
 	offered = data[0] & 2 ? WIRE_FEATURES_KNOWN : WIRE_FEATURES_PAGES;
 	if (data[0] & 1) {
 		commit_was_sent = true; /* may be in there */

@@ -3,6 +3,7 @@
 row and each by another seed: two loops write files in memory, and every
 checksum is right at the end; or its own KVM runs a guest, whose every write is
 checked.
+
     UMBRA_TEST_SEED=7 ./umbra test moves_by_five_seeds      and 8, 9, 10, 11
 """
 
