@@ -4,11 +4,11 @@
 #include "lib/check.h"
 #include "lib/string.h"
 
-#define FIELD(encoding, member, group, direction)                   \
-	{                                                           \
-		(encoding), offsetof(struct evmcs, member),         \
-		    offsetof(struct vmcs12, member), EVMCS_##group, \
-		    EVMCS_##direction                               \
+#define FIELD(encoding, member, group, direction)                          \
+	{                                                                  \
+		(encoding), offsetof(struct evmcs, member),                \
+		    offsetof(struct vmcs12, member), EVMCS_##group,        \
+		    sizeof(((struct evmcs *)0)->member), EVMCS_##direction \
 	}
 
 const struct evmcs_field evmcs_fields[EVMCS_FIELDS] = {
@@ -158,8 +158,6 @@ const struct evmcs_field evmcs_fields[EVMCS_FIELDS] = {
     FIELD(VMCS_TSC_MULTIPLIER, tsc_multiplier, CONTROL_GROUP2, IN),
 };
 
-#define RUN_BYTES   256u
-
 /*
  * Controls that need fields which an eVMCS has not. APIC-register
  * virtualization needs none, but goes with virtual-interrupt delivery; the TSC
@@ -174,8 +172,19 @@ const struct evmcs_field evmcs_fields[EVMCS_FIELDS] = {
 	 SECONDARY_TSC_SCALING)
 #define EXIT_WITHOUT EXIT_SAVE_PREEMPTION_TIMER
 
+/* As many bytes as a field may have. */
+static ALWAYS_INLINE void copy_field(u8 *to, const void *from, u32 bytes)
+{
+	if (bytes == sizeof(u64))
+		__builtin_memcpy(to, from, sizeof(u64));
+	else if (bytes == sizeof(u32))
+		__builtin_memcpy(to, from, sizeof(u32));
+	else
+		__builtin_memcpy(to, from, sizeof(u16));
+}
+
 /* Once: who writes the page meanwhile is not to be seen twice. */
-static u64 fetch(const u8 *at, u32 bytes)
+static ALWAYS_INLINE u64 fetch(const u8 *at, u32 bytes)
 {
 	switch (bytes) {
 	case 2:
@@ -193,16 +202,15 @@ static u32 fetch_u32(const u8 *page, u64 at)
 }
 
 /* Into vmcs12; true if something else was there. */
-static bool take(struct vmcs12 *v, const u8 *page,
-		 const struct evmcs_field *field)
+static ALWAYS_INLINE bool take(struct vmcs12 *v, const u8 *page,
+			       const struct evmcs_field *field)
 {
-	u32 bytes = vmcs12_field_bytes(field->field);
-	u64 value = fetch(page + field->at, bytes);
+	u64 value = fetch(page + field->at, field->bytes);
 	u8 *to = (u8 *)v + field->in12;
 	u64 before = 0;
 
-	memcpy(&before, to, bytes);
-	memcpy(to, &value, bytes);
+	copy_field((u8 *)&before, to, field->bytes);
+	copy_field(to, &value, field->bytes);
 	return before != value;
 }
 
@@ -225,6 +233,7 @@ static void take_dirty(struct vmcs12 *v, const u8 *page,
 	u32 clean = fetch_u32(page, offsetof(struct evmcs, clean_fields));
 	u32 uses = fetch_u32(page, offsetof(struct evmcs, enlightenments));
 
+#pragma GCC unroll 130
 	for (u32 i = 0; i < EVMCS_FIELDS; i++) {
 		const struct evmcs_field *field = &evmcs_fields[i];
 
@@ -264,35 +273,42 @@ static void store(struct guest_mem *mem, gpa_t at, const void *from, u64 bytes)
 	(void)ignored;
 }
 
-/* Fields that follow each other, from the i-th on; returns the next. */
-static u32 write_run(const struct vmcs12 *v, struct guest_mem *mem, gpa_t page,
-		     u32 i)
-{
-	u8 run[RUN_BYTES];
-	u32 begin = evmcs_fields[i].at, filled = 0;
-
-	for (; i < EVMCS_FIELDS; i++) {
-		const struct evmcs_field *field = &evmcs_fields[i];
-		u32 bytes = vmcs12_field_bytes(field->field);
-
-		if (field->way == EVMCS_IN || field->at != begin + filled ||
-		    filled + bytes > sizeof(run))
-			break;
-		memcpy(run + filled, (const u8 *)v + field->in12, bytes);
-		filled += bytes;
+/* What exits write: all fields that are not EVMCS_IN, and nothing between. */
+#define RUN(first, last)                                    \
+	{                                                   \
+		offsetof(struct evmcs, first),              \
+		    offsetof(struct evmcs, last) +          \
+			sizeof(((struct evmcs *)0)->last) - \
+			offsetof(struct evmcs, first)       \
 	}
-	store(mem, gpa_add(page, begin), run, filled);
-	return i;
-}
 
+static const struct {
+	u16 at, bytes;
+} runs[] = {
+    RUN(guest_selector, guest_base),
+    RUN(guest_debugctl, guest_sysenter_cs),
+    RUN(guest_cr0, guest_dr7),
+    RUN(guest_physical_address, guest_interruptibility),
+    RUN(entry_controls, entry_interruption_info),
+    RUN(guest_rip, guest_rip),
+};
+
+/* The loop is unrolled: of each field a load and a store are left. */
 void evmcs_write(const struct vmcs12 *v, struct guest_mem *mem, gpa_t page)
 {
-	u32 i = 0;
+	u8 image[EVMCS_BYTES];
 
-	while (i < EVMCS_FIELDS)
-		i = evmcs_fields[i].way == EVMCS_IN
-			? i + 1
-			: write_run(v, mem, page, i);
+#pragma GCC unroll 130
+	for (u32 i = 0; i < EVMCS_FIELDS; i++) {
+		const struct evmcs_field *field = &evmcs_fields[i];
+
+		if (field->way != EVMCS_IN)
+			copy_field(image + field->at,
+				   (const u8 *)v + field->in12, field->bytes);
+	}
+	for (u32 i = 0; i < ARRAY_COUNT(runs); i++)
+		store(mem, gpa_add(page, runs[i].at), image + runs[i].at,
+		      runs[i].bytes);
 }
 
 void evmcs_write_error(struct guest_mem *mem, gpa_t page, u32 error)

@@ -158,7 +158,8 @@ struct evmcs_field {
 	u16 at;    /* in struct evmcs */
 	u16 in12;  /* in struct vmcs12 */
 	u16 clean;
-	enum evmcs_way way;
+	u8 bytes; /* 2, 4 or 8 */
+	u8 way;   /* enum evmcs_way */
 };
 
 /* In the order of struct evmcs. */

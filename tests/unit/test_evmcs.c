@@ -207,6 +207,8 @@ static void fields_do_not_overlap_and_are_those_of_vmcs12(void **state)
 		const struct evmcs_field *field = &evmcs_fields[i];
 
 		assert_true(field->at >= end);
+		assert_int_equal(field->bytes,
+				 vmcs12_field_bytes(field->field));
 		end = field->at + vmcs12_field_bytes(field->field);
 		assert_int_equal(field->in12,
 				 vmcs12_field_offset(&offer, field->field));
