@@ -61,8 +61,9 @@ def differing_seeds(machine, first, count):
 
 @machine_test(seconds=8)
 def random_l2s_end_as_in_the_emulator_itself(machine):
-    check(not (seeds := differing_seeds(machine, 1, 150)),
-          f"seeds {' '.join(seeds)}")
+    for first, count in ((1, 150), (3091, 2)):
+        check(not (seeds := differing_seeds(machine, first, count)),
+              f"seeds {' '.join(seeds)}")
 
 
 @machine_test(seconds=4)

@@ -311,6 +311,11 @@ static enum exit_action enter_l2(struct vcpu *vcpu,
 		nested_exit_failed_entry(vcpu, EXIT_ENTRY_MSR_LOADING, failed);
 		return ACTION_RESUME;
 	}
+	n->full_entry = (struct nested_full_entry){
+	    .number = nested_entry_number(vcpu),
+	    .was_clear = n->state.vmcs12.launch_state == VMCS12_CLEAR,
+	    .cold_was_newer = n->cold_is_newer,
+	};
 	nested_launched(&n->state);
 	take_injection(vcpu);
 	go_into_l2(vcpu);

@@ -583,6 +583,40 @@ static inline bool has_event(const struct vcpu *vcpu)
 	       vcpu->postponed_interrupt;
 }
 
+/*
+ * The CPU has refused what Umbra's checks let pass: as a CPU of L1's that checks
+ * so. VMCS12 is as it was before the entry, with its event and launch state (SDM
+ * vol. 3, "VM-Entry Failures During or After Loading Guest State").
+ */
+static COLD enum exit_action refuse_entry(struct vcpu *vcpu, u32 reason)
+{
+	struct nested_vcpu *n = vcpu->nested;
+	const struct nested_full_entry *full = &n->full_entry;
+	u64 qualification = vmcs_read(VMCS_EXIT_QUALIFICATION);
+
+	vmcs_shadow_take_event(vcpu);
+	if (full->number != nested_entry_number(vcpu)) {
+		vmcs02_save_cold(vcpu);
+	} else {
+		if (full->cold_was_newer)
+			vmcs02_save_cold(vcpu);
+		if (full->was_clear)
+			n->state.vmcs12.launch_state = VMCS12_CLEAR;
+	}
+	n->cold_is_newer = false;
+	n->state.entry_pending = false;
+	nested_exit_failed_entry(
+	    vcpu, (enum exit_reason)(reason & (u32)EXIT_REASON_BASIC),
+	    qualification);
+	return ACTION_RESUME;
+}
+
+static bool is_refusal(u32 reason)
+{
+	return (reason & EXIT_REASON_ENTRY_FAILED) &&
+	       (reason & EXIT_REASON_BASIC) != EXIT_ENTRY_MACHINE_CHECK;
+}
+
 static NOINLINE enum exit_action handle_others(struct vcpu *vcpu, u32 reason)
 {
 	struct nested_exit exit = {.reason = reason};
@@ -592,6 +626,12 @@ static NOINLINE enum exit_action handle_others(struct vcpu *vcpu, u32 reason)
 	    .gpr = vcpu->registers.gpr,
 	};
 
+	if (unlikely(is_refusal(reason))) {
+		/* An entry that fails leaves the event in vmcs02. */
+		vmcs_write(VMCS_ENTRY_INTERRUPTION_INFO, 0);
+		if (vcpu->nested->state.entry_pending)
+			return refuse_entry(vcpu, reason);
+	}
 	vcpu->nested->state.entry_pending = false;
 	read_exit(&exit);
 	if (reason == EXIT_EPT_VIOLATION || reason == EXIT_EPT_MISCONFIGURATION)

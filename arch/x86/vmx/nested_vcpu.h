@@ -127,6 +127,11 @@ struct nested_vcpu {
 	struct nested_other_vmcs other;
 	struct shadow_root root;
 	u64 shadow_cuts; /* shadow_drain()'s */
+	/* Of the last entry that was checked and made in full. */
+	struct nested_full_entry {
+		u64 number; /* nested_entry_number() */
+		bool was_clear, cold_was_newer;
+	} full_entry;
 	u64 first_ticks; /* host TSC ticks that it was loaded in the first time */
 	struct nested_log_page log_page;
 	struct nested_exception exception;
@@ -216,6 +221,13 @@ static inline void nested_vcpu_leave_guest(struct vcpu *vcpu)
 		return;
 	shadow_leave(&vcpu->vm->shadow, cpu_this()->index);
 	vcpu->shadow_entered = SHADOW_OUTSIDE;
+}
+
+/* Counts L1's entries: a number that no two have. */
+static inline u64 nested_entry_number(const struct vcpu *vcpu)
+{
+	return vcpu->exits_by_reason[EXIT_VMLAUNCH] +
+	       vcpu->exits_by_reason[EXIT_VMRESUME];
 }
 
 static inline bool nested_vcpu_in_vmx(const struct vcpu *vcpu)
