@@ -166,6 +166,8 @@ void vm_make_cpuid(struct guest_cpuid *cpuid, u32 vcpu_count)
 		controls_have(controls, CONTROLS_SECONDARY, SECONDARY_RDTSCP),
 	    .invpcid =
 		controls_have(controls, CONTROLS_SECONDARY, SECONDARY_INVPCID),
+	    .xsaves = vmx_capability.words[CONTROLS_SECONDARY].may_be_1 &
+		      SECONDARY_XSAVES,
 	    .vmx = vmx_capability.usable,
 	    .host = read_host_cpuid,
 	};

@@ -796,6 +796,70 @@ static void capability_msrs(void)
 		     "CR4.VMXE in CR4_FIXED1");
 }
 
+/* --- XSAVES, and its control ----------------------------------------------
+ */
+
+#define CPUID_D1_XSAVES BIT(3)
+#define XCOMP_BV        520 /* offset in the area; bit 63: compacted */
+
+static u8 xsave_area[4096] __attribute__((aligned(64)));
+static volatile u32 saved, restored;
+
+#define TRY_AREA(instruction)                                          \
+	({                                                             \
+		register u32 fault_ __asm__("r8");                     \
+                                                                       \
+		__asm__ volatile(TRY(instruction " (%1)")              \
+				 : "=&r"(fault_)                       \
+				 : "r"(xsave_area), "a"(~0u), "d"(~0u) \
+				 : "memory");                          \
+		fault_;                                                \
+	})
+
+static void program_that_saves(void)
+{
+	saved = TRY_AREA("xsaves");
+	restored = saved == NO_FAULT ? TRY_AREA("xrstors") : saved;
+}
+
+static void xsaves_in_l2(u64 secondary, u32 wanted, const char *what)
+{
+	suite_make_l2(&(struct l2_controls){.secondary = secondary},
+		      program_that_saves);
+	if (vmx_allows(CONTROLS_SECONDARY, SECONDARY_XSAVES))
+		vmwrite(VMCS_XSS_EXITING_BITMAP, ~0ull);
+	suite_finish();
+	suite_expect(saved, wanted, what);
+	suite_expect(restored, wanted, what);
+}
+
+static void xsaves_has_a_control(void)
+{
+	bool is_there =
+	    cpuid(0xd, 0).eax && (cpuid(0xd, 1).eax & CPUID_D1_XSAVES);
+	u64 cr4 = read_cr4();
+	u64 value;
+
+	suite_case("xsaves");
+	suite_true(vmx_allows(CONTROLS_SECONDARY, SECONDARY_XSAVES) == is_there,
+		   "the control is allowed where the instruction is");
+	suite_expect(rdmsr_try(MSR_XSS, &value),
+		     is_there ? NO_FAULT : VECTOR_GP, "RDMSR");
+	suite_expect(wrmsr_try(MSR_XSS, 0), is_there ? NO_FAULT : VECTOR_GP,
+		     "WRMSR");
+	suite_expect(wrmsr_try(MSR_XSS, 1), VECTOR_GP, "WRMSR of 1");
+	if (!is_there)
+		return;
+	write_cr4(cr4 | CR4_OSXSAVE);
+	program_that_saves();
+	suite_expect(saved, NO_FAULT, "in L1");
+	suite_true(xsave_area[XCOMP_BV + 7] & 0x80, "it is compacted");
+	xsaves_in_l2(0, VECTOR_UD, "without its control");
+	/* No bit of IA32_XSS: nothing exits. */
+	xsaves_in_l2(SECONDARY_XSAVES, NO_FAULT, "with its control");
+	write_cr4(cr4);
+}
+
 /* --- Operands that are no memory ------------------------------------------
  */
 
@@ -922,6 +986,7 @@ static void with_current_vmcs(void)
 	compatibility_mode("compatibility_mode");
 	event_fields_stay();
 	launch_states();
+	xsaves_has_a_control();
 }
 
 static void vmxoff_ends_it(void)

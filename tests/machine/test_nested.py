@@ -54,6 +54,13 @@ def instructions_and_entry_are_as_in_the_manual(machine):
 
 
 @machine_test(seconds=6)
+def instructions_of_the_hosts_cpu_are_as_in_the_manual(machine):
+    """No model has XSAVES: with cpu=host L1 has it, and its control."""
+    check(conforms(machine, "instructions", options=("--set", "cpu=host"))
+          == set(), "instructions")
+
+
+@machine_test(seconds=6)
 def exits_and_state_are_as_in_the_manual(machine):
     check(conforms(machine, "exits") == {"sib-segment"}, "exits")
     check(conforms(machine, "state") == {"real-error-code"}, "state")

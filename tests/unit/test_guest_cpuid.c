@@ -164,9 +164,7 @@ static const struct feature left_out[] = {
     {"AMX-INT8", 7, 0, EDX, 25},
     {"AVX-VNNI", 7, 1, EAX, 4},
     {"LAM", 7, 1, EAX, 26},
-    {"XSAVEC", 0xd, 1, EAX, 1},
     {"XGETBV with ECX = 1", 0xd, 1, EAX, 2},
-    {"XSAVES", 0xd, 1, EAX, 3},
     {"XFD", 0xd, 1, EAX, 4},
     {"SVM", 0x80000001, 0, ECX, 2},
 };
@@ -260,6 +258,7 @@ static void check_random_hosts(u64 seed)
 		host_seed = random_next(&random) | 1;
 		config.rdtscp = random_below(&random, 2);
 		config.invpcid = random_below(&random, 2);
+		config.xsaves = random_below(&random, 2);
 		config.vcpu_count = 1 + (u32)random_below(&random, 64);
 		asker.cr4 = random_next(&random);
 		asker.xcr0 = random_next(&random) | XCR0_X87;
@@ -310,6 +309,29 @@ static void controls_that_vmx_lacks_hide_their_instructions(void **state)
 	assert_false(ask(1, 0).ecx & BIT(17));
 }
 
+static void xsaves_needs_its_control_and_keeps_nothing_more(void **state)
+{
+	(void)state;
+	config.xsaves = false;
+	build();
+	assert_int_equal(ask(0xd, 1).eax, BIT(0) | BIT(1));
+	assert_int_equal(
+	    guest_cpuid_secondary(&cpuid, 0, ~0u) & SECONDARY_XSAVES, 0);
+	config.xsaves = true;
+	build();
+	assert_int_equal(ask(0xd, 1).eax, BIT(0) | BIT(1) | BIT(3));
+	assert_int_equal(guest_cpuid_secondary(&cpuid, 0, ~0u) &
+			     SECONDARY_XSAVES,
+			 SECONDARY_XSAVES);
+	/* No state for IA32_XSS; the size of the compacted form. */
+	assert_int_equal(ask(0xd, 1).ecx, 0);
+	assert_int_equal(ask(0xd, 1).edx, 0);
+	asker.xcr0 = XCR0_X87 | XCR0_SSE;
+	assert_int_equal(ask(0xd, 1).ebx, 576);
+	asker.xcr0 |= XCR0_AVX;
+	assert_int_equal(ask(0xd, 1).ebx, 576 + 256);
+}
+
 /* --- What depends on who asks --------------------------------------------- */
 
 static void osxsave_follows_cr4(void **state)
@@ -353,7 +375,6 @@ static void xsave_size_follows_xcr0(void **state)
 	asker.xcr0 = XCR0_X87 | XCR0_SSE | XCR0_AVX;
 	assert_int_equal(ask(0xd, 0).ebx, 576 + 256);
 	assert_int_equal(ask(0xd, 0).ecx, 576 + 256);
-	assert_int_equal(ask(0xd, 1).eax & ~1u, 0);
 	assert_int_equal(ask(0xd, 2).eax, 256);
 	assert_int_equal(ask(0xd, 2).ecx, 0);
 }
@@ -604,6 +625,7 @@ int main(void)
 	    TEST(random_hosts_leak_nothing_and_lend_only_what_they_have),
 	    TEST(host_with_nothing_still_has_what_umbra_makes),
 	    TEST(controls_that_vmx_lacks_hide_their_instructions),
+	    TEST(xsaves_needs_its_control_and_keeps_nothing_more),
 	    TEST(hidden_instructions_are_not_enabled),
 	    TEST(osxsave_follows_cr4),
 	    TEST(apic_id_is_that_of_who_asks),

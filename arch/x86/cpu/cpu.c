@@ -55,6 +55,7 @@ static void read_feature_bits(struct cpu_features *features)
 	features->x2apic = r.ecx & BIT(21);
 	features->tsc_deadline = r.ecx & BIT(24);
 	features->xsave = r.ecx & BIT(26);
+	features->xsaves = features->xsave && (insn_cpuid(0xd, 1).eax & BIT(3));
 	features->hypervisor = r.ecx & BIT(31);
 	if (features->max_leaf >= 7) {
 		r = insn_cpuid(7, 0);
@@ -111,4 +112,6 @@ void cpu_init(struct cpu *cpu)
 	insn_write_cr0(CR0_PE | CR0_MP | CR0_ET | CR0_NE | CR0_WP | CR0_PG);
 	insn_write_cr4(wanted_cr4());
 	insn_wrmsr(MSR_PAT, PAT_RESET);
+	if (cpu_features.xsaves)
+		insn_wrmsr(MSR_XSS, 0);
 }

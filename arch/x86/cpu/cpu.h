@@ -74,6 +74,7 @@ struct cpu_features {
 	bool invariant_tsc;
 	bool pages_1g;
 	bool xsave;
+	bool xsaves;
 	bool smep;
 	bool smap;
 	bool umip;

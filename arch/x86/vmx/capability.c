@@ -188,11 +188,8 @@ void vmx_capability_read(enum apicv_choice apicv, enum mtf_choice mtf)
 	c->usable = !refusal;
 }
 
-/* XSAVES is in no guest's CPUID. */
-#define SECONDARY_NOT_FOR_L1 SECONDARY_XSAVES
-
-#define CPUID_7_EBX_INVPCID  BIT(10)
-#define CPUID_EXT1_RDTSCP    BIT(27)
+#define CPUID_7_EBX_INVPCID BIT(10)
+#define CPUID_EXT1_RDTSCP   BIT(27)
 
 struct nested_hardware vmx_capability_for_guest(const struct guest_cpuid *cpuid)
 {
@@ -215,8 +212,6 @@ struct nested_hardware vmx_capability_for_guest(const struct guest_cpuid *cpuid)
 	if (!c->offers_monitor_trap)
 		hardware.words[CONTROLS_PRIMARY].may_be_1 &=
 		    ~(u32)PRIMARY_MONITOR_TRAP;
-	hardware.words[CONTROLS_SECONDARY].may_be_1 &=
-	    ~(u32)SECONDARY_NOT_FOR_L1;
 	if (c->delivery_is_wrong)
 		hardware.words[CONTROLS_SECONDARY].may_be_1 &=
 		    ~(u32)SECONDARY_INTERRUPT_DELIVERY;
@@ -226,6 +221,9 @@ struct nested_hardware vmx_capability_for_guest(const struct guest_cpuid *cpuid)
 	if (!(cpuid->extended[1].edx & CPUID_EXT1_RDTSCP))
 		hardware.words[CONTROLS_SECONDARY].may_be_1 &=
 		    ~(u32)SECONDARY_RDTSCP;
+	if (!(cpuid->xsave_features.eax & GUEST_CPUID_XSAVES))
+		hardware.words[CONTROLS_SECONDARY].may_be_1 &=
+		    ~(u32)SECONDARY_XSAVES;
 	/* VPIDs that cannot be emptied are of no use: capability.h. */
 	if (!c->has_vpid)
 		hardware.words[CONTROLS_SECONDARY].may_be_1 &=

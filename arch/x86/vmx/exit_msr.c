@@ -214,6 +214,29 @@ static bool is_vmx(u32 msr)
 		msr < NESTED_MSR_FIRST + NESTED_MSR_COUNT);
 }
 
+/* No state is kept by it alone: it is 0, here and in the CPU (cpu_init). */
+static enum msr_verdict read_xss(const struct vcpu *vcpu, u64 *value)
+{
+	*value = 0;
+	return vcpu->vm->cpuid.xsave_features.eax & GUEST_CPUID_XSAVES
+		   ? MSR_DONE
+		   : MSR_FAULT;
+}
+
+/* The other bits say what there is, and stay as they are. */
+static void write_misc_enable(struct vcpu *vcpu, u64 value)
+{
+	vcpu->misc_enable = (vcpu->misc_enable & ~MISC_FAST_STRINGS) |
+			    (value & MISC_FAST_STRINGS);
+}
+
+static enum msr_verdict write_xss(const struct vcpu *vcpu, u64 value)
+{
+	u64 now;
+
+	return value ? MSR_FAULT : read_xss(vcpu, &now);
+}
+
 static enum msr_verdict read_other(struct vcpu *vcpu, u32 msr, u64 *value)
 {
 	switch (msr) {
@@ -226,6 +249,8 @@ static enum msr_verdict read_other(struct vcpu *vcpu, u32 msr, u64 *value)
 	case MSR_TSC_AUX:
 		*value = insn_rdmsr(MSR_TSC_AUX);
 		return MSR_DONE;
+	case MSR_XSS:
+		return read_xss(vcpu, value);
 	case MSR_DEBUGCTL:
 		*value = vmcs_read(VMCS_GUEST_DEBUGCTL);
 		return MSR_DONE;
@@ -285,10 +310,10 @@ static enum msr_verdict write_other(struct vcpu *vcpu, u32 msr, u64 value)
 			return MSR_FAULT;
 		insn_wrmsr(MSR_TSC_AUX, value);
 		return MSR_DONE;
+	case MSR_XSS:
+		return write_xss(vcpu, value);
 	case MSR_MISC_ENABLE:
-		/* The others say what there is, and stay as they are. */
-		vcpu->misc_enable = (vcpu->misc_enable & ~MISC_FAST_STRINGS) |
-				    (value & MISC_FAST_STRINGS);
+		write_misc_enable(vcpu, value);
 		return MSR_DONE;
 	case MSR_DEBUGCTL:
 		/* Branch records are kept, and in no MSR of the guest's. */

@@ -96,7 +96,11 @@ static u32 governed(enum guest_cpu_word word)
 {
 	u32 bits = guest_cpus[guest_cpu_count - 1].features[word];
 
-	return word == GUEST_CPU_1_EDX ? bits | (u32)SELF_SNOOP : bits;
+	if (word == GUEST_CPU_1_EDX)
+		bits |= (u32)SELF_SNOOP;
+	if (word == GUEST_CPU_D1_EAX)
+		bits |= (u32)(GUEST_CPUID_XSAVEC | GUEST_CPUID_XSAVES);
+	return bits;
 }
 
 struct feature_name {

@@ -4,8 +4,9 @@
  *
  * Left out on purpose, whatever the host has: MONITOR (no idle state that an
  * emulator gets right), performance monitoring and PDCM, debug store, TSX, MPX,
- * AVX-512, AMX, protection keys, CET, SGX, LA57, XSAVEC and XSAVES: state or
- * behaviour that is not saved, restored and moved to a peer yet.
+ * AVX-512, AMX, protection keys, CET, SGX and LA57: state or behaviour that is
+ * not saved, restored and moved to a peer yet. So there is no state that only
+ * XSAVES keeps, and IA32_XSS is 0.
  */
 #include "arch/x86/vmx/guest_cpuid.h"
 #include "arch/x86/vmx/mitigation.h"
@@ -137,7 +138,11 @@ static void build_xsave(struct guest_cpuid *cpuid,
 	}
 	cpuid->basic[0xd].eax = (u32)cpuid->xcr0_allowed;
 	cpuid->basic[0xd].ecx = XSAVE_LEGACY_BYTES + cpuid->avx_state.eax;
-	cpuid->xsave_features.eax = config->host(0xd, 1).eax & BIT(0);
+	/* XSAVES is a matter of one's VMCS. */
+	cpuid->xsave_features.eax =
+	    config->host(0xd, 1).eax &
+	    (u32)(GUEST_CPUID_XSAVEOPT | GUEST_CPUID_XSAVEC |
+		  (config->xsaves ? GUEST_CPUID_XSAVES : 0));
 }
 
 /* Leaf 4: the host's caches, each shared by no other vCPU. */
@@ -239,6 +244,13 @@ static struct cpuid_leaf read_topology(const struct guest_cpuid *cpuid,
 	return leaf;
 }
 
+/* What XSAVE, and XSAVEC, store of what is switched on. There is no gap. */
+static u32 xsave_bytes(const struct guest_cpuid *cpuid, u64 xcr0)
+{
+	return XSAVE_LEGACY_BYTES +
+	       (xcr0 & XCR0_AVX ? cpuid->avx_state.eax : 0);
+}
+
 static struct cpuid_leaf read_xsave(const struct guest_cpuid *cpuid,
 				    u32 subleaf,
 				    const struct guest_cpuid_asker *asker)
@@ -249,12 +261,13 @@ static struct cpuid_leaf read_xsave(const struct guest_cpuid *cpuid,
 	case 0:
 		if (!cpuid->xcr0_allowed)
 			return leaf;
-		leaf.ebx = XSAVE_LEGACY_BYTES;
-		if (asker->xcr0 & XCR0_AVX)
-			leaf.ebx += cpuid->avx_state.eax;
+		leaf.ebx = xsave_bytes(cpuid, asker->xcr0);
 		return leaf;
 	case 1:
-		return cpuid->xsave_features;
+		leaf = cpuid->xsave_features;
+		if (leaf.eax & (GUEST_CPUID_XSAVEC | GUEST_CPUID_XSAVES))
+			leaf.ebx = xsave_bytes(cpuid, asker->xcr0);
+		return leaf;
 	case 2:
 		return cpuid->avx_state;
 	default:
@@ -364,5 +377,8 @@ u32 guest_cpuid_secondary(const struct guest_cpuid *cpuid, u32 word,
 		hidden |= SECONDARY_INVPCID;
 	if (!(cpuid->extended[1].edx & EXT1_EDX_RDTSCP))
 		hidden |= SECONDARY_RDTSCP;
+	/* Exits by no bit, since the bitmap has none. */
+	if (cpuid->xsave_features.eax & GUEST_CPUID_XSAVES)
+		exits |= SECONDARY_XSAVES;
 	return (word & ~(u32)hidden) | ((u32)exits & may_be_1);
 }

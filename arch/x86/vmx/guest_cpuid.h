@@ -28,6 +28,11 @@ struct cpuid_leaf {
 #define GUEST_CPUID_1_ECX_VMX      BIT(5)
 #define GUEST_CPUID_CACHES         4 /* subleaves of leaf 4 */
 
+/* Leaf 0xd, subleaf 1, EAX. */
+#define GUEST_CPUID_XSAVEOPT       BIT(0)
+#define GUEST_CPUID_XSAVEC         BIT(1)
+#define GUEST_CPUID_XSAVES         BIT(3)
+
 #define XCR0_X87                   1ULL
 #define XCR0_SSE                   2ULL
 #define XCR0_AVX                   4ULL
@@ -49,7 +54,7 @@ struct guest_cpuid_config {
 	u64 apic_timer_hz; /* the "crystal" of leaf 0x15 */
 	u32 physical_bits;
 	/* Host instructions that guests may use because VMX lets them. */
-	bool rdtscp, invpcid;
+	bool rdtscp, invpcid, xsaves;
 	u64 arch_capabilities; /* the host's MSR */
 	bool vmx;              /* the guest may be a hypervisor */
 	struct cpuid_leaf (*host)(u32 leaf, u32 subleaf);

@@ -172,6 +172,8 @@ static void write_controls(const struct vcpu *vcpu)
 	vmcs_write(VMCS_PIN_CONTROLS, controls->words[CONTROLS_PIN]);
 	vmcs_write(VMCS_PRIMARY_CONTROLS, controls->words[CONTROLS_PRIMARY]);
 	vmcs_write(VMCS_SECONDARY_CONTROLS, vcpu_secondary(vcpu));
+	if (vcpu_secondary(vcpu) & SECONDARY_XSAVES)
+		vmcs_write(VMCS_XSS_EXITING_BITMAP, 0);
 	vmcs_write(VMCS_EXIT_CONTROLS, controls->words[CONTROLS_EXIT]);
 	vmcs_write(VMCS_ENTRY_CONTROLS, controls->words[CONTROLS_ENTRY]);
 	vmcs_write(VMCS_EXCEPTION_BITMAP, VCPU_EXCEPTIONS_EXITING);
