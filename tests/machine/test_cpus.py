@@ -58,7 +58,7 @@ def monitor_works_without_vmx(machine):
                       "--set", "umbra.exit=stay") as talk:
         talk.said('^umbra: no guest is running')
         talk.type(f"{MONITOR}cpus\r")
-        talk.said("^umbra: CPU 0: APIC id 0, running$")
+        talk.said("^umbra: CPU 0: APIC id 0, running, NMIs: 0$")
 
 
 @machine_test(seconds=2)

@@ -154,8 +154,8 @@ def machine_without_vmx_still_has_its_monitor(machine):
                       "umbra.exit=stay") as talk:
         talk.said('^umbra: no guest is running; "help" lists')
         talk.type(f"{MONITOR}cpus\r")
-        talk.said("^umbra: CPU 0: APIC id 0, running$")
-        talk.said("^umbra: CPU 1: APIC id 1, running$")
+        talk.said("^umbra: CPU 0: APIC id 0, running, NMIs: 0$")
+        talk.said("^umbra: CPU 1: APIC id 1, running, NMIs: 0$")
         talk.type("memory\r")
         talk.said(r"^umbra: \d+ of \d+ MiB free, largest block \d+ MiB$")
         talk.type("poweroff\r")
