@@ -69,6 +69,7 @@ static void build(struct guest_cpuid *cpuid)
 	    .physical_bits = 40,
 	    .rdtscp = true,
 	    .invpcid = true,
+	    .xsaves = true,
 	    .host = read_host,
 	};
 
