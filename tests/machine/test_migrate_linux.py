@@ -19,8 +19,10 @@ FIRST_SEED = int(os.environ.get("UMBRA_TEST_SEED", 20261126))
 
 #: Two loops. From the seed comes which file each writes next, how long it is,
 #: what is in it, and after how many of them the guest is to move; its checksum
-#: is kept. Each line that is typed is another seed, the last one the end.
+#: is kept. Each line that is typed is another seed, the last one the end. The
+#: kernel says only what is an error, and nothing in the middle of a mark.
 SCRIPT = """\
+dmesg -n 4
 mkdir -p /load; mount -t tmpfs none /load; cd /load
 work() {
 	i=0 last=
