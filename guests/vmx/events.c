@@ -474,6 +474,30 @@ static void virtual_nmi_blocking(void)
 	trap_handle(VECTOR_NMI, NULL);
 }
 
+/* Without virtual NMIs L2 has those of the CPU, which an exit leaves blocked. */
+static void nmi_blocking_stays(void)
+{
+	suite_case("nmi_blocking_stays");
+	trap_handle(VECTOR_NMI, on_event);
+	make(&(struct l2_controls){0}, do_nothing);
+	l2_set(VMCS_GUEST_INTERRUPTIBILITY, BLOCKING_BY_NMI);
+	suite_run(EXIT_VMCALL);
+	apic_send_nmi(apic_id());
+	for (u32 i = 0; i < 1000; i++)
+		cpu_pause();
+	suite_expect(handled, 0, "before IRET");
+	{
+		register u32 fault __asm__("r8");
+
+		/* The handler ends in an IRET. */
+		__asm__ volatile(TRY("ud2") : "=&r"(fault)::"memory");
+	}
+	for (u32 i = 0; i < 1000; i++)
+		cpu_pause();
+	suite_expect(handled, 1, "behind IRET");
+	trap_handle(VECTOR_NMI, NULL);
+}
+
 /* --- Interrupts of the machine -------------------------------------------- */
 
 static volatile bool spin;
@@ -727,6 +751,7 @@ void suite_events(void)
 	window_is_open_at_entry();
 	nmi_window();
 	virtual_nmi_blocking();
+	nmi_blocking_stays();
 	if (apic_mode() != APIC_NONE) {
 		interrupt_exits(false);
 		interrupt_exits(true);

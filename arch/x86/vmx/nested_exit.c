@@ -131,6 +131,31 @@ static void keep_mode(bool is_64_bit)
 			   controls ^ ENTRY_IA32E_MODE_GUEST);
 }
 
+/* SDM vol. 3, "Updating Non-Register State"; an entry that fails changes
+ * nothing. */
+static NOINLINE u64 blocking_otherwise(const struct vmcs12 *v)
+{
+	if (v->exit_reason & EXIT_REASON_ENTRY_FAILED)
+		return vmcs_read(VMCS_GUEST_INTERRUPTIBILITY) & BLOCKING_BY_NMI;
+	if ((v->exit_reason & EXIT_REASON_BASIC) == EXIT_EXCEPTION_OR_NMI &&
+	    event_type(v->exit_interruption_info) == EVENT_NMI)
+		return BLOCKING_BY_NMI;
+	/* Virtual NMIs are L2's alone. */
+	return v->pin_controls & PIN_VIRTUAL_NMIS
+		   ? 0
+		   : v->guest_interruptibility & BLOCKING_BY_NMI;
+}
+
+/* An exit by an NMI blocks them, and others leave them as L2 had them. */
+static ALWAYS_INLINE u64 blocking_of_host(const struct vmcs12 *v)
+{
+	/* Neither a failed entry nor reason 0, exceptions and NMIs. */
+	bool is_usual = v->exit_reason - 1 < INT32_MAX &&
+			!(v->guest_interruptibility & BLOCKING_BY_NMI);
+
+	return likely(is_usual) ? 0 : blocking_otherwise(v);
+}
+
 #define LOAD(field) vmcs_write_first(field, host->values[HOST_STATE_##field]);
 
 /*
@@ -148,13 +173,7 @@ static ALWAYS_INLINE void load_host_state(struct vcpu *vcpu, u64 efer, u64 pat)
 	vmcs_write_first(VMCS_GUEST_EFER, efer_of_host(v, efer));
 	vmcs_write_first(VMCS_GUEST_PAT,
 			 v->exit_controls & EXIT_LOAD_PAT ? v->host_pat : pat);
-	/* After an NMI exit NMIs are blocked. */
-	vmcs_write_first(
-	    VMCS_GUEST_INTERRUPTIBILITY,
-	    (v->exit_reason & EXIT_REASON_BASIC) == EXIT_EXCEPTION_OR_NMI &&
-		    event_type(v->exit_interruption_info) == EVENT_NMI
-		? BLOCKING_BY_NMI
-		: 0);
+	vmcs_write_first(VMCS_GUEST_INTERRUPTIBILITY, blocking_of_host(v));
 	keep_mode(is_64_bit);
 	control_registers_load_l1(
 	    (v->host_cr0 & ~NESTED_CR0_KEPT) | loaded->cr0_kept,
