@@ -75,8 +75,10 @@ class Talk:
             if found:
                 return found
             if not self._read():
+                other = {"out": "err", "err": "out"}[stream]
                 raise Silence(f"std{stream} does not match {pattern!r}; it "
-                              f"ends with {self._text[stream][-300:]!r}")
+                              f"ends with {self._text[stream][-300:]!r}, "
+                              f"std{other} with {self._text[other][-300:]!r}")
 
     def said(self, pattern):
         return self.expect(pattern, "err")
