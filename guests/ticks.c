@@ -5,6 +5,8 @@
  * is part of the figure; the line `nothing` shows what an empty loop costs.
  *
  *	n=N      how often each is done (default 1000)
+ *	best=N   all that so many times, the cheapest counts (default 1): without
+ *	         the interrupts of Umbra's own that came in between
  *	cpus=N   with 2 or more: interrupts from one CPU to another, too
  */
 #include "guests/lib/guest.h"
@@ -252,16 +254,23 @@ static void do_ipi(void)
 static void measure(const char *name, void (*operation)(void))
 {
 	u64 count = boot_number("n", COUNT_DEFAULT);
-	struct bench_cost cost;
+	u64 times = boot_number("best", 1);
+	struct bench_cost best = {.ticks = UINT64_MAX};
 
 	if (count == 0)
 		count = 1;
 	operation(); /* whatever happens only once */
-	bench_begin(&cost);
-	for (u64 i = 0; i < count; i++)
-		operation();
-	bench_end(&cost);
-	bench_print(name, &cost, count);
+	do {
+		struct bench_cost cost;
+
+		bench_begin(&cost);
+		for (u64 i = 0; i < count; i++)
+			operation();
+		bench_end(&cost);
+		if (cost.ticks < best.ticks)
+			best = cost;
+	} while (times-- > 1);
+	bench_print(name, &best, count);
 }
 
 static bool has_tsc_adjust(void)

@@ -91,6 +91,19 @@ class Outputs(unittest.TestCase):
             time.sleep(console._PARTIAL_LINE_SECONDS)
             outputs.tick()
             self.assertEqual(out.getvalue(), b"a| login: \n")
+            outputs.tick()
+            outputs.text(Text(1, b"\r\nPassword"))
+            self.assertEqual(out.getvalue(), b"a| login: \n")
+
+    def test_line_that_goes_on_after_a_while_is_shown_whole(self):
+        outputs = console.Outputs(["a", "b"])
+        with captured() as (out, _):
+            outputs.text(Text(1, b"RESULT PA"))
+            time.sleep(console._PARTIAL_LINE_SECONDS)
+            outputs.tick()
+            outputs.text(Text(1, b"SS\n\nmore\n"))
+            self.assertEqual(out.getvalue(),
+                             b"a| RESULT PA\na| RESULT PASS\na| \na| more\n")
 
     def test_boot_loader_is_silent_until_asked_for(self):
         outputs = console.Outputs(["a"], boot_shown=False)

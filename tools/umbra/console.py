@@ -25,30 +25,38 @@ _CONTROLS = re.compile(rb"\x1b\[[0-?]*[ -/]*[@-~]|[\x00-\x09\x0b-\x1f]")
 
 class Lines:
     """Cuts a stream of bytes into lines and hands each one on. An unfinished
-    line (a prompt) is handed on when nothing has followed it for a while."""
+    line (a prompt) is handed on when nothing has followed it for a while; if
+    it goes on after all, the whole of it is handed on again: a slow machine
+    breaks no line in two."""
 
     def __init__(self, write_line):
         self._write_line = write_line
         self._open = b""
+        self._shown = 0  # so many bytes of it were handed on
         self._since = 0.0
 
     def feed(self, data):
         *lines, self._open = (self._open + data).split(b"\n")
         self._since = time.monotonic()
         for line in lines:
-            self._write_line(line.rstrip(b"\r"))
+            if len(line.rstrip(b"\r")) > self._shown or not self._shown:
+                self._write_line(line.rstrip(b"\r"))
+            self._shown = 0
         if len(self._open) >= _LINE_BYTES:
             self.flush()
+            self.take_open()
 
     def take_open(self):
         """What has no end yet, to be handed on by somebody else."""
-        data, self._open = self._open, b""
+        data, self._open, self._shown = self._open, b"", 0
         return data
 
     def flush(self, older_than=0.0):
-        if self._open and time.monotonic() - self._since >= older_than:
-            line, self._open = self._open, b""
-            self._write_line(line.rstrip(b"\r"))
+        line = self._open.rstrip(b"\r")
+        if len(line) > self._shown and \
+                time.monotonic() - self._since >= older_than:
+            self._write_line(line)
+            self._shown = len(line)
 
 
 class Log:
