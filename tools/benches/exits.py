@@ -24,6 +24,8 @@ _OPERATIONS = (
     ("debug_register", "MOV to DR0", 10, 0, None),
     ("wrmsr_kernel_gs_base", "WRMSR of KERNEL_GS_BASE", 10, 0, None),
     ("page_fault", "a page fault of its own, handled", None, None, None),
+    ("mmio_read", "a device's register read in memory", None, None, None),
+    ("mmio_write", "the same written", None, None, None),
     ("apic_eoi", "EOI", None, None, None),
     ("self_ipi", "IPI to itself", 5492, None, None),
     ("self_ipi_sleeping", "IPI to itself, STI and HLT", 6623, None, None),

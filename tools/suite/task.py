@@ -38,7 +38,7 @@ class Task:
     kind: str
     command: list
     read: Callable
-    limit: float = 60
+    limit: float = 180
     environment: dict = dataclasses.field(default_factory=dict)
     #: Why the task is not run on this machine; empty if it is.
     skip: str = ""
