@@ -84,6 +84,27 @@ class Options(unittest.TestCase):
         self.assertEqual((made.memory, made.cpus, made.cpu_model, made.ips),
                          (1 << 30, 4, "haswell", 2_000_000))
 
+    def test_guest_has_settings_of_its_own(self):
+        made = self.machine("--its", "cpus=3", "--set", "hyperv=on", "--guest",
+                            self.guest, "--its", "mem=64M", "--its",
+                            "hyperv=off", "--its", "nested=off")
+        self.assertEqual([m.string for m in made.modules], [
+            "guest name=guest mem=524288K cpus=3 nested=on hyperv=on",
+            "guest name=guest-2 mem=65536K cpus=1 nested=on hyperv=on "
+            "hyperv=off nested=off"])
+        self.assertEqual(made.cpus, 3)
+        self.assertLess(made.memory,
+                        self.machine("--guest", self.guest).memory)
+        self.refused("256M is too little: 1 x 64M and 1 x 512M for guests",
+                     "--guest", self.guest, "--its", "mem=64M", "--set",
+                     "host.mem=256M")
+        self.refused("--its cpus=65: must be a number from 1 to 64", "--its",
+                     "cpus=65")
+        self.refused("--its mem: 'x' is no size", "--its", "mem=x")
+        self.refused("write KEY=VALUE", "--its", "mem")
+        self.refused("one word", "--its", "a=b c")
+        self.refused("write --set", "--its", "host.mem=1G")
+
     def test_module_string_may_hold_colons_and_so_may_the_file(self):
         path = self.place.write("a:b", b"x")
         self.assertEqual(machine.split_file(f"{path}:c:d", ""), (path, "c:d"))

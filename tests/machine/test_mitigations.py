@@ -47,7 +47,8 @@ def wrong_word_is_explained(machine):
 
 
 def ticks_of_an_exit(machine, *options):
-    run = machine.run(TICKS, "--append", "n=50 best=5", "--mem", "16M", *options)
+    run = machine.run(TICKS, "--append", "n=50 best=5", "--mem", "16M",
+                      *options)
     return float(re.search(r"^ticks cpuid (\d+\.\d)", run.out,
                            re.MULTILINE)[1])
 

@@ -42,8 +42,8 @@ class _Parser(argparse.ArgumentParser):
 
 
 class _NextGuest(argparse.Action):
-    """--guest, --module, --initrd and --append in the order given: they
-    belong to the guest before them, at first to GUEST."""
+    """--guest, --module, --initrd, --append and --its in the order given:
+    they belong to the guest before them, at first to GUEST."""
 
     def __call__(self, parser, namespace, value, option=None):
         ordered = namespace.ordered or []
@@ -74,7 +74,9 @@ def _add_guest_options(parser):
     ordered("--module", "FILE[:STR]", "boot module of the guest, with a string")
     ordered("--initrd", "FILE", "initial RAM disk of a Linux guest")
     ordered("--guest", "FILE[:STR]", "a further guest, with a command line; "
-            "--append, --module and --initrd after it are its own")
+            "--append, --module, --initrd and --its after it are its own")
+    ordered("--its", "KEY=VALUE", "a setting of this guest alone: mem=64M, "
+            "cpus=2, nested=off, or as --set has for all")
     parser.add_argument("--mem", default="512M", metavar="SIZE",
                         help="memory of each guest (512M)")
     parser.add_argument("--cpus", type=_cpus, default=1, metavar="N",
@@ -196,6 +198,8 @@ def collect_guests(options):
             raise Trouble(f"--{kind} comes after the --guest it belongs to")
         if kind == "append":
             guests[-1].command_line = value
+        elif kind == "its":
+            guests[-1].set(value)
         elif kind == "module":
             path, string = machines.split_file(value, "--module")
             guests[-1].extras.append(

@@ -51,9 +51,36 @@ class Guest:
     path: str
     command_line: str = ""
     extras: list = field(default_factory=list)  # Modules
+    settings: dict = field(default_factory=dict)  # its own, by --its
+    memory: int = 0  # bytes, once settle() has been called
+    cpus: int = 1
+
+    def settle(self, memory, cpus):
+        """What it has if it has nothing of its own."""
+        own = self.settings.pop("mem", None)
+        self.memory = sizes.parse(own or memory,
+                                  "--its mem" if own else "--mem")
+        own = self.settings.pop("cpus", str(cpus))
+        if not re.fullmatch(r"\d{1,4}", own) or \
+                not 1 <= int(own) <= GUEST_CPUS_MAX:
+            raise Trouble(f"--its cpus={own}: must be a number from 1 to "
+                          f"{GUEST_CPUS_MAX}")
+        self.cpus = int(own)
+
+    def set(self, pair):
+        """--its KEY=VALUE"""
+        key, value = key_and_value("--its", pair)
+        if key.startswith(("host.", "umbra.")):
+            raise Trouble(f"--its {pair}: a guest has no settings of the "
+                          "machine's; write --set")
+        check_word("--its", pair, value)
+        self.settings[key] = value
 
     def modules(self, name, settings):
-        words = ["guest", f"name={name}", *settings]
+        """For Umbra the last word counts, where two say the same."""
+        words = ["guest", f"name={name}", f"mem={self.memory // sizes.KIB}K",
+                 f"cpus={self.cpus}", *settings,
+                 *(f"{key}={value}" for key, value in self.settings.items())]
         if self.command_line:
             words += ["--", self.command_line]
         return [Module(self.path, " ".join(words)), *self.extras]
@@ -78,6 +105,19 @@ class Machine:
     protocol: str = "multiboot2"  # or "multiboot1": with a CD
     guest_names: tuple = ()
     link: object = None  # its end of a joint.Joint
+
+
+def key_and_value(option, pair):
+    key, equals, value = pair.partition("=")
+    if not equals or not re.fullmatch(r"[A-Za-z0-9_.-]+", key):
+        raise Trouble(f"{option} {pair}: write KEY=VALUE")
+    return key, value
+
+
+def check_word(option, pair, value):
+    """It will stand in a string among other words."""
+    if not value.isprintable() or re.search('[ "]', value):
+        raise Trouble(f"{option} {pair}: a value is one word")
 
 
 def split_file(text, what):
@@ -111,36 +151,40 @@ def guest_names(guests):
     return tuple(names)
 
 
-def needed_memory(guests, modules, guest_memory):
+def needed_memory(guests, modules):
     """The least machine memory with which the guests should start."""
-    total = guest_memory * len(guests)
+    total = sum(guest.memory for guest in guests)
     files = sum(sizes.round_up(m.size, 4096) for m in modules)
     return sizes.round_up(total + total // GUEST_OVERHEAD_DIVISOR + files
                           + UMBRA_MEMORY, MEMORY_UNIT)
 
 
-def check_guests(guests, guest_memory):
+def check_guests(guests):
     """Every guest is one, and fits into its memory."""
-    if guest_memory % 4096:
-        raise Trouble("--mem: must be a multiple of 4K")
     if len(guests) > GUESTS_MAX:
         raise Trouble(f"{len(guests)} guests; {GUESTS_MAX} is the most")
     for guest in guests:
+        if guest.memory % 4096:
+            raise Trouble("--mem: must be a multiple of 4K")
         image = images.recognise(guest.path)
         extras = sum(extra.size for extra in guest.extras)
-        if image.memory_end + extras > guest_memory:
+        if image.memory_end + extras > guest.memory:
             raise Trouble(
-                f"--mem {sizes.show(guest_memory)} is too little: "
+                f"--mem {sizes.show(guest.memory)} is too little: "
                 f"{guest.path} with its modules needs at least "
                 f"{sizes.show(image.memory_end + extras)}")
 
 
-def check_memory(machine_memory, guests, modules, guest_memory):
-    needed = needed_memory(guests, modules, guest_memory)
+def check_memory(machine_memory, guests, modules):
+    needed = needed_memory(guests, modules)
     if machine_memory < needed:
         files = sum(m.size for m in modules)
+        own = sorted({guest.memory for guest in guests})
+        each = " and ".join(
+            f"{sum(guest.memory == size for guest in guests)} x "
+            f"{sizes.show(size)}" for size in own)
         raise Trouble(
             f"host.mem={sizes.show(machine_memory)} is too little: "
-            f"{len(guests)} x {sizes.show(guest_memory)} for guests, "
+            f"{each} for guests, "
             f"{sizes.show(files)} of files and Umbra itself make "
             f"{sizes.show(needed)}; give more, or less --mem")

@@ -24,14 +24,12 @@ class Settings:
         self.umbra = []  # words of Umbra's command line
         self.guest = []  # words of each guest's module string
         for pair in pairs:
-            key, equals, value = pair.partition("=")
-            if not equals or not re.fullmatch(r"[A-Za-z0-9_.-]+", key):
-                raise Trouble(f"--set {pair}: write KEY=VALUE")
+            key, value = machines.key_and_value("--set", pair)
             if key.startswith("host.") or key == "ips":
                 self._host[key.removeprefix("host.")] = value
-            elif not value.isprintable() or re.search('[ "]', value):
-                raise Trouble(f"--set {pair}: a value is one word")
-            elif key.startswith("umbra."):
+                continue
+            machines.check_word("--set", pair, value)
+            if key.startswith("umbra."):
                 self.umbra.append(f"{key.removeprefix('umbra.')}={value}")
             else:
                 self.guest.append(pair)
@@ -59,10 +57,10 @@ def build_machine(guests, options, root, way_out):
     """The Machine for the options; `way_out` are words for Umbra's command
     line, and what the user sets goes after them: it counts."""
     settings = Settings(options.set)
-    guest_memory = sizes.parse(options.mem, "--mem")
-    machines.check_guests(guests, guest_memory)
-    words = [f"mem={guest_memory // sizes.KIB}K", f"cpus={options.cpus}",
-             f"nested={'off' if options.no_nested else 'on'}", *settings.guest]
+    for guest in guests:
+        guest.settle(options.mem, options.cpus)
+    machines.check_guests(guests)
+    words = [f"nested={'off' if options.no_nested else 'on'}", *settings.guest]
     names = machines.guest_names(guests)
     modules = [module for guest, name in zip(guests, names)
                for module in guest.modules(name, words)]
@@ -70,17 +68,18 @@ def build_machine(guests, options, root, way_out):
         raise Trouble(f"{len(modules)} files for the guests; "
                       f"{machines.MODULES_MAX} is the most")
     given = settings.take("mem")
-    used = machines.needed_memory(guests, modules, guest_memory)
+    used = machines.needed_memory(guests, modules)
     if given is None:
         memory = used
     else:
         memory = sizes.round_up(sizes.parse(given, "host.mem"), sizes.MIB)
-        machines.check_memory(memory, guests, modules, guest_memory)
+        machines.check_memory(memory, guests, modules)
     built = machines.Machine(
         image=settings.take("image", os.path.join(root, _IMAGE)),
         command_line=" ".join([*way_out, *settings.umbra]),
         modules=modules, memory=memory, used=used,
-        cpus=settings.take_number("cpus", options.cpus, 1),
+        cpus=settings.take_number(
+            "cpus", max([options.cpus, *(guest.cpus for guest in guests)]), 1),
         cpu_model=settings.take("cpu"),
         ips=settings.take_number("ips", machines.Machine.ips, 1_000_000),
         sync=settings.take("sync", machines.Machine.sync),
