@@ -11,6 +11,7 @@
  *	state		what entry and exit load and save; MSR areas
  *	step		the monitor trap flag
  *	posted		posted interrupts
+ *	order		which of two exits comes first; what wakes a sleeping L2
  *
  *	bochs		what only the CPU can tell may be wrong as in Bochs 2.7
  *	verbose		names each case before it begins
@@ -29,6 +30,7 @@ static const struct {
     {"state", suite_state},
     {"step", suite_step},
     {"posted", suite_posted},
+    {"order", suite_order},
 };
 
 u8 guest_main(void)

@@ -3,13 +3,16 @@
 #include "nested/host_state.h"
 #include "lib/x86.h"
 
-#define DR7_RESET   0x400
-#define LIMIT_4G    0xffffffffu
-#define LIMIT_TSS   0x67
-#define LIMIT_TABLE 0xffff
-#define DATA_RIGHTS (RIGHTS_DATA | RIGHTS_32 | RIGHTS_4K_LIMIT)
+#define DR7_RESET      0x400
+#define LIMIT_4G       0xffffffffu
+#define LIMIT_TSS      0x67
+#define LIMIT_TABLE    0xffff
+#define PAE_CR3        BITS(31, 5)
+#define PDPTE_PRESENT  BIT(0)
+#define PDPTE_RESERVED (BITS(8, 5) | BITS(2, 1))
+#define DATA_RIGHTS    (RIGHTS_DATA | RIGHTS_32 | RIGHTS_4K_LIMIT)
 
-#define VALUE(name) host->values[HOST_STATE_VMCS_GUEST_##name]
+#define VALUE(name)    host->values[HOST_STATE_VMCS_GUEST_##name]
 
 /* SDM vol. 3, "Loading Host Segment and Descriptor-Table Registers". */
 #define LOAD_SEGMENT(name, selector, base, rights)    \
@@ -67,4 +70,29 @@ void nested_host_make(const struct vmcs12 *v, struct nested_host_state *host)
 	VALUE(RFLAGS) = RFLAGS_FIXED;
 	VALUE(PENDING_DEBUG) = 0;
 	VALUE(RIP) = v->host_rip;
+}
+
+enum nested_abort nested_host_find_pdptes(const struct vmcs12 *v,
+					  const struct guest_mem *mem,
+					  u32 phys_bits, u64 pdptes[4],
+					  bool *has_pdptes)
+{
+	u64 reserved = BITS(63, phys_bits) | PDPTE_RESERVED;
+
+	*has_pdptes = false;
+	if (v->exit_controls & EXIT_HOST_ADDRESS_SPACE_SIZE)
+		return NESTED_ABORT_NONE;
+	/* The exit has saved IA32_EFER.LMA there. */
+	if (v->entry_controls & ENTRY_IA32E_MODE_GUEST)
+		return NESTED_ABORT_IA32E_MODE;
+	if (!(v->host_cr4 & CR4_PAE))
+		return NESTED_ABORT_NONE;
+	if (guest_mem_read(mem, gpa(v->host_cr3 & PAE_CR3), pdptes,
+			   4 * sizeof(*pdptes)) != OK)
+		return NESTED_ABORT_PDPTES;
+	for (u32 i = 0; i < 4; i++)
+		if ((pdptes[i] & PDPTE_PRESENT) && (pdptes[i] & reserved))
+			return NESTED_ABORT_PDPTES;
+	*has_pdptes = true;
+	return NESTED_ABORT_NONE;
 }

@@ -58,6 +58,28 @@ struct nested_host_state {
 	u64 values[HOST_STATE_COUNT];
 };
 
+/*
+ * Can L1 go on? If not, the VM exit ends in a VMX abort, with a number as its
+ * indicator: SDM vol. 3, "VMX Aborts".
+ */
+enum nested_abort {
+	NESTED_ABORT_NONE,
+	NESTED_ABORT_STORING_MSR = 1,
+	NESTED_ABORT_PDPTES = 2,
+	NESTED_ABORT_LOADING_MSR = 4,
+	NESTED_ABORT_IA32E_MODE = 6,
+};
+
+/*
+ * The PDPTEs of a 32-bit L1 with PAE paging, and whether there may be such an
+ * L1: L2 can have gone to IA-32e mode by itself. *has_pdptes: they are to be
+ * loaded.
+ */
+enum nested_abort nested_host_find_pdptes(const struct vmcs12 *v,
+					  const struct guest_mem *mem,
+					  u32 phys_bits, u64 pdptes[4],
+					  bool *has_pdptes);
+
 /* `v` has passed the checks of the host state. */
 void nested_host_make(const struct vmcs12 *v, struct nested_host_state *host);
 

@@ -216,13 +216,29 @@ static u64 seen(u64 guest, u64 mask, u64 shadow)
 	return (guest & ~mask) | (shadow & mask);
 }
 
-u32 nested_interruptibility_enter(const struct vmcs12 *v)
+static bool injects_nmi(const struct vmcs12 *v)
 {
 	u32 info = v->entry_interruption_info;
 
-	if ((info & EVENT_VALID) && event_type(info) == EVENT_NMI)
+	return (info & EVENT_VALID) && event_type(info) == EVENT_NMI;
+}
+
+u32 nested_interruptibility_enter(const struct vmcs12 *v)
+{
+	if (injects_nmi(v) || nested_held_nmis(v))
 		return v->guest_interruptibility & ~(u32)BLOCKING_BY_NMI;
 	return v->guest_interruptibility;
+}
+
+u32 nested_held_nmis(const struct vmcs12 *v)
+{
+	bool blocked =
+	    (v->guest_interruptibility & BLOCKING_BY_NMI) || injects_nmi(v);
+
+	if (!(v->pin_controls & PIN_NMI) ||
+	    (v->pin_controls & PIN_VIRTUAL_NMIS) || !blocked)
+		return 0;
+	return (u32)BLOCKING_BY_NMI;
 }
 
 struct nested_cr nested_cr0_enter(const struct vmcs12 *v,

@@ -145,6 +145,14 @@ struct nested_cr nested_cr_write(u64 value, u64 mask12, u64 must_be_1,
  */
 u32 nested_interruptibility_enter(const struct vmcs12 *v);
 
+/*
+ * With NMI exiting and without virtual NMIs no IRET of L2's unblocks NMIs: what
+ * is blocked at the entry is so until the exit. vmcs02, whose NMIs are virtual,
+ * cannot say it: BLOCKING_BY_NMI, or 0, is to be added to what it says. SDM
+ * vol. 3, "Interruptibility State".
+ */
+u32 nested_held_nmis(const struct vmcs12 *v);
+
 /* --- The MSR bitmap ------------------------------------------------------- */
 
 #define NESTED_BITMAP_WORDS (4096 / 8)

@@ -10,6 +10,7 @@
 #define STATUS_IN_SERVICE BITS(15, 8)
 #define PRIORITY_CLASS    16u
 #define APIC_TPR          0x80
+#define THRESHOLD         BITS(3, 0)
 
 #define CR_NUMBER         BITS(3, 0)
 #define CR_TYPE           BITS(5, 4)
@@ -267,6 +268,20 @@ bool nested_exit_is_l1s(const struct nested_l2 *l2,
 		return rules[reason].judge(l2, exit);
 	return rules[reason].always || has_primary(l2, rules[reason].primary) ||
 	       has_secondary(l2, rules[reason].secondary);
+}
+
+bool nested_tpr_is_below(const struct nested_l2 *l2)
+{
+	u8 tpr;
+
+	if (!has_primary(l2, PRIMARY_TPR_SHADOW) ||
+	    !has_secondary(l2, SECONDARY_APIC_ACCESSES) ||
+	    has_secondary(l2, SECONDARY_INTERRUPT_DELIVERY) ||
+	    guest_mem_read_u8(l2->mem,
+			      gpa(l2->v->virtual_apic_address + APIC_TPR),
+			      &tpr) != OK)
+		return false;
+	return tpr / PRIORITY_CLASS < bits_get(l2->v->tpr_threshold, THRESHOLD);
 }
 
 /* SDM vol. 3, "PPR Virtualization", "Evaluation of Pending Virtual Interrupts".

@@ -81,6 +81,12 @@ bool nested_exception_is_l1s(const struct vmcs12 *v, u32 vector,
  */
 bool nested_virtual_interrupt_waits(const struct nested_l2 *l2, u16 status);
 
+/*
+ * Does a VM entry exit at once because the virtual TPR is below its threshold?
+ * SDM vol. 3, "VM Exits Induced by the TPR Threshold".
+ */
+bool nested_tpr_is_below(const struct nested_l2 *l2);
+
 /* Does L1 want the exit of an RDMSR, or of a WRMSR, of L2? */
 enum nested_msr_access { NESTED_RDMSR, NESTED_WRMSR };
 bool nested_msr_is_l1s(const struct nested_l2 *l2, u32 msr,

@@ -697,6 +697,69 @@ static void refused_entry_keeps_guest_state(void)
 	suite_finish();
 }
 
+static void call_and_cpuid(void)
+{
+	l2_call(L2_CALL_USER, 0);
+	__asm__ volatile("cpuid" ::: "rax", "rbx", "rcx", "rdx");
+}
+
+#define LSTAR_OF_L1 0x0000123456789000ull
+#define UD_INFO     (EVENT_VALID | (u64)EVENT_HARDWARE_EXCEPTION << 8 | VECTOR_UD)
+
+/* The exit before says more than a failure does, which must stay. */
+static void make_failing(struct msr_entry *area)
+{
+	suite_make_l2(&(struct l2_controls){0}, call_and_cpuid);
+	suite_run(EXIT_VMCALL);
+	l2_skip(&suite_l2);
+	area[0] = (struct msr_entry){MSR_LSTAR, 0, LSTAR_OF_L1};
+	area[1] = (struct msr_entry){MSR_LSTAR, 0, 1};
+	area[2] = (struct msr_entry){MSR_FS_BASE, 0, 0};
+	vmwrite(VMCS_EXIT_MSR_LOAD_ADDRESS, (u64)&area[0]);
+	vmwrite(VMCS_EXIT_MSR_LOAD_COUNT, 1);
+	vmwrite(VMCS_EXIT_MSR_STORE_ADDRESS, (u64)&area[1]);
+	vmwrite(VMCS_EXIT_MSR_STORE_COUNT, 1);
+	vmwrite(VMCS_ENTRY_MSR_LOAD_ADDRESS, (u64)&area[2]);
+	vmwrite(VMCS_ENTRY_INTERRUPTION_INFO, UD_INFO);
+	vmwrite(VMCS_HOST_SYSENTER_CS, 0x77);
+	wrmsr(MSR_SYSENTER_CS, 0);
+	wrmsr(MSR_LSTAR, 0);
+}
+
+/*
+ * SDM vol. 3, "VM-Entry Failures During or After Loading Guest State": as a VM
+ * exit, but that nothing of L2's is saved, and only the reason and the
+ * qualification are told.
+ */
+static void failed_entry_loads_and_saves_nothing(const char *name, u32 reason,
+						 enum vmcs_field field,
+						 u64 wrong)
+{
+	struct msr_entry *area = (struct msr_entry *)pages_take(1);
+	u64 right;
+
+	suite_case(name);
+	make_failing(area);
+	right = vmread(field);
+	vmwrite(field, wrong);
+	suite_run(reason | (u32)EXIT_REASON_ENTRY_FAILED);
+	vmwrite(field, right);
+	suite_defect("msr-failure");
+	suite_expect(vmread(VMCS_EXIT_INSTRUCTION_LENGTH), 3, "the length");
+	suite_expect(vmread(VMCS_ENTRY_INTERRUPTION_INFO), UD_INFO,
+		     "the event");
+	suite_expect(area[1].value, 1, "the MSR-store area");
+	suite_expect(rdmsr(MSR_LSTAR), LSTAR_OF_L1, "the MSR-load area");
+	suite_expect(rdmsr(MSR_SYSENTER_CS), 0x77, "the host state");
+	/* It stays launched, as it was. */
+	vmwrite(VMCS_ENTRY_INTERRUPTION_INFO, 0);
+	suite_run(EXIT_CPUID);
+	suite_true(area[1].value != 1, "the MSR-store area of an exit");
+	vmwrite(VMCS_EXIT_MSR_STORE_COUNT, 0);
+	l2_skip(&suite_l2);
+	suite_finish();
+}
+
 /* Where an injection is accepted that should not be. */
 static void ignore(struct trap_frame *frame)
 {
@@ -727,4 +790,10 @@ void suite_entry(void)
 	too_many_cr3_targets();
 	msr_load_area();
 	refused_entry_keeps_guest_state();
+	failed_entry_loads_and_saves_nothing("refused_entry_saves_nothing",
+					     EXIT_ENTRY_GUEST_STATE,
+					     VMCS_GUEST_RFLAGS, 0);
+	failed_entry_loads_and_saves_nothing(
+	    "entry_without_its_msrs_saves_nothing", EXIT_ENTRY_MSR_LOADING,
+	    VMCS_ENTRY_MSR_LOAD_COUNT, 1);
 }

@@ -781,6 +781,52 @@ static void shadowed_field_that_exits(void)
 	vmclear(shadow);
 }
 
+/* Its memory operand is where EPT maps nothing: before anything is done. */
+static volatile u64 *hole;
+
+static void read_shadow_into_hole(void)
+{
+	shadow_did[0] = vmread_to(VMCS_GUEST_RIP, hole);
+}
+
+static void shadow_read_violates_ept(void)
+{
+	u8 *bitmaps = (u8 *)pages_take(2);
+	struct ept12 ept;
+	u64 shadow;
+
+	if (!vmx_allows(CONTROLS_SECONDARY,
+			SECONDARY_VMCS_SHADOWING | SECONDARY_EPT))
+		return;
+	suite_case("shadow_read_violates_ept");
+	hole = (volatile u64 *)pages_take(1);
+	shadow = make_shadow();
+	ept12_make(&ept);
+	ept12_identity(&ept, 4 * GIB, EPT12_2M);
+	*ept12_entry(&ept, (u64)hole, EPT12_4K) = 0;
+	make(&(struct l2_controls){.secondary =
+				       SECONDARY_VMCS_SHADOWING | SECONDARY_EPT,
+				   .ept_pointer = ept.pointer},
+	     read_shadow_into_hole);
+	vmwrite(VMCS_LINK_POINTER, shadow);
+	vmwrite(VMCS_VMREAD_BITMAP, (u64)bitmaps);
+	vmwrite(VMCS_VMWRITE_BITMAP, (u64)bitmaps + PAGE_BYTES);
+	suite_run(EXIT_EPT_VIOLATION);
+	suite_expect(vmread(VMCS_EXIT_QUALIFICATION) & 0x1ff,
+		     EPT12_W | BITS(8, 7), "the qualification");
+	suite_expect(vmread(VMCS_GUEST_LINEAR_ADDRESS), (u64)hole,
+		     "the linear address");
+	suite_expect(vmread(VMCS_GUEST_PHYSICAL_ADDRESS), (u64)hole,
+		     "the physical address");
+	*ept12_entry(&ept, (u64)hole, EPT12_4K) =
+	    (u64)hole | EPT12_RWX | EPT12_TYPE_WB;
+	suite_defect("resume-flag");
+	suite_expect(vmread(VMCS_GUEST_RFLAGS) & RFLAGS_RF, RFLAGS_RF, "RF");
+	suite_finish();
+	suite_expect(*hole, MARK(50), "what it has read");
+	vmclear(shadow);
+}
+
 static void link_to_a_plain_vmcs(void)
 {
 	u64 plain = vmx_region();
@@ -821,5 +867,6 @@ void suite_state(void)
 	task_switch("task_switch_by_call", 0x9a, 0);
 	shadow_vmcs();
 	shadowed_field_that_exits();
+	shadow_read_violates_ept();
 	link_to_a_plain_vmcs();
 }

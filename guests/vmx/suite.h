@@ -28,6 +28,7 @@ void suite_events(void);
 void suite_state(void);
 void suite_step(void);
 void suite_posted(void);
+void suite_order(void);
 
 /* From here on, what is expected belongs to this case. */
 void suite_case(const char *name);

@@ -63,13 +63,16 @@ def emulator_conforms_but_for_known_defects(machine):
     check(conforms(machine, "entry") ==
           {"error-code", "nmi-state", "debugctl", "entry-rip",
            "activity-events", "pending-debug", "long-paging", "code-dpl",
-           "smm-entry"}, "entry")
+           "smm-entry", "msr-failure"}, "entry")
     check(conforms(machine, "exits") == {"sib-segment"}, "exits")
     check(conforms(machine, "ept") == {"ept-bit-12", "pml-address",
                                        "walk-access"}, "ept")
     check(conforms(machine, "events") == {"timer-zero"}, "events")
-    check(conforms(machine, "state") == {"real-error-code"}, "state")
+    check(conforms(machine, "state") == {"real-error-code",
+                                         "resume-flag"}, "state")
     check(conforms(machine, "step") == {"monitor-trap"}, "step")
+    check(conforms(machine, "order") == {"nmi-unblocked",
+                                         "threshold-shutdown"}, "order")
 
 
 #: What an L1 can do to its L2 (guests/l1ring.c), alone and together.

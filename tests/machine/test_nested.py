@@ -78,6 +78,11 @@ def monitor_trap_flag_is_as_in_the_manual(machine):
 
 
 @machine_test(seconds=4)
+def what_comes_first_is_as_in_the_manual(machine):
+    check(conforms(machine, "order") == set(), "order")
+
+
+@machine_test(seconds=4)
 def posted_interrupts_are_as_in_the_manual(machine):
     """Where the CPU's own delivery is taken for right."""
     delivery = ("--set", "umbra.apicv=on")

@@ -483,6 +483,27 @@ static void nmi_of_l1_goes_in_where_nmis_are_blocked(void **state)
 			 v.guest_interruptibility);
 }
 
+/* Virtual NMIs, or those that L2 takes itself, are unblocked by its IRET. */
+static void nmis_without_virtual_ones_are_held(void **state)
+{
+	const u32 nmi =
+	    (u32)(EVENT_VALID | (u32)EVENT_NMI << 8 | EXCEPTION_NMI);
+
+	(void)state;
+	v.guest_interruptibility = (u32)(BLOCKING_BY_NMI | BLOCKING_BY_STI);
+	v.pin_controls &= ~(u32)(PIN_NMI | PIN_VIRTUAL_NMIS);
+	assert_int_equal(nested_held_nmis(&v), 0);
+	v.pin_controls |= (u32)PIN_NMI;
+	assert_int_equal(nested_held_nmis(&v), BLOCKING_BY_NMI);
+	assert_int_equal(nested_interruptibility_enter(&v), BLOCKING_BY_STI);
+	v.guest_interruptibility = 0;
+	assert_int_equal(nested_held_nmis(&v), 0);
+	v.entry_interruption_info = nmi;
+	assert_int_equal(nested_held_nmis(&v), BLOCKING_BY_NMI);
+	v.pin_controls |= (u32)PIN_VIRTUAL_NMIS;
+	assert_int_equal(nested_held_nmis(&v), 0);
+}
+
 #define TEST(name) cmocka_unit_test_setup(name, set_up)
 
 int main(void)
@@ -496,6 +517,7 @@ int main(void)
 	    TEST(scaling_of_l1_is_scaling_of_l2),
 	    TEST(cr3_targets_beyond_the_count_are_not_written),
 	    TEST(nmi_of_l1_goes_in_where_nmis_are_blocked),
+	    TEST(nmis_without_virtual_ones_are_held),
 	    TEST(l2_reads_what_its_owner_says),
 	    TEST(cache_bits_go_with_l2_and_back_to_l1),
 	    TEST(cache_bits_that_l1_masks_stay_as_they_were),

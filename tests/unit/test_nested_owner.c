@@ -394,6 +394,39 @@ static void virtual_interrupts_wait_by_their_class(void **state)
 	}
 }
 
+/* Only at entries with an APIC-access page, and by the class alone. */
+static void virtual_tpr_is_below_by_its_class(void **state)
+{
+	static const struct {
+		u8 tpr;
+		u32 threshold;
+		bool is_below;
+	} cases[] = {
+	    {0x00, 0, false}, {0x0f, 1, true},  {0x10, 1, false},
+	    {0x4f, 5, true},  {0x50, 5, false}, {0xff, 15, false},
+	};
+	const struct nested_l2 l2 = {&v, &mem, gpr};
+
+	(void)state;
+	v.virtual_apic_address = PAGE_VMCS;
+	for (u32 i = 0; i < ARRAY_COUNT(cases); i++) {
+		v.primary_controls = PRIMARY_SECONDARY | PRIMARY_TPR_SHADOW;
+		v.secondary_controls = SECONDARY_APIC_ACCESSES;
+		v.tpr_threshold = cases[i].threshold;
+		assert_int_equal(guest_mem_write(&mem, gpa(PAGE_VMCS + 0x80),
+						 &cases[i].tpr, 1),
+				 OK);
+		assert_int_equal(nested_tpr_is_below(&l2), cases[i].is_below);
+		v.secondary_controls |= (u32)SECONDARY_INTERRUPT_DELIVERY;
+		assert_false(nested_tpr_is_below(&l2));
+		v.secondary_controls = 0;
+		assert_false(nested_tpr_is_below(&l2));
+		v.secondary_controls = SECONDARY_APIC_ACCESSES;
+		v.primary_controls = PRIMARY_SECONDARY;
+		assert_false(nested_tpr_is_below(&l2));
+	}
+}
+
 #define TEST(name) cmocka_unit_test_setup(name, set_up)
 
 int main(void)
@@ -414,6 +447,7 @@ int main(void)
 	    TEST(an_entry_that_the_cpu_refuses_is_l1s),
 	    TEST(unknown_reasons_are_nobodys),
 	    TEST(virtual_interrupts_wait_by_their_class),
+	    TEST(virtual_tpr_is_below_by_its_class),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

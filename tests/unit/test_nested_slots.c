@@ -362,6 +362,45 @@ static void host_registers_are_as_in_the_manual(void **state)
 	assert_int_equal(LOADED(RIP), 0x1111);
 }
 
+/* A 64-bit L1 has no PDPTEs, a 32-bit one none without PAE. */
+static void aborts_are_as_in_the_manual(void **state)
+{
+	u64 in_memory[4] = {0x1001, BITS(63, 52), 0, 0x4001}, found[4];
+	struct vmcs12 v = with_host;
+	struct guest_mem l1;
+	bool has;
+
+	(void)state;
+	make_l1_memory(&l1);
+#define FIND() nested_host_find_pdptes(&v, &l1, L1_PHYS_BITS, found, &has)
+#define PUT()             \
+	assert_int_equal( \
+	    guest_mem_write(&l1, gpa(PAGE_PDPTES + 0x60), in_memory, 32), OK)
+	v.host_cr3 = PAGE_PDPTES + 0x7f;
+	v.host_cr4 = CR4_PAE;
+	v.entry_controls = (u32)ENTRY_IA32E_MODE_GUEST;
+	assert_int_equal(FIND(), NESTED_ABORT_NONE);
+	assert_false(has);
+	v.exit_controls = 0;
+	assert_int_equal(FIND(), NESTED_ABORT_IA32E_MODE);
+	v.entry_controls = 0;
+	PUT();
+	assert_int_equal(FIND(), NESTED_ABORT_NONE);
+	assert_true(has);
+	assert_memory_equal(found, in_memory, sizeof(found));
+	in_memory[3] |= BIT(1);
+	PUT();
+	assert_int_equal(FIND(), NESTED_ABORT_PDPTES);
+	assert_false(has);
+	v.host_cr4 = 0;
+	assert_int_equal(FIND(), NESTED_ABORT_NONE);
+	v.host_cr4 = CR4_PAE;
+	v.host_cr3 = L1_RAM_BYTES;
+	assert_int_equal(FIND(), NESTED_ABORT_PDPTES);
+#undef FIND
+#undef PUT
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -371,6 +410,7 @@ int main(void)
 	    cmocka_unit_test(linked_vmcs_is_in_memory_at_entry),
 	    cmocka_unit_test(host_segments_are_as_in_the_manual),
 	    cmocka_unit_test(host_registers_are_as_in_the_manual),
+	    cmocka_unit_test(aborts_are_as_in_the_manual),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -91,7 +91,7 @@ static enum exit_action load_pdptes(struct vcpu *vcpu, u64 cr3)
 	    nested_memory_read_pdptes(&memory, vcpu, cr3 & PAE_CR3, pdptes);
 
 	if (err == ERR_STATE)
-		nested_exit(vcpu, &memory.exit);
+		nested_exit_by_access(vcpu, &memory.exit);
 	if (err == ERR_STATE || err == ERR_BUSY) /* busy: it is tried again */
 		return ACTION_RESUME;
 	if (err != OK || put_pdptes(vcpu, pdptes) != CONTROL_REGISTER_OK)

@@ -357,6 +357,6 @@ enum exit_action exit_emulate(struct vcpu *vcpu)
 		break;
 	}
 	if (context.memory.exit.reason)
-		nested_exit(vcpu, &context.memory.exit);
+		nested_exit_by_access(vcpu, &context.memory.exit);
 	return context.try_again ? ACTION_RESUME : ACTION_STOP;
 }

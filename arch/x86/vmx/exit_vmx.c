@@ -457,7 +457,7 @@ enum exit_action exit_vmx_access_shadow(struct vcpu *vcpu,
 	nested_write_back(&n->of_l2, &vcpu->vm->memory);
 	if (memory.exit.reason) {
 		memory.exit.linear = result.address;
-		nested_exit(vcpu, &memory.exit);
+		nested_exit_by_access(vcpu, &memory.exit);
 		return ACTION_RESUME;
 	}
 	if (result.outcome == NESTED_FAULT)

@@ -181,9 +181,9 @@ i64 nested_ticks_to_stay(struct vcpu *vcpu, i64 ticks)
 	u64 due = nested_timer_tsc(vcpu);
 	i64 left;
 
-	if (vcpu->leave_at_once)
+	if (vcpu->leave == VCPU_LEAVE_AT_ONCE)
 		return 0;
-	if (ticks < vcpu->stay_ticks) {
+	if (ticks < vcpu->stay_ticks || vcpu->leave == VCPU_LEAVE_SOON) {
 		ticks = vcpu->stay_ticks;
 		vcpu->attention = 1;
 	}
@@ -231,6 +231,19 @@ static void take_injection(struct vcpu *vcpu)
 		vcpu->activity = VCPU_ACTIVE;
 }
 
+/*
+ * What is blocked for as long as L2 runs is in no field of vmcs02. The next
+ * entry is one in full, which asks again.
+ */
+static void hold_nmis(struct vcpu *vcpu)
+{
+	struct nested_loaded *loaded = &vcpu->nested->now->loaded;
+
+	loaded->held_nmis = nested_held_nmis(&vcpu->nested->state.vmcs12);
+	if (loaded->held_nmis)
+		loaded->checked = false;
+}
+
 /* The way into L2, whoever asks for it: vmcs02 in use, as vmcs12 says. */
 static void use_l2(struct vcpu *vcpu, const struct vmcs02_of_l1 *l1,
 		   const u64 pdptes[4])
@@ -272,6 +285,7 @@ void nested_entry_resume(struct vcpu *vcpu)
 	l1.cr0 =
 	    (control_registers_read_cr0() & ~NESTED_CR0_KEPT) | n->l2.cr0_kept;
 	use_l2(vcpu, &l1, n->l2.pdpte);
+	hold_nmis(vcpu);
 	vmcs02_load_rest(&n->l2);
 	begin_l2(vcpu);
 }
@@ -306,6 +320,7 @@ static enum exit_action enter_l2(struct vcpu *vcpu,
 		n->now->loaded.controls = false;
 	}
 	use_l2(vcpu, &l1, verdict->pdptes);
+	hold_nmis(vcpu);
 	failed = load_msrs(vcpu);
 	if (failed) {
 		nested_exit_failed_entry(vcpu, EXIT_ENTRY_MSR_LOADING, failed);

@@ -60,13 +60,14 @@ static void set_registers(const struct nested_exception *e)
 
 /*
  * It exits, goes in as it is, or makes a double fault of what was being
- * delivered, which may exit in turn: with that event as what it interrupted.
+ * delivered, which may exit in turn: then it is no exit in the middle of a
+ * delivery (SDM vol. 3, "Information for VM Exits That Occur During Event
+ * Delivery").
  */
 static void settle_exception(struct vcpu *vcpu)
 {
 	struct nested_vcpu *n = vcpu->nested;
 	const struct nested_exception e = n->exception;
-	const struct vcpu_event before = vcpu->injection;
 	const struct vcpu_event new = {.info = e.info,
 				       .error_code = e.error_code};
 	u32 vector = e.info & (u32)EVENT_VECTOR;
@@ -87,9 +88,45 @@ static void settle_exception(struct vcpu *vcpu)
 		const struct nested_exception df = {.info =
 							vcpu->injection.info};
 
-		vcpu->injection = before;
+		vcpu->injection.info = 0;
 		exit_by_exception(vcpu, &df);
 	}
+}
+
+/* --- The TPR threshold ---------------------------------------------------- */
+
+static bool takes_interrupts(const struct vcpu *vcpu)
+{
+	return vcpu->activity == VCPU_ACTIVE || vcpu->activity == VCPU_HALTED;
+}
+
+/*
+ * At an entry, but for an event that goes in before: the CPU finds out by
+ * itself where L2 is entered at all. SDM vol. 3, "VM Exits Induced by the TPR
+ * Threshold".
+ */
+static bool tpr_exit_is_due(const struct vcpu *vcpu)
+{
+	const struct nested_l2 l2 = {
+	    .v = &vcpu->nested->state.vmcs12,
+	    .mem = &vcpu->vm->memory,
+	};
+	u32 info = vcpu->injection.info;
+
+	if (!vcpu->nested->state.entry_pending || !takes_interrupts(vcpu) ||
+	    ((info & EVENT_VALID) && event_type(info) != EVENT_OTHER))
+		return false;
+	return nested_tpr_is_below(&l2);
+}
+
+/* A pending step is lost then, as by INIT. */
+static void exit_by_tpr(struct vcpu *vcpu)
+{
+	const struct nested_exit exit =
+	    nested_exit_of(EXIT_TPR_BELOW_THRESHOLD);
+
+	vcpu->injection.info = 0;
+	nested_exit(vcpu, &exit);
 }
 
 /* --- INIT and start-up IPIs ----------------------------------------------- */
@@ -213,15 +250,9 @@ static void exit_by_timer(struct vcpu *vcpu)
 
 static bool timer_is_due(const struct vcpu *vcpu, u64 now)
 {
-	/* In shutdown and wait-for-SIPI it does not count. */
-	return (vcpu->activity == VCPU_ACTIVE ||
-		vcpu->activity == VCPU_HALTED) &&
+	/* It ends shutdown, too: SDM vol. 3, "VMX-Preemption Timer". */
+	return vcpu->activity != VCPU_WAIT_FOR_SIPI &&
 	       now >= nested_timer_tsc(vcpu);
-}
-
-static bool takes_interrupts(const struct vcpu *vcpu)
-{
-	return vcpu->activity == VCPU_ACTIVE || vcpu->activity == VCPU_HALTED;
 }
 
 static bool takes_nmis(const struct vcpu *vcpu)
@@ -229,16 +260,51 @@ static bool takes_nmis(const struct vcpu *vcpu)
 	return vcpu->activity != VCPU_WAIT_FOR_SIPI;
 }
 
+static bool nmi_is_due(const struct vcpu *vcpu)
+{
+	return vcpu->nmi_pending && has_pin(vcpu, PIN_NMI) &&
+	       !vcpu->nested->now->loaded.held_nmis && takes_nmis(vcpu);
+}
+
+static bool interrupt_is_due(const struct vcpu *vcpu,
+			     enum platform_interrupt interrupt)
+{
+	return interrupt != PLATFORM_INTERRUPT_NONE &&
+	       has_pin(vcpu, PIN_EXTERNAL_INTERRUPT) && takes_interrupts(vcpu);
+}
+
 /* Is there anything for which L1 wants L2 to exit? */
 static bool exit_is_due(const struct vcpu *vcpu,
 			enum platform_interrupt interrupt, u64 now)
 {
 	return init_is_due(vcpu) || timer_is_due(vcpu, now) ||
-	       (vcpu->nmi_pending && has_pin(vcpu, PIN_NMI) &&
-		takes_nmis(vcpu)) ||
-	       (interrupt != PLATFORM_INTERRUPT_NONE &&
-		has_pin(vcpu, PIN_EXTERNAL_INTERRUPT) &&
-		takes_interrupts(vcpu));
+	       nmi_is_due(vcpu) || interrupt_is_due(vcpu, interrupt);
+}
+
+/*
+ * L1's windows. They open before what they are for exits, and wake an L2 that
+ * sleeps, which the CPU does not know.
+ */
+static bool nmi_window_opens(const struct vcpu *vcpu, u64 blocking)
+{
+	return (vcpu->nested->state.vmcs12.primary_controls &
+		PRIMARY_NMI_WINDOW) &&
+	       takes_nmis(vcpu) && vcpu_events_can_take_nmi(blocking);
+}
+
+static bool interrupt_window_opens(const struct vcpu *vcpu, u64 blocking)
+{
+	return (vcpu->nested->state.vmcs12.primary_controls &
+		PRIMARY_INTERRUPT_WINDOW) &&
+	       takes_interrupts(vcpu) &&
+	       vcpu_events_can_take_interrupt(blocking);
+}
+
+static void exit_by_window(struct vcpu *vcpu, u32 reason)
+{
+	const struct nested_exit exit = nested_exit_of(reason);
+
+	nested_exit(vcpu, &exit);
 }
 
 /*
@@ -255,19 +321,31 @@ static bool debug_trap_is_due(const struct vcpu *vcpu)
 	       !(vmcs_read(VMCS_GUEST_INTERRUPTIBILITY) & BLOCKING_BY_MOV_SS);
 }
 
-/* In the order of the manual. */
-static void exit_by_what_is_due(struct vcpu *vcpu,
+/*
+ * In the order of the manual. False: nothing yet, because STI or MOV SS holds
+ * it back for one instruction.
+ */
+static bool exit_by_what_is_due(struct vcpu *vcpu,
 				enum platform_interrupt interrupt)
 {
+	u64 blocking = vmcs_read(VMCS_GUEST_INTERRUPTIBILITY);
+	bool held = blocking & (BLOCKING_BY_STI | BLOCKING_BY_MOV_SS);
+
 	if (init_is_due(vcpu))
 		exit_by_init(vcpu);
 	else if (timer_is_due(vcpu, insn_rdtsc()))
 		exit_by_timer(vcpu);
-	else if (vcpu->nmi_pending && has_pin(vcpu, PIN_NMI) &&
-		 takes_nmis(vcpu))
+	else if (held)
+		return false;
+	else if (nmi_window_opens(vcpu, blocking))
+		exit_by_window(vcpu, EXIT_NMI_WINDOW);
+	else if (nmi_is_due(vcpu))
 		exit_by_nmi(vcpu);
+	else if (interrupt_window_opens(vcpu, blocking))
+		exit_by_window(vcpu, EXIT_INTERRUPT_WINDOW);
 	else
 		exit_by_interrupt(vcpu, interrupt);
+	return true;
 }
 
 /*
@@ -301,22 +379,16 @@ static enum platform_interrupt take_posted(struct vcpu *vcpu,
 	return interrupt;
 }
 
-/*
- * L1's windows wake an L2 that sleeps, which the CPU does not know: 0, or the
- * exit reason.
- */
+/* 0, or the exit reason. */
 static u32 window_of_sleeper(const struct vcpu *vcpu)
 {
-	u32 primary = vcpu->nested->state.vmcs12.primary_controls;
 	u64 blocking = vmcs_read(VMCS_GUEST_INTERRUPTIBILITY);
 
-	if (vcpu->activity == VCPU_ACTIVE || !takes_nmis(vcpu))
+	if (vcpu->activity == VCPU_ACTIVE)
 		return 0;
-	if ((primary & PRIMARY_NMI_WINDOW) &&
-	    vcpu_events_can_take_nmi(blocking))
+	if (nmi_window_opens(vcpu, blocking))
 		return EXIT_NMI_WINDOW;
-	if ((primary & PRIMARY_INTERRUPT_WINDOW) && takes_interrupts(vcpu) &&
-	    vcpu_events_can_take_interrupt(blocking))
+	if (interrupt_window_opens(vcpu, blocking))
 		return EXIT_INTERRUPT_WINDOW;
 	return 0;
 }
@@ -358,8 +430,8 @@ static bool inject_into_l2(struct vcpu *vcpu, enum platform_interrupt interrupt,
 {
 	u64 blocking = vmcs_read(VMCS_GUEST_INTERRUPTIBILITY);
 
-	if (!busy && vcpu->nmi_pending && takes_nmis(vcpu) &&
-	    vcpu_events_can_take_nmi(blocking)) {
+	if (!busy && vcpu->nmi_pending && !has_pin(vcpu, PIN_NMI) &&
+	    takes_nmis(vcpu) && vcpu_events_can_take_nmi(blocking)) {
 		vcpu->injection = (struct vcpu_event){
 		    .info = (u32)(EVENT_VALID | (u32)EVENT_NMI << 8 |
 				  (u32)EXCEPTION_NMI)};
@@ -373,7 +445,7 @@ static bool inject_into_l2(struct vcpu *vcpu, enum platform_interrupt interrupt,
 		busy = true;
 	}
 	if (!busy && interrupt != PLATFORM_INTERRUPT_NONE &&
-	    takes_interrupts(vcpu) &&
+	    !has_pin(vcpu, PIN_EXTERNAL_INTERRUPT) && takes_interrupts(vcpu) &&
 	    vcpu_events_can_take_interrupt(blocking)) {
 		u8 vector = platform_interrupt_take(&vcpu->vm->platform,
 						    vcpu->index, interrupt);
@@ -392,18 +464,26 @@ static bool inject_into_l2(struct vcpu *vcpu, enum platform_interrupt interrupt,
 	return busy;
 }
 
+/* What comes before all that waits outside L2. */
+static void settle_first(struct vcpu *vcpu)
+{
+	if (tpr_exit_is_due(vcpu))
+		exit_by_tpr(vcpu);
+	else if (step_is_due(vcpu))
+		exit_by_step(vcpu);
+	else if (vcpu->nested->exception.info)
+		settle_exception(vcpu);
+}
+
 bool nested_events_choose(struct vcpu *vcpu)
 {
 	enum platform_interrupt interrupt;
 	bool injects, busy;
 	u32 window;
 
-	vcpu->leave_at_once = false;
+	vcpu->leave = VCPU_LEAVE_ANY_TIME;
 	vcpu_choose_timer(vcpu);
-	if (step_is_due(vcpu))
-		exit_by_step(vcpu);
-	else if (vcpu->nested->exception.info)
-		settle_exception(vcpu);
+	settle_first(vcpu);
 	if (!vcpu->in_l2)
 		return false;
 	if (lapic_take_nmi(vcpu->lapic))
@@ -416,18 +496,17 @@ bool nested_events_choose(struct vcpu *vcpu)
 	injects = vcpu->injection.info & EVENT_VALID;
 	busy = injects || debug_trap_is_due(vcpu);
 	if (exit_is_due(vcpu, interrupt, insn_rdtsc())) {
+		vcpu->leave = VCPU_LEAVE_AT_ONCE;
 		if (!busy || (!injects && init_is_due(vcpu))) {
-			exit_by_what_is_due(vcpu, interrupt);
-			return false;
+			if (exit_by_what_is_due(vcpu, interrupt))
+				return false;
+			vcpu->leave = VCPU_LEAVE_SOON;
 		}
-		vcpu->leave_at_once = true;
 		vcpu_choose_timer(vcpu);
 	}
 	window = busy ? 0 : window_of_sleeper(vcpu);
 	if (window) {
-		const struct nested_exit exit = nested_exit_of(window);
-
-		nested_exit(vcpu, &exit);
+		exit_by_window(vcpu, window);
 		return false;
 	}
 	if (virtual_interrupt_wakes(vcpu))

@@ -19,13 +19,6 @@
 #include "lib/x86.h"
 #include "nested/operand.h"
 
-#define PAE_CR3           BITS(31, 5)
-
-/* SDM vol. 3, "VMX Aborts". */
-#define ABORT_STORING_MSR 1u
-#define ABORT_PDPTE       2u
-#define ABORT_LOADING_MSR 4u
-
 /* --- What is recorded ----------------------------------------------------- */
 
 static void read_exit(struct nested_exit *exit)
@@ -111,14 +104,18 @@ static NOINLINE void save_timer(struct vcpu *vcpu)
 
 /* --- L1's host state ------------------------------------------------------ */
 
+static inline bool is_64_bit_host(const struct vmcs12 *v)
+{
+	return v->exit_controls & EXIT_HOST_ADDRESS_SPACE_SIZE;
+}
+
 static u64 efer_of_host(const struct vmcs12 *v, u64 efer_of_l2)
 {
 	const u64 mode = EFER_LMA | EFER_LME;
 
 	if (v->exit_controls & EXIT_LOAD_EFER)
 		return v->host_efer;
-	return (efer_of_l2 & ~mode) |
-	       (v->exit_controls & EXIT_HOST_ADDRESS_SPACE_SIZE ? mode : 0);
+	return (efer_of_l2 & ~mode) | (is_64_bit_host(v) ? mode : 0);
 }
 
 /* The mode is that of before the entry: see the checks of the host state. */
@@ -167,7 +164,7 @@ static ALWAYS_INLINE void load_host_state(struct vcpu *vcpu, u64 efer, u64 pat)
 	const struct nested_loaded *loaded = &vcpu->nested->now->loaded;
 	const struct nested_host_state *host = &loaded->host;
 	const struct vmcs12 *v = &vcpu->nested->state.vmcs12;
-	bool is_64_bit = v->exit_controls & EXIT_HOST_ADDRESS_SPACE_SIZE;
+	bool is_64_bit = is_64_bit_host(v);
 
 	NESTED_HOST_FIELDS(LOAD)
 	vmcs_write_first(VMCS_GUEST_EFER, efer_of_host(v, efer));
@@ -180,31 +177,23 @@ static ALWAYS_INLINE void load_host_state(struct vcpu *vcpu, u64 efer, u64 pat)
 	    is_64_bit ? v->host_cr4 | CR4_PAE : v->host_cr4 & ~CR4_PCIDE);
 }
 
-static bool load_host_pdptes(struct vcpu *vcpu)
+static enum nested_abort load_host_pdptes(struct vcpu *vcpu)
 {
-	const struct vmcs12 *v = &vcpu->nested->state.vmcs12;
 	u64 pdptes[4];
-	u64 reserved = BITS(63, vcpu->vm->platform.config.phys_bits) |
-		       BITS(8, 5) | BITS(2, 1);
+	bool has_pdptes;
+	enum nested_abort abort = nested_host_find_pdptes(
+	    &vcpu->nested->state.vmcs12, &vcpu->vm->memory,
+	    vcpu->vm->platform.config.phys_bits, pdptes, &has_pdptes);
 
-	if ((v->exit_controls & EXIT_HOST_ADDRESS_SPACE_SIZE) ||
-	    !(v->host_cr4 & CR4_PAE))
-		return true;
-	if (guest_mem_read(&vcpu->vm->memory, gpa(v->host_cr3 & PAE_CR3),
-			   pdptes, sizeof(pdptes)) != OK)
-		return false;
-	for (u32 i = 0; i < 4; i++) {
-		if ((pdptes[i] & BIT(0)) && (pdptes[i] & reserved))
-			return false;
+	for (u32 i = 0; has_pdptes && i < 4; i++)
 		vmcs_write(VMCS_GUEST_PDPTE0 + 2 * i, pdptes[i]);
-	}
-	return true;
+	return abort;
 }
 
 /* --- MSR areas ------------------------------------------------------------ */
 
 /* A CPU goes into shutdown then, out of which only a reset leads. */
-static COLD void abort_vmx(struct vcpu *vcpu, u32 indicator)
+static COLD void abort_vmx(struct vcpu *vcpu, enum nested_abort indicator)
 {
 	struct nested_state *state = &vcpu->nested->state;
 
@@ -264,10 +253,11 @@ static NOINLINE void load_host(struct vcpu *vcpu, u64 efer_of_l2, u64 pat_of_l2)
 {
 	struct nested_vcpu *n = vcpu->nested;
 	const struct vmcs12 *v = &n->state.vmcs12;
+	enum nested_abort abort;
 
 	vcpu->activity = VCPU_ACTIVE;
 	vcpu->injection.info = 0;
-	vcpu->leave_at_once = false;
+	vcpu->leave = VCPU_LEAVE_ANY_TIME;
 	n->exception.info = 0;
 	n->state.entry_pending = false;
 	n->state.vmcs12_changed = true;
@@ -283,10 +273,11 @@ static NOINLINE void load_host(struct vcpu *vcpu, u64 efer_of_l2, u64 pat_of_l2)
 	    lapic_events(vcpu->lapic))
 		vcpu->attention = 1;
 	vcpu_events_check(vcpu);
-	if (!load_host_pdptes(vcpu))
-		abort_vmx(vcpu, ABORT_PDPTE);
+	abort = is_64_bit_host(v) ? NESTED_ABORT_NONE : load_host_pdptes(vcpu);
+	if (unlikely(abort))
+		abort_vmx(vcpu, abort);
 	else if (unlikely(v->exit_msr_load_count) && !load_msrs(vcpu))
-		abort_vmx(vcpu, ABORT_LOADING_MSR);
+		abort_vmx(vcpu, NESTED_ABORT_LOADING_MSR);
 }
 
 /* L2's, as far as L1 keeps them. */
@@ -330,7 +321,7 @@ static ALWAYS_INLINE void leave_l2(struct vcpu *vcpu,
 	if (stored)
 		load_host(vcpu, efer, pat);
 	else
-		abort_vmx(vcpu, ABORT_STORING_MSR);
+		abort_vmx(vcpu, NESTED_ABORT_STORING_MSR);
 }
 
 void nested_exit(struct vcpu *vcpu, const struct nested_exit *exit)
@@ -338,6 +329,18 @@ void nested_exit(struct vcpu *vcpu, const struct nested_exit *exit)
 	record(&vcpu->nested->state.vmcs12, exit);
 	record_delivery(vcpu);
 	leave_l2(vcpu, VMCS_SHADOW_EXIT_ANY);
+}
+
+/*
+ * RF is 1, as of a fault, though the CPU has exited for another reason: SDM
+ * vol. 3, "Saving RIP, RSP, RFLAGS, and SSP".
+ */
+void nested_exit_by_access(struct vcpu *vcpu, const struct nested_exit *exit)
+{
+	if (!(vcpu->injection.info & EVENT_VALID))
+		vmcs_write(VMCS_GUEST_RFLAGS,
+			   vmcs_read(VMCS_GUEST_RFLAGS) | RFLAGS_RF);
+	nested_exit(vcpu, exit);
 }
 
 /* nested_exit_is_plain; nothing was to be delivered. */

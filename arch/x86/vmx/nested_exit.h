@@ -22,6 +22,12 @@ enum exit_action nested_exit_handle(struct vcpu *vcpu, u32 reason);
 void nested_exit(struct vcpu *vcpu, const struct nested_exit *exit);
 
 /*
+ * The same, before an instruction that Umbra carries out for L2: EPT12 does not
+ * allow one of its accesses.
+ */
+void nested_exit_by_access(struct vcpu *vcpu, const struct nested_exit *exit);
+
+/*
  * A VM entry has failed: L1 goes on likewise, with its guest state untouched.
  * vmcs01 may be in use still.
  */

@@ -57,6 +57,7 @@ struct nested_loaded {
 	const u64 *l1_bitmap;   /* its MSR bitmap; NULL: none, or no memory */
 	u32 msr_bitmap_changes; /* of L1's vCPU, when they were merged */
 	u64 l1_efer;            /* when it was */
+	u32 held_nmis;          /* BLOCKING_BY_NMI, or 0: nested_held_nmis */
 	u64 cr0_kept;           /* NESTED_CR0_KEPT, as L2 has it, or had it */
 	u64 tsc_offset;         /* of L1 */
 	u64 ept_pointer;

@@ -300,7 +300,7 @@ static inline void arm_preemption_timer(i64 ticks)
 void vcpu_choose_timer(struct vcpu *vcpu)
 {
 	bool is_plain = !vcpu->in_l2 || (!vcpu->nested->state.timer_runs &&
-					 !vcpu->leave_at_once);
+					 vcpu->leave == VCPU_LEAVE_ANY_TIME);
 
 	vcpu->plain_ticks = vmx_capability.has_preemption_timer && is_plain
 				? vcpu->stay_ticks
@@ -543,7 +543,7 @@ void vcpu_load_tsc(struct vcpu *vcpu)
 
 u64 vcpu_wake_tsc(const struct vcpu *vcpu)
 {
-	u64 timer = vcpu->nested && vcpu->activity == VCPU_HALTED
+	u64 timer = vcpu->nested && vcpu->activity != VCPU_WAIT_FOR_SIPI
 			? nested_timer_tsc(vcpu)
 			: UINT64_MAX;
 

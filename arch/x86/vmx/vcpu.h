@@ -92,6 +92,13 @@ enum vcpu_step {
 	VCPU_STEP_DECIDE, /* will decide, and stop before it enters */
 };
 
+/* When the coming stay in L2 ends. */
+enum vcpu_leave {
+	VCPU_LEAVE_ANY_TIME,
+	VCPU_LEAVE_AT_ONCE, /* when what is injected has been delivered */
+	VCPU_LEAVE_SOON,    /* behind the shadow of STI or MOV SS */
+};
+
 struct nested_vcpu;
 
 struct vcpu {
@@ -110,8 +117,7 @@ struct vcpu {
 	hpa_t vmcs;
 	hpa_t pml_page;
 	u64 sync_generation; /* of the VM when it last entered; see vm_sync */
-	/* The coming stay ends when what is injected has been delivered. */
-	bool leave_at_once;
+	enum vcpu_leave leave;
 
 	/*
 	 * Somebody wants this vCPU to look before it enters the guest: set by
@@ -215,7 +221,7 @@ static inline void vcpu_call_attention(struct vcpu *vcpu)
 }
 
 /*
- * in_l2, leave_at_once or L1's preemption timer have changed: decides which
+ * in_l2, `leave` or L1's preemption timer have changed: decides which
  * stays need more than the timer.
  */
 void vcpu_choose_timer(struct vcpu *vcpu);

@@ -316,9 +316,14 @@ static void load_hot(const struct vmcs12 *v)
 void vmcs02_load(struct vcpu *vcpu, const struct vmcs02_of_l1 *l1,
 		 const u64 pdptes[4])
 {
+	const struct vmcs12 *v = &vcpu->nested->state.vmcs12;
+
 	load_controls(vcpu, l1->cr0);
 	load_cold(vcpu, l1, pdptes);
-	load_hot(&vcpu->nested->state.vmcs12);
+	load_hot(v);
+	if (nested_held_nmis(v))
+		vmcs_write(VMCS_GUEST_INTERRUPTIBILITY,
+			   nested_interruptibility_enter(v));
 }
 
 bool vmcs02_has_all_but_hot(const struct vcpu *vcpu)
@@ -352,7 +357,8 @@ void vmcs02_save_hot(struct vcpu *vcpu)
 	v->guest_rsp = vmcs_read_first(VMCS_GUEST_RSP);
 	v->guest_rflags = vmcs_read_first(VMCS_GUEST_RFLAGS);
 	v->guest_interruptibility =
-	    (u32)vmcs_read_first(VMCS_GUEST_INTERRUPTIBILITY);
+	    (u32)vmcs_read_first(VMCS_GUEST_INTERRUPTIBILITY) |
+	    n->now->loaded.held_nmis;
 	v->guest_rights[SEG12_CS] =
 	    (u32)vmcs_read_first(VMCS_GUEST_CS_ACCESS_RIGHTS);
 	v->guest_rights[SEG12_SS] =
