@@ -62,7 +62,7 @@ acpi.pure		:= acpi acpi_table fadt madt mcfg s5
 arch/x86/vmx.pure	:= apicv controls event guest_cpu guest_cpuid mitigation msr_bitmap \
 			   msr_value refusal
 
-arch/x86/cpu.hard	:= apic cpu descriptors paging smp traps tsc vectors
+arch/x86/cpu.hard	:= apic cpu descriptors paging smp traps tsc vectors xmm
 arch/x86/vmx.hard	:= capability control_registers exit exit_cpuid \
 			   exit_cr exit_emulate exit_ept exit_event exit_hyperv \
 			   exit_io exit_misc exit_msr exit_task exit_vmx \

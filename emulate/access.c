@@ -177,44 +177,71 @@ enum emulate_result access_map(struct emulation *e, const struct reference *r,
 	return translate(e, linear, r->access, &span->parts[1]);
 }
 
+static u32 piece_of(const struct span *span, u32 part, u32 at)
+{
+	u32 rest = span->part_bytes[part] - at;
+
+	return rest < sizeof(u64) ? rest : sizeof(u64);
+}
+
+enum emulate_result access_read_bytes(struct emulation *e,
+				      const struct span *span, u8 *bytes)
+{
+	for (u32 part = 0; part < 2; part++) {
+		for (u32 at = 0; at < span->part_bytes[part];) {
+			u32 piece = piece_of(span, part, at);
+			enum err err = e->bus->read(
+			    e->context, gpa_add(span->parts[part], at), bytes,
+			    piece);
+
+			if (err != OK)
+				return bus_result(err);
+			at += piece;
+			bytes += piece;
+		}
+	}
+	return EMULATE_DONE;
+}
+
+enum emulate_result access_write_bytes(struct emulation *e,
+				       const struct span *span, const u8 *bytes)
+{
+	for (u32 part = 0; part < 2; part++) {
+		for (u32 at = 0; at < span->part_bytes[part];) {
+			u32 piece = piece_of(span, part, at);
+			enum err err = e->bus->write(
+			    e->context, gpa_add(span->parts[part], at), bytes,
+			    piece);
+
+			if (err != OK)
+				return bus_result(err);
+			at += piece;
+			bytes += piece;
+		}
+	}
+	return EMULATE_DONE;
+}
+
 enum emulate_result access_read(struct emulation *e, const struct span *span,
 				u64 *value)
 {
 	u8 bytes[8] = {0};
-	u32 at = 0;
+	enum emulate_result result = access_read_bytes(e, span, bytes);
 
-	for (u32 part = 0; part < 2 && span->part_bytes[part]; part++) {
-		enum err err = e->bus->read(e->context, span->parts[part],
-					    bytes + at, span->part_bytes[part]);
-
-		if (err != OK)
-			return bus_result(err);
-		at += span->part_bytes[part];
-	}
 	*value = 0;
-	for (u32 i = 0; i < at; i++)
+	for (u32 i = 0; i < sizeof(bytes); i++)
 		*value |= (u64)bytes[i] << 8 * i;
-	return EMULATE_DONE;
+	return result;
 }
 
 enum emulate_result access_write(struct emulation *e, const struct span *span,
 				 u64 value)
 {
 	u8 bytes[8];
-	u32 at = 0;
 
 	for (u32 i = 0; i < sizeof(bytes); i++)
 		bytes[i] = (u8)(value >> 8 * i);
-	for (u32 part = 0; part < 2 && span->part_bytes[part]; part++) {
-		enum err err =
-		    e->bus->write(e->context, span->parts[part], bytes + at,
-				  span->part_bytes[part]);
-
-		if (err != OK)
-			return bus_result(err);
-		at += span->part_bytes[part];
-	}
-	return EMULATE_DONE;
+	return access_write_bytes(e, span, bytes);
 }
 
 enum emulate_result access_swap(struct emulation *e, const struct span *span,

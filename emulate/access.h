@@ -32,6 +32,13 @@ enum emulate_result access_fault(struct emulation *e, u8 vector,
 MUST_CHECK enum emulate_result
 access_map(struct emulation *e, const struct reference *r, struct span *span);
 
+/* So many bytes as the span has, in accesses of at most 8. */
+MUST_CHECK enum emulate_result
+access_read_bytes(struct emulation *e, const struct span *span, u8 *bytes);
+MUST_CHECK enum emulate_result access_write_bytes(struct emulation *e,
+						  const struct span *span,
+						  const u8 *bytes);
+
 /* The values are little-endian, of 1, 2, 4 or 8 bytes. */
 MUST_CHECK enum emulate_result access_read(struct emulation *e,
 					   const struct span *span, u64 *value);

@@ -42,6 +42,8 @@ enum form {
 	FORM_PORT_STRING,
 	FORM_XLAT,
 	FORM_PAIR, /* memory of twice the operand size */
+	FORM_VECTOR_LOAD,
+	FORM_VECTOR_STORE,
 };
 
 enum group {
@@ -169,6 +171,61 @@ static const struct row movbe_load =
 static const struct row movbe_store =
     ROW(MOVBE, RM_R, NOT_F2 | NOT_F3 | MEMORY_ONLY);
 
+/*
+ * Moves of vector registers: what they are is the opcode's and a prefix's
+ * matter, of which F2 and F3 come before 66.
+ */
+struct vector_move {
+	u8 map; /* 0x0f or 0x38 */
+	u8 opcode, prefix;
+	u8 bytes; /* in memory; 0: 4, with REX.W 8 */
+	bool is_aligned;
+	u8 form;
+};
+
+#define VECTOR_LOAD(opcode, prefix, bytes)                           \
+	{                                                            \
+		0x0f, opcode, prefix, bytes, false, FORM_VECTOR_LOAD \
+	}
+#define VECTOR_STORE(opcode, prefix, bytes)                           \
+	{                                                             \
+		0x0f, opcode, prefix, bytes, false, FORM_VECTOR_STORE \
+	}
+#define VECTOR_ALIGNED(opcode, prefix, form)                \
+	{                                                   \
+		0x0f, opcode, prefix, 16, true, FORM_##form \
+	}
+
+static const struct vector_move vector_moves[] = {
+    VECTOR_LOAD(0x10, 0, 16), /* MOVUPS, MOVUPD, MOVSS, MOVSD */
+    VECTOR_LOAD(0x10, 0x66, 16),
+    VECTOR_LOAD(0x10, 0xf3, 4),
+    VECTOR_LOAD(0x10, 0xf2, 8),
+    VECTOR_STORE(0x11, 0, 16),
+    VECTOR_STORE(0x11, 0x66, 16),
+    VECTOR_STORE(0x11, 0xf3, 4),
+    VECTOR_STORE(0x11, 0xf2, 8),
+    VECTOR_ALIGNED(0x28, 0, VECTOR_LOAD), /* MOVAPS, MOVAPD */
+    VECTOR_ALIGNED(0x28, 0x66, VECTOR_LOAD),
+    VECTOR_ALIGNED(0x29, 0, VECTOR_STORE),
+    VECTOR_ALIGNED(0x29, 0x66, VECTOR_STORE),
+    VECTOR_ALIGNED(0x2b, 0, VECTOR_STORE), /* MOVNTPS, MOVNTPD */
+    VECTOR_ALIGNED(0x2b, 0x66, VECTOR_STORE),
+    VECTOR_LOAD(0x6e, 0x66, 0), /* MOVD, MOVQ */
+    VECTOR_STORE(0x7e, 0x66, 0),
+    VECTOR_LOAD(0x7e, 0xf3, 8), /* MOVQ */
+    VECTOR_STORE(0xd6, 0x66, 8),
+    VECTOR_ALIGNED(0x6f, 0x66, VECTOR_LOAD), /* MOVDQA */
+    VECTOR_ALIGNED(0x7f, 0x66, VECTOR_STORE),
+    VECTOR_LOAD(0x6f, 0xf3, 16), /* MOVDQU */
+    VECTOR_STORE(0x7f, 0xf3, 16),
+    VECTOR_ALIGNED(0xe7, 0x66, VECTOR_STORE),       /* MOVNTDQ */
+    VECTOR_LOAD(0xf0, 0xf2, 16),                    /* LDDQU */
+    {0x38, 0x2a, 0x66, 16, true, FORM_VECTOR_LOAD}, /* MOVNTDQA */
+};
+static const struct row vector_load_row = ROW(MOV_VECTOR, VECTOR_LOAD, 0);
+static const struct row vector_store_row = ROW(MOV_VECTOR, VECTOR_STORE, 0);
+
 /* By ModR/M.reg. A form of its own replaces that of the opcode's row. */
 struct member {
 	bool exists;
@@ -230,6 +287,7 @@ struct decoder {
 	u8 segment_prefix; /* enum segment or PREFIX_NONE */
 	u8 rex;            /* 0: none */
 	u8 opcode;
+	const struct vector_move *vector;
 	u8 mod, reg, rm; /* ModR/M, without REX */
 	u8 operand_bytes;
 };
@@ -323,9 +381,28 @@ static void find_sizes(struct decoder *d)
 
 /* --- Opcode --------------------------------------------------------------- */
 
-static const struct row *find_two_byte(struct decoder *d)
+static const struct row *find_vector(struct decoder *d, u8 map, u8 opcode)
 {
 	static const struct row unsupported;
+	u8 prefix = d->repeat_prefix    ? d->repeat_prefix
+		    : d->operand_prefix ? 0x66
+					: 0;
+
+	for (u32 i = 0; i < ARRAY_COUNT(vector_moves); i++) {
+		const struct vector_move *move = &vector_moves[i];
+
+		if (move->map != map || move->opcode != opcode ||
+		    move->prefix != prefix)
+			continue;
+		d->vector = move;
+		return move->form == FORM_VECTOR_LOAD ? &vector_load_row
+						      : &vector_store_row;
+	}
+	return &unsupported;
+}
+
+static const struct row *find_two_byte(struct decoder *d)
+{
 	u8 byte = next_byte(d);
 
 	d->opcode = byte;
@@ -334,12 +411,14 @@ static const struct row *find_two_byte(struct decoder *d)
 		byte = next_byte(d);
 		return byte == 0xf0   ? &movbe_load
 		       : byte == 0xf1 ? &movbe_store
-				      : &unsupported;
+				      : find_vector(d, 0x38, byte);
 	}
 	if ((byte & 0xf0) == 0x40)
 		return &cmov_row;
 	if ((byte & 0xf0) == 0x90)
 		return &set_row;
+	if (two_byte[byte].form == FORM_UNSUPPORTED)
+		return find_vector(d, 0x0f, byte);
 	return &two_byte[byte];
 }
 
@@ -647,6 +726,27 @@ static enum decode_result take_segment_operands(struct decoder *d, u8 bytes)
 	return DECODE_OK;
 }
 
+/* Between two registers it touches no memory. */
+static enum decode_result take_vector_operands(struct decoder *d)
+{
+	struct instruction *in = d->in;
+	u8 bytes = d->vector->bytes ? d->vector->bytes : d->rex & REX_W ? 8 : 4;
+	const struct operand vector = {OPERAND_VECTOR, extend(d, REX_R, d->reg),
+				       bytes};
+
+	if (d->mod == 3)
+		return DECODE_UNSUPPORTED;
+	in->is_aligned = d->vector->is_aligned;
+	if (d->vector->form == FORM_VECTOR_LOAD) {
+		in->destination = vector;
+		in->source = rm_operand(d, bytes);
+	} else {
+		in->destination = rm_operand(d, bytes);
+		in->source = vector;
+	}
+	return DECODE_OK;
+}
+
 static enum decode_result take_operands(struct decoder *d,
 					const struct row *row, u8 bytes)
 {
@@ -772,7 +872,8 @@ static enum decode_result decode_all(struct decoder *d)
 	if ((row.flags & MEMORY_ONLY) && d->mod == 3)
 		return DECODE_INVALID;
 	d->in->operation = row.operation;
-	result = take_operands(d, &row, operand_bytes(d, &row));
+	result = d->vector ? take_vector_operands(d)
+			   : take_operands(d, &row, operand_bytes(d, &row));
 	return result == DECODE_OK ? find_lock(d) : result;
 }
 

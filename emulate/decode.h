@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Decoding of the integer instructions that touch memory.
+ * Decoding of the integer instructions that touch memory, and of the moves
+ * between memory and SSE registers.
  *
  * Pure and total: any bytes in any mode give one of the answers below, and
  * nothing is read beyond `byte_count`. What DECODE_OK describes is exactly
  * what the CPU would do; everything else that the CPU may know but Umbra does
- * not (x87, SSE, system instructions, far transfers, register forms that
+ * not (x87, other SSE, AVX, system instructions, far transfers, register forms that
  * touch no memory) is DECODE_UNSUPPORTED, never something similar.
  *
  * tests/fuzz/fuzz_decode.c compares with Zydis.

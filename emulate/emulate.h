@@ -102,6 +102,9 @@ struct emulate_bus {
 			 u32 bytes);
 	enum err (*port_in)(void *context, u16 port, u32 *value, u32 bytes);
 	enum err (*port_out)(void *context, u16 port, u32 value, u32 bytes);
+	/* The 16 bytes of XMM0 to XMM15; what lies above them stays. */
+	void (*read_vector)(void *context, u32 number, void *to);
+	void (*write_vector)(void *context, u32 number, const void *from);
 };
 
 struct emulation {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * An x86 instruction, decoded: the integer instructions that touch memory.
+ * An x86 instruction, decoded: the integer instructions that touch memory, and
+ * the moves of SSE registers.
  *
  * A VM exit for an access to a device's registers says which address was
  * touched, not what the instruction wanted. So Umbra fetches and decodes it
@@ -103,7 +104,8 @@ enum operation {
 	OP_PUSH,
 	OP_POP,
 	OP_XLAT,
-	OP_FLUSH, /* CLFLUSH, CLFLUSHOPT, CLWB: a read without a result */
+	OP_FLUSH,      /* CLFLUSH, CLFLUSHOPT, CLWB: a read without a result */
+	OP_MOV_VECTOR, /* MOVUPS, MOVDQA, MOVQ, ...: the rest becomes 0 */
 
 	OP_MOVS,
 	OP_CMPS,
@@ -121,14 +123,15 @@ enum operand_kind {
 	OPERAND_GPR,
 	OPERAND_GPR_HIGH, /* AH, CH, DH, BH: bits 15:8 of the first four */
 	OPERAND_SEGMENT,  /* a selector */
+	OPERAND_VECTOR,   /* the low bytes of XMM0 to XMM15 */
 	OPERAND_MEMORY,
 	OPERAND_IMMEDIATE,
 };
 
 struct operand {
 	u8 kind;  /* enum operand_kind */
-	u8 reg;   /* enum gpr or enum segment */
-	u8 bytes; /* 1, 2, 4, 8; 16 for CMPXCHG16B */
+	u8 reg;   /* enum gpr or enum segment, or the vector's number */
+	u8 bytes; /* 1, 2, 4, 8; 16 for CMPXCHG16B and vectors */
 };
 
 enum repeat {
@@ -145,6 +148,7 @@ struct instruction {
 	u8 condition; /* of CMOV and SET: the low four bits of the opcode */
 	u8 repeat;    /* enum repeat; only for string operations */
 	bool is_locked;
+	bool is_aligned; /* the operand must be: #GP */
 
 	struct operand destination;
 	struct operand source;

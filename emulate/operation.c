@@ -12,8 +12,13 @@
 #include "emulate/access.h"
 #include "lib/bits.h"
 
-#define VECTOR_DE 0
-#define VECTOR_GP 13
+#define VECTOR_DE    0
+#define VECTOR_GP    13
+
+#define CR0_EM       BIT(2)
+#define CR0_TS       BIT(3)
+
+#define VECTOR_BYTES 16
 
 /* One instruction on its way; only `next` changes on it. */
 struct step {
@@ -388,6 +393,35 @@ static enum emulate_result do_compare_exchange_pair(struct step *s)
 	return s->bytes == 16 ? exchange_16(s) : exchange_8(s);
 }
 
+/* --- Vector registers ----------------------------------------------------- */
+
+/*
+ * Not in one piece for other CPUs, which the manual does not promise either.
+ * CR0 has allowed it when the CPU touched memory; if it does not now, the code
+ * has been changed since then, and the CPU has to look again.
+ */
+static enum emulate_result do_move_vector(struct step *s)
+{
+	const struct instruction *in = s->in;
+	struct emulation *e = s->e;
+	u8 bytes[VECTOR_BYTES] = {0};
+	enum emulate_result result;
+
+	if (s->next.cr0 & (CR0_EM | CR0_TS))
+		return EMULATE_AGAIN;
+	if (in->is_aligned &&
+	    !is_aligned(gpa_raw(s->memory.parts[0]), VECTOR_BYTES))
+		return access_fault(e, VECTOR_GP, 0);
+	if (in->destination.kind == OPERAND_MEMORY) {
+		e->bus->read_vector(e->context, in->source.reg, bytes);
+		return access_write_bytes(e, &s->memory, bytes);
+	}
+	result = access_read_bytes(e, &s->memory, bytes);
+	if (result == EMULATE_DONE)
+		e->bus->write_vector(e->context, in->destination.reg, bytes);
+	return result;
+}
+
 /* --- Stack ---------------------------------------------------------------- */
 
 static u32 stack_address_bytes(const struct emulate_cpu *cpu)
@@ -491,12 +525,14 @@ static const struct behaviour behaviours[OP_COUNT] = {
     [OP_PUSH] = {do_push, READS_B},
     [OP_POP] = {do_pop, WRITES},
     [OP_FLUSH] = {do_nothing, 0},
+    [OP_MOV_VECTOR] = {do_move_vector, 0},
 };
 
 static enum emulate_result map_memory_operand(struct step *s, u8 operands)
 {
 	const struct instruction *in = s->in;
-	bool writes = (operands & WRITES) || in->operation == OP_CMPXCHG_PAIR;
+	bool writes = (operands & WRITES) || in->operation == OP_CMPXCHG_PAIR ||
+		      in->operation == OP_MOV_VECTOR;
 
 	if (in->destination.kind == OPERAND_MEMORY)
 		return map_memory(s, in->destination.bytes,

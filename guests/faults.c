@@ -17,6 +17,7 @@
 
 /* Below 4 GiB, so mapped; neither memory nor a device, here or on a PC. */
 #define NO_MEMORY       0xf0000000ull
+#define IOAPIC          0xfec00000ull
 
 /* Above what the page tables map. */
 #define NOT_MAPPED      (64 * GIB)
@@ -84,11 +85,11 @@ static void page_tables_outside_memory(void)
 	*(volatile u32 *)(512 * GIB) = 1;
 }
 
-/* A form that no device driver uses and Umbra does not emulate. */
+/* A form that no device driver uses and Umbra does not emulate: MOVLPS. */
 static void sse_store_outside_memory(void)
 {
 	write_cr4(read_cr4() | CR4_OSFXSR);
-	__asm__ volatile("movups %%xmm0, (%0)" ::"r"(NO_MEMORY) : "memory");
+	__asm__ volatile("movlps %%xmm0, (%0)" ::"r"(NO_MEMORY) : "memory");
 	check(true, "sse_store_goes_nowhere", "-");
 }
 
@@ -311,6 +312,48 @@ static void write_outside_memory(void)
 	check(value == ~0ull, "outside_is_not_written", "%#lx", value);
 }
 
+/*
+ * By every SSE register: all ones come from where nothing is, and the I/O
+ * APIC's select register keeps what is written.
+ */
+#define MOVE_BY(n)                                                           \
+	do {                                                                 \
+		__asm__ volatile("movups (%1), %%xmm" #n "\n\t"              \
+				 "movups %%xmm" #n ", %0\n\t"                \
+				 "movd %2, %%xmm" #n "\n\t"                  \
+				 "movd %%xmm" #n ", (%3)"                    \
+				 : "=m"(read)                                \
+				 : "r"(NO_MEMORY), "r"((n) + 1), "r"(IOAPIC) \
+				 : "memory");                                \
+		is_right &= read[0] == ~0ull && read[1] == ~0ull &&          \
+			    *(volatile u32 *)IOAPIC == (n) + 1;              \
+	} while (0)
+
+static void sse_moves_to_devices(void)
+{
+	u64 read[2];
+	bool is_right = true;
+
+	write_cr4(read_cr4() | CR4_OSFXSR);
+	MOVE_BY(0);
+	MOVE_BY(1);
+	MOVE_BY(2);
+	MOVE_BY(3);
+	MOVE_BY(4);
+	MOVE_BY(5);
+	MOVE_BY(6);
+	MOVE_BY(7);
+	MOVE_BY(8);
+	MOVE_BY(9);
+	MOVE_BY(10);
+	MOVE_BY(11);
+	MOVE_BY(12);
+	MOVE_BY(13);
+	MOVE_BY(14);
+	MOVE_BY(15);
+	check(is_right, "sse_registers_reach_devices", "a value is lost");
+}
+
 static void cpuid_storm(void)
 {
 	for (u64 i = 0; i < storm_count(); i++)
@@ -503,6 +546,7 @@ static const struct way ways[] = {
     {"vmx", vmx_instructions},
     {"read-outside", read_outside_memory},
     {"write-outside", write_outside_memory},
+    {"sse-device", sse_moves_to_devices},
     {"cpuid-storm", cpuid_storm},
     {"port-storm", port_storm},
     {"string-storm", string_port_storm},

@@ -114,6 +114,21 @@ static enum err port_out(void *context, u16 port, u32 value, u32 bytes)
 	return whim(context);
 }
 
+static void read_vector(void *context, u32 number, void *to)
+{
+	MUST(number < 16);
+	memset(to, next(context), 16);
+}
+
+static void write_vector(void *context, u32 number, const void *from)
+{
+	u8 copy[16];
+
+	(void)context;
+	MUST(number < 16);
+	memcpy(copy, from, sizeof(copy));
+}
+
 static const struct emulate_bus bus = {
     .translate = translate,
     .read = bus_read,
@@ -121,6 +136,8 @@ static const struct emulate_bus bus = {
     .swap = bus_swap,
     .port_in = port_in,
     .port_out = port_out,
+    .read_vector = read_vector,
+    .write_vector = write_vector,
 };
 
 struct input {

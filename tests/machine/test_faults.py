@@ -37,7 +37,7 @@ LOST = {
         "its page tables are at 0xf0000000, where it has no memory",
     "sse-outside":
         "it accesses a device by an instruction that Umbra does not emulate; "
-        "its bytes are 0f 11 ",
+        "its bytes are 0f 13 ",
 }
 
 
@@ -77,6 +77,13 @@ def guest_lost_alone_ends_the_run(machine):
 SURVIVED = ("port", "ports", "msr", "msrs", "state", "vmx", "read-outside",
             "write-outside", "cpuid-storm", "string-storm", "msr-storm",
             "cr-storm", "interrupt-storm", "nmi-storm", "timer-storm")
+
+
+@machine_test(seconds=2)
+def sse_registers_reach_devices(machine):
+    run = machine.run(FAULTS, "--append", "sse-device", "--mem", "8M")
+    run.ended_with(1)
+    run.printed(PASSES)
 
 
 @machine_test(seconds=6)

@@ -117,8 +117,10 @@ static void sse_and_system_forms_are_unsupported(void **state)
 		const char *bytes;
 		u32 count;
 	} forms[] = {
-	    {"\x0f\x28\x07", 3},     /* movaps xmm0, [rdi] */
-	    {"\xf3\x0f\x7f\x07", 4}, /* movdqu [rdi], xmm0 */
+	    {"\x0f\x12\x07", 3},     /* movlps xmm0, [rdi] */
+	    {"\x0f\x28\xc1", 3},     /* movaps xmm0, xmm1 */
+	    {"\x0f\x6f\x07", 3},     /* movq mm0, [rdi] */
+	    {"\xf3\x0f\xe7\x07", 4}, /* not movntdq */
 	    {"\xc5\xfe\x6f\x07", 4}, /* vmovdqu ymm0, [rdi] */
 	    {"\xd9\x07", 2},         /* fld dword ptr [rdi] */
 	    {"\x0f\x01\x17", 3},     /* lgdt [rdi] */
@@ -141,11 +143,11 @@ static void bytes_print_as_hexadecimal(void **state)
 	char text[64], tiny[5];
 
 	(void)state;
-	assert_int_equal(decode_64(&in, "\x0f\x28\x07", 3), DECODE_UNSUPPORTED);
+	assert_int_equal(decode_64(&in, "\x0f\x12\x07", 3), DECODE_UNSUPPORTED);
 	decode_print_bytes(&in, text, sizeof(text));
-	assert_string_equal(text, "0f 28 07");
+	assert_string_equal(text, "0f 12 07");
 	decode_print_bytes(&in, tiny, sizeof(tiny));
-	assert_string_equal(tiny, "0f 2");
+	assert_string_equal(tiny, "0f 1");
 }
 
 int main(void)

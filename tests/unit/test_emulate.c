@@ -42,6 +42,7 @@ struct machine {
 	u32 busy_swaps;   /* so many find that another CPU was faster */
 	u32 busy_translations_after; /* how many succeed, plus 1; 0: all */
 	bool is_broken;              /* the device refuses */
+	u64 vectors[16][2];
 };
 
 static struct machine machine;
@@ -157,6 +158,18 @@ static enum err port_out(void *context, u16 port, u32 value, u32 bytes)
 	return OK;
 }
 
+static void read_vector(void *context, u32 number, void *to)
+{
+	(void)context;
+	memcpy(to, machine.vectors[number], sizeof(machine.vectors[number]));
+}
+
+static void write_vector(void *context, u32 number, const void *from)
+{
+	(void)context;
+	memcpy(machine.vectors[number], from, sizeof(machine.vectors[number]));
+}
+
 static const struct emulate_bus bus = {
     .translate = translate,
     .read = bus_read,
@@ -164,6 +177,8 @@ static const struct emulate_bus bus = {
     .swap = bus_swap,
     .port_in = port_in,
     .port_out = port_out,
+    .read_vector = read_vector,
+    .write_vector = write_vector,
 };
 
 #define RIGHTS_DATA_16 0x0093u
@@ -324,12 +339,91 @@ static void unknown_forms_are_shown_not_guessed(void **state)
 	char text[64];
 
 	(void)state;
-	START("\xf3\x0f\x7f\x07", CODE_64); /* movdqu [rdi], xmm0 */
+	START("\xc5\xfe\x7f\x07", CODE_64); /* vmovdqu [rdi], ymm0 */
 	e.cpu.gpr[GPR_RDI] = DEVICE;
 	assert_int_equal(emulate_step(&e, 1), EMULATE_UNSUPPORTED);
 	decode_print_bytes(&e.instruction, text, sizeof(text));
-	assert_memory_equal(text, "f3 0f 7f 07", 11);
+	assert_memory_equal(text, "c5 fe 7f 07", 11);
 	assert_int_equal(machine.event_count, 0);
+}
+
+/* --- Vector registers ----------------------------------------------------- */
+
+static void vector_moves_reach_a_device_in_halves(void **state)
+{
+	(void)state;
+	START("\xf3\x44\x0f\x7f\x0f", CODE_64); /* movdqu [rdi], xmm9 */
+	e.cpu.gpr[GPR_RDI] = DEVICE + 8;
+	machine.vectors[9][0] = 0x1111;
+	machine.vectors[9][1] = 0x2222;
+	expect_done(5);
+	assert_int_equal(machine.event_count, 2);
+	expect_event(0, 'w', DEVICE + 8, 0x1111, 8);
+	expect_event(1, 'w', DEVICE + 16, 0x2222, 8);
+
+	START("\xf3\x0f\x10\x17", CODE_64); /* movss xmm2, [rdi] */
+	e.cpu.gpr[GPR_RDI] = DEVICE + 4;
+	machine.device_value = 0x12345678;
+	memset(machine.vectors, 0xff, sizeof(machine.vectors));
+	expect_done(4);
+	assert_int_equal(machine.event_count, 1);
+	expect_event(0, 'r', DEVICE + 4, 0, 4);
+	assert_int_equal(machine.vectors[2][0], 0x12345678);
+	assert_int_equal(machine.vectors[2][1], 0);
+}
+
+static void vector_moves_cross_pages(void **state)
+{
+	(void)state;
+	START("\x0f\x10\x07", CODE_64); /* movups xmm0, [rdi] */
+	e.cpu.gpr[GPR_RDI] = DATA + PAGE_4K - 3;
+	for (u32 i = 0; i < 16; i++)
+		machine.memory[DATA + PAGE_4K - 3 + i] = (u8)(i + 1);
+	expect_done(3);
+	assert_int_equal(machine.vectors[0][0], 0x0807060504030201);
+	assert_int_equal(machine.vectors[0][1], 0x100f0e0d0c0b0a09);
+
+	START("\x0f\x11\x07", CODE_64); /* movups [rdi], xmm0 */
+	e.cpu.gpr[GPR_RDI] = NOT_THERE - 8;
+	expect_fault(14, PF_WRITE);
+	assert_int_equal(e.fault.address, NOT_THERE);
+	assert_int_equal(machine.memory[NOT_THERE - 8], 0);
+}
+
+static void aligned_vector_moves_want_alignment(void **state)
+{
+	(void)state;
+	START("\x66\x0f\xe7\x07", CODE_64); /* movntdq [rdi], xmm0 */
+	e.cpu.gpr[GPR_RDI] = DEVICE + 8;
+	expect_fault(13, 0);
+	e.cpu.gpr[GPR_RDI] = DEVICE + 16;
+	expect_done(4);
+	assert_int_equal(machine.event_count, 2);
+}
+
+/* The CPU will say which exception it is. */
+static void vector_moves_that_cr0_forbids_are_tried_again(void **state)
+{
+	(void)state;
+	for (u32 bit = 2; bit <= 3; bit++) {
+		START("\x0f\x11\x07", CODE_64); /* movups [rdi], xmm0 */
+		e.cpu.gpr[GPR_RDI] = DEVICE;
+		e.cpu.cr0 |= 1u << bit;
+		assert_int_equal(emulate_step(&e, 1), EMULATE_AGAIN);
+		assert_int_equal(e.cpu.rip, CODE);
+		assert_int_equal(machine.event_count, 0);
+	}
+}
+
+static void vector_stays_when_the_device_refuses(void **state)
+{
+	(void)state;
+	START("\x0f\x10\x07", CODE_64); /* movups xmm0, [rdi] */
+	e.cpu.gpr[GPR_RDI] = DEVICE;
+	machine.is_broken = true;
+	machine.vectors[0][0] = 7;
+	assert_int_equal(emulate_step(&e, 1), EMULATE_STOPPED);
+	assert_int_equal(machine.vectors[0][0], 7);
 }
 
 /* --- Paging --------------------------------------------------------------- */
@@ -823,6 +917,11 @@ int main(void)
 	    cmocka_unit_test(push_and_pop_reach_devices),
 	    cmocka_unit_test(refusing_device_stops_the_guest),
 	    cmocka_unit_test(unknown_forms_are_shown_not_guessed),
+	    cmocka_unit_test(vector_moves_reach_a_device_in_halves),
+	    cmocka_unit_test(vector_moves_cross_pages),
+	    cmocka_unit_test(aligned_vector_moves_want_alignment),
+	    cmocka_unit_test(vector_moves_that_cr0_forbids_are_tried_again),
+	    cmocka_unit_test(vector_stays_when_the_device_refuses),
 	    cmocka_unit_test(page_fault_changes_nothing),
 	    cmocka_unit_test(read_only_page_faults_before_anything_is_read),
 	    cmocka_unit_test(operand_across_pages_faults_at_the_second_page),

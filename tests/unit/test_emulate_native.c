@@ -29,6 +29,10 @@
 #define BUFFER_BYTES  0x4000u
 #define MIDDLE        (BUFFER + BUFFER_BYTES / 2)
 
+#define VECTORS       16
+#define VECTOR_DE     0
+#define VECTOR_GP     13
+
 #define DEFAULT_CASES 1500
 
 #define ARITHMETIC \
@@ -39,11 +43,13 @@ struct native_state {
 	u64 in[GPR_COUNT], out[GPR_COUNT];
 	u64 rflags_in, rflags_out;
 	u64 host_rsp;
+	u64 vectors_in[VECTORS][2], vectors_out[VECTORS][2];
 };
 
 static struct native_state *const native = (void *)(u64)STATE_PAGE;
 static u8 *const native_buffer = (void *)(u64)BUFFER;
 static u8 emulated_buffer[BUFFER_BYTES];
+static u64 emulated_vectors[VECTORS][2];
 
 /* --- Random numbers ------------------------------------------------------- */
 
@@ -106,6 +112,23 @@ static u8 *emit_move(u8 *at, u8 opcode, u32 reg, const u64 *address)
 #define STORE 0x89
 #define LOAD  0x8b
 
+/* movups [address], xmm or movups xmm, [address], absolute. */
+static u8 *emit_vector_move(u8 *at, u8 opcode, u32 number, const u64 *address)
+{
+	u32 displacement = (u32)(u64)address;
+
+	*at++ = (u8)(0x40 | (number >= 8 ? 4 : 0));
+	*at++ = 0x0f;
+	*at++ = opcode;
+	*at++ = (u8)(4 | (number & 7) << 3);
+	*at++ = 0x25;
+	memcpy(at, &displacement, 4);
+	return at + 4;
+}
+
+#define VECTOR_STORE 0x11
+#define VECTOR_LOAD  0x10
+
 /* push [address] or pop [address] */
 static u8 *emit_stack(u8 *at, u8 opcode, u8 reg, const u64 *address)
 {
@@ -139,6 +162,9 @@ static void build_thunk(void)
 
 	at = emit(at, SAVED, sizeof(SAVED) - 1);
 	at = emit_move(at, STORE, GPR_RSP, &native->host_rsp);
+	for (u32 i = 0; i < VECTORS; i++)
+		at =
+		    emit_vector_move(at, VECTOR_LOAD, i, native->vectors_in[i]);
 	at = emit_stack(at, 0xff, 6, &native->rflags_in); /* push */
 	*at++ = 0x9d;                                     /* popf */
 	for (u32 reg = 0; reg < GPR_COUNT; reg++)
@@ -151,7 +177,10 @@ static void build_thunk(void)
 	at = emit_move(at, LOAD, GPR_RSP, &native->host_rsp);
 	*at++ = 0x9c;                                      /* pushf */
 	at = emit_stack(at, 0x8f, 0, &native->rflags_out); /* pop */
-	*at++ = 0xfc;                                      /* cld */
+	for (u32 i = 0; i < VECTORS; i++)
+		at = emit_vector_move(at, VECTOR_STORE, i,
+				      native->vectors_out[i]);
+	*at++ = 0xfc; /* cld */
 	at = emit(at, RESTORE, sizeof(RESTORE) - 1);
 	*at = 0xc3;
 }
@@ -273,11 +302,26 @@ static enum err swap_memory(void *context, gpa_t address, u64 expected,
 	return OK;
 }
 
+static void read_vector(void *context, u32 number, void *to)
+{
+	(void)context;
+	memcpy(to, emulated_vectors[number], sizeof(emulated_vectors[number]));
+}
+
+static void write_vector(void *context, u32 number, const void *from)
+{
+	(void)context;
+	memcpy(emulated_vectors[number], from,
+	       sizeof(emulated_vectors[number]));
+}
+
 static const struct emulate_bus bus = {
     .translate = translate,
     .read = read_memory,
     .write = write_memory,
     .swap = swap_memory,
+    .read_vector = read_vector,
+    .write_vector = write_vector,
 };
 
 static void fill_cpu(struct emulate_cpu *cpu)
@@ -321,8 +365,12 @@ static u32 list_opcodes(struct opcode *list)
 		    i == 0xb3 || i == 0xb6 || i == 0xb7 || i == 0xba ||
 		    i == 0xbb || i == 0xbc || i == 0xbd || i == 0xbe ||
 		    i == 0xbf || i == 0xc0 || i == 0xc1 || i == 0xc3 ||
-		    i == 0xc7)
+		    i == 0xc7 || i == 0x10 || i == 0x11 || i == 0x28 ||
+		    i == 0x29 || i == 0x2b || i == 0x6e || i == 0x6f ||
+		    i == 0x7e || i == 0x7f || i == 0xd6 || i == 0xe7 ||
+		    i == 0xf0)
 			list[count++] = (struct opcode){1, (u8)i};
+	list[count++] = (struct opcode){2, 0x2a};
 	list[count++] = (struct opcode){2, 0xf0};
 	list[count++] = (struct opcode){2, 0xf1};
 	return count;
@@ -457,7 +505,7 @@ static bool set_registers(struct instruction *in, u32 modrm_at)
 	    in->source.kind == OPERAND_GPR && has_memory(in))
 		native->in[in->source.reg] =
 		    (u64)(i64)((i32)below(16000) - 8000);
-	if (in->operation == OP_CMPXCHG_PAIR)
+	if (in->operation == OP_CMPXCHG_PAIR || (in->is_aligned && below(8)))
 		target &= ~15ull;
 	if (is_string(in)) {
 		aim_string(in);
@@ -593,7 +641,10 @@ static bool same_state(const struct emulation *e, const struct instruction *in)
 	       same(in, "rip", e->cpu.rip, CODE_AT + in->length) &&
 	       same(in, "memory", 0,
 		    (u64)(memcmp(emulated_buffer, native_buffer,
-				 BUFFER_BYTES) != 0));
+				 BUFFER_BYTES) != 0)) &&
+	       same(in, "vectors", 0,
+		    (u64)(memcmp(emulated_vectors, native->vectors_out,
+				 sizeof(emulated_vectors)) != 0));
 }
 
 static enum emulate_result step_to_end(struct emulation *e)
@@ -606,6 +657,11 @@ static enum emulate_result step_to_end(struct emulation *e)
 	return result;
 }
 
+static bool is_misaligned(const struct instruction *in, int signal_number)
+{
+	return signal_number == SIGSEGV && in->is_aligned;
+}
+
 static bool try_one(const struct instruction *in)
 {
 	struct emulation e = {.bus = &bus};
@@ -616,11 +672,16 @@ static bool try_one(const struct instruction *in)
 	for (u32 i = 0; i < BUFFER_BYTES / 8; i += 1 + below(8))
 		((u64 *)native_buffer)[i] = interesting64();
 	memcpy(emulated_buffer, native_buffer, BUFFER_BYTES);
+	for (u32 i = 0; i < VECTORS; i++)
+		for (u32 half = 0; half < 2; half++)
+			native->vectors_in[i][half] = random64();
+	memcpy(emulated_vectors, native->vectors_in, sizeof(emulated_vectors));
 	signal_number = run_natively(in);
 	result = step_to_end(&e);
-	if (signal_number == SIGFPE)
+	if (signal_number == SIGFPE || is_misaligned(in, signal_number))
 		return same(in, "result", result, EMULATE_FAULT) &&
-		       same(in, "vector", e.fault.vector, 0) &&
+		       same(in, "vector", e.fault.vector,
+			    signal_number == SIGFPE ? VECTOR_DE : VECTOR_GP) &&
 		       same(in, "rip", e.cpu.rip, CODE_AT) &&
 		       same(in, "registers", 0,
 			    (u64)(memcmp(e.cpu.gpr, native->in,

@@ -25,60 +25,127 @@ struct name {
 	}
 
 static const struct name names[] = {
-    N(ADD, ADD),         N(OR, OR),
-    N(ADC, ADC),         N(SBB, SBB),
-    N(AND, AND),         N(SUB, SUB),
-    N(XOR, XOR),         N(CMP, CMP),
-    N(ROL, ROL),         N(ROR, ROR),
-    N(RCL, RCL),         N(RCR, RCR),
-    N(SHL, SHL),         N(SHR, SHR),
-    N(SAR, SAR),         N(TEST, TEST),
-    N(NOT, NOT),         N(NEG, NEG),
-    N(MUL, MUL),         N(IMUL, IMUL),
-    N(DIV, DIV),         N(IDIV, IDIV),
-    N(INC, INC),         N(DEC, DEC),
-    N(SHLD, SHLD),       N(SHRD, SHRD),
-    N(BT, BT),           N(BTS, BTS),
-    N(BTR, BTR),         N(BTC, BTC),
-    N(BSF, BSF),         N(BSR, BSR),
-    N(MOV, MOV),         N(MOVNTI, MOV),
-    N(MOVZX, MOVZX),     N(MOVSX, MOVSX),
-    N(MOVSXD, MOVSX),    N(MOVBE, MOVBE),
-    N(XCHG, XCHG),       N(XADD, XADD),
-    N(CMPXCHG, CMPXCHG), N(CMPXCHG8B, CMPXCHG_PAIR),
-    N(PUSH, PUSH),       N(CMPXCHG16B, CMPXCHG_PAIR),
-    N(POP, POP),         N(XLAT, XLAT),
-    N(CLFLUSH, FLUSH),   N(CLFLUSHOPT, FLUSH),
-    N(CLWB, FLUSH),      N(MOVSB, MOVS),
-    N(MOVSW, MOVS),      N(MOVSD, MOVS),
-    N(MOVSQ, MOVS),      N(CMPSB, CMPS),
-    N(CMPSW, CMPS),      N(CMPSD, CMPS),
-    N(CMPSQ, CMPS),      N(STOSB, STOS),
-    N(STOSW, STOS),      N(STOSD, STOS),
-    N(STOSQ, STOS),      N(LODSB, LODS),
-    N(LODSW, LODS),      N(LODSD, LODS),
-    N(LODSQ, LODS),      N(SCASB, SCAS),
-    N(SCASW, SCAS),      N(SCASD, SCAS),
-    N(SCASQ, SCAS),      N(INSB, INS),
-    N(INSW, INS),        N(INSD, INS),
-    N(OUTSB, OUTS),      N(OUTSW, OUTS),
-    N(OUTSD, OUTS),      N(CMOVB, CMOV),
-    N(CMOVBE, CMOV),     N(CMOVL, CMOV),
-    N(CMOVLE, CMOV),     N(CMOVNB, CMOV),
-    N(CMOVNBE, CMOV),    N(CMOVNL, CMOV),
-    N(CMOVNLE, CMOV),    N(CMOVNO, CMOV),
-    N(CMOVNP, CMOV),     N(CMOVNS, CMOV),
-    N(CMOVNZ, CMOV),     N(CMOVO, CMOV),
-    N(CMOVP, CMOV),      N(CMOVS, CMOV),
-    N(CMOVZ, CMOV),      N(SETB, SET),
-    N(SETBE, SET),       N(SETL, SET),
-    N(SETLE, SET),       N(SETNB, SET),
-    N(SETNBE, SET),      N(SETNL, SET),
-    N(SETNLE, SET),      N(SETNO, SET),
-    N(SETNP, SET),       N(SETNS, SET),
-    N(SETNZ, SET),       N(SETO, SET),
-    N(SETP, SET),        N(SETS, SET),
+    N(ADD, ADD),
+    N(OR, OR),
+    N(ADC, ADC),
+    N(SBB, SBB),
+    N(AND, AND),
+    N(SUB, SUB),
+    N(XOR, XOR),
+    N(CMP, CMP),
+    N(ROL, ROL),
+    N(ROR, ROR),
+    N(RCL, RCL),
+    N(RCR, RCR),
+    N(SHL, SHL),
+    N(SHR, SHR),
+    N(SAR, SAR),
+    N(TEST, TEST),
+    N(NOT, NOT),
+    N(NEG, NEG),
+    N(MUL, MUL),
+    N(IMUL, IMUL),
+    N(DIV, DIV),
+    N(IDIV, IDIV),
+    N(INC, INC),
+    N(DEC, DEC),
+    N(SHLD, SHLD),
+    N(SHRD, SHRD),
+    N(BT, BT),
+    N(BTS, BTS),
+    N(BTR, BTR),
+    N(BTC, BTC),
+    N(BSF, BSF),
+    N(BSR, BSR),
+    N(MOV, MOV),
+    N(MOVNTI, MOV),
+    N(MOVZX, MOVZX),
+    N(MOVSX, MOVSX),
+    N(MOVSXD, MOVSX),
+    N(MOVBE, MOVBE),
+    N(XCHG, XCHG),
+    N(XADD, XADD),
+    N(CMPXCHG, CMPXCHG),
+    N(CMPXCHG8B, CMPXCHG_PAIR),
+    N(PUSH, PUSH),
+    N(CMPXCHG16B, CMPXCHG_PAIR),
+    N(POP, POP),
+    N(XLAT, XLAT),
+    N(CLFLUSH, FLUSH),
+    N(CLFLUSHOPT, FLUSH),
+    N(CLWB, FLUSH),
+    N(MOVSB, MOVS),
+    N(MOVSW, MOVS),
+    N(MOVSD, MOVS),
+    N(MOVSQ, MOVS),
+    N(CMPSB, CMPS),
+    N(CMPSW, CMPS),
+    N(CMPSD, CMPS),
+    N(CMPSQ, CMPS),
+    N(STOSB, STOS),
+    N(STOSW, STOS),
+    N(STOSD, STOS),
+    N(STOSQ, STOS),
+    N(LODSB, LODS),
+    N(LODSW, LODS),
+    N(LODSD, LODS),
+    N(LODSQ, LODS),
+    N(SCASB, SCAS),
+    N(SCASW, SCAS),
+    N(SCASD, SCAS),
+    N(SCASQ, SCAS),
+    N(INSB, INS),
+    N(INSW, INS),
+    N(INSD, INS),
+    N(OUTSB, OUTS),
+    N(OUTSW, OUTS),
+    N(OUTSD, OUTS),
+    N(CMOVB, CMOV),
+    N(CMOVBE, CMOV),
+    N(CMOVL, CMOV),
+    N(CMOVLE, CMOV),
+    N(CMOVNB, CMOV),
+    N(CMOVNBE, CMOV),
+    N(CMOVNL, CMOV),
+    N(CMOVNLE, CMOV),
+    N(CMOVNO, CMOV),
+    N(CMOVNP, CMOV),
+    N(CMOVNS, CMOV),
+    N(CMOVNZ, CMOV),
+    N(CMOVO, CMOV),
+    N(CMOVP, CMOV),
+    N(CMOVS, CMOV),
+    N(CMOVZ, CMOV),
+    N(SETB, SET),
+    N(SETBE, SET),
+    N(SETL, SET),
+    N(SETLE, SET),
+    N(SETNB, SET),
+    N(SETNBE, SET),
+    N(SETNL, SET),
+    N(SETNLE, SET),
+    N(SETNO, SET),
+    N(SETNP, SET),
+    N(SETNS, SET),
+    N(SETNZ, SET),
+    N(SETO, SET),
+    N(SETP, SET),
+    N(SETS, SET),
     N(SETZ, SET),
+    N(MOVUPS, MOV_VECTOR),
+    N(MOVUPD, MOV_VECTOR),
+    N(MOVSS, MOV_VECTOR),
+    N(MOVAPS, MOV_VECTOR),
+    N(MOVAPD, MOV_VECTOR),
+    N(MOVNTPS, MOV_VECTOR),
+    N(MOVNTPD, MOV_VECTOR),
+    N(MOVD, MOV_VECTOR),
+    N(MOVQ, MOV_VECTOR),
+    N(MOVDQA, MOV_VECTOR),
+    N(MOVDQU, MOV_VECTOR),
+    N(MOVNTDQ, MOV_VECTOR),
+    N(MOVNTDQA, MOV_VECTOR),
+    N(LDDQU, MOV_VECTOR),
 };
 
 /* What Zydis found, under its own names. */
@@ -104,7 +171,9 @@ static enum operation operation_of(const ZydisDecodedInstruction *in)
 		if (is_string(operation) !=
 		    (in->meta.category == ZYDIS_CATEGORY_STRINGOP ||
 		     in->meta.category == ZYDIS_CATEGORY_IOSTRINGOP))
-			return NO_OPERATION; /* MOVSD and CMPSD of SSE */
+			return in->mnemonic == ZYDIS_MNEMONIC_MOVSD
+				   ? OP_MOV_VECTOR
+				   : NO_OPERATION; /* CMPSD of SSE */
 		if (operation == OP_IMUL && in->operand_count_visible > 1)
 			return OP_IMUL_SHORT;
 		return operation;
@@ -174,7 +243,11 @@ static struct operand operand_of(const ZydisDecodedOperand *from)
 		operand.kind = OPERAND_IMMEDIATE;
 		break;
 	case ZYDIS_OPERAND_TYPE_REGISTER:
-		if (ZydisRegisterGetClass(reg) == ZYDIS_REGCLASS_SEGMENT) {
+		if (ZydisRegisterGetClass(reg) == ZYDIS_REGCLASS_XMM) {
+			operand.kind = OPERAND_VECTOR;
+			operand.reg = (u8)ZydisRegisterGetId(reg);
+		} else if (ZydisRegisterGetClass(reg) ==
+			   ZYDIS_REGCLASS_SEGMENT) {
 			operand.kind = OPERAND_SEGMENT;
 			operand.reg = segment_of(reg);
 		} else if (reg >= ZYDIS_REGISTER_AH &&
@@ -254,7 +327,8 @@ static bool same_operand(const struct instruction *in,
 		return true;
 	}
 	SAME("operand register", ours->reg, expected.reg);
-	if (in->operation != OP_FLUSH) /* theirs: the whole line */
+	/* Theirs: the whole line, and the whole register. */
+	if (in->operation != OP_FLUSH && ours->kind != OPERAND_VECTOR)
 		SAME("operand size", ours->bytes, expected.bytes);
 	return ours->kind != OPERAND_MEMORY || same_address(in, theirs);
 }
@@ -341,6 +415,15 @@ static bool is_left_out(const struct theirs *theirs)
 {
 	const ZydisDecodedInstruction *in = &theirs->instruction;
 
+	/* Of MMX. */
+	if (theirs->operation == OP_MOV_VECTOR)
+		for (u32 i = 0; i < in->operand_count_visible; i++)
+			if (theirs->operands[i].type ==
+				ZYDIS_OPERAND_TYPE_REGISTER &&
+			    ZydisRegisterGetClass(
+				theirs->operands[i].reg.value) ==
+				ZYDIS_REGCLASS_MMX)
+				return true;
 	/* MOV to segment, control and debug registers; PUSH, POP likewise. */
 	if (theirs->operation == OP_MOV &&
 	    (in->opcode == 0x8e || in->opcode_map == ZYDIS_OPCODE_MAP_0F))

@@ -2,6 +2,7 @@
 /* Between emulate/ and a vCPU: registers, paging, memory and devices. */
 #include "arch/x86/vmx/exit_emulate.h"
 #include "arch/x86/cpu/insn.h"
+#include "arch/x86/cpu/xmm.h"
 #include "arch/x86/vmx/control_registers.h"
 #include "arch/x86/vmx/nested_events.h"
 #include "arch/x86/vmx/nested_exit.h"
@@ -244,6 +245,19 @@ static enum err bus_port_out(void *context, u16 port, u32 value, u32 bytes)
 	return OK;
 }
 
+/* An exit leaves the guest's in the CPU. */
+static void bus_read_vector(void *context, u32 number, void *to)
+{
+	(void)context;
+	xmm_read(number, to);
+}
+
+static void bus_write_vector(void *context, u32 number, const void *from)
+{
+	(void)context;
+	xmm_write(number, from);
+}
+
 void exit_emulate_bus_read(struct vcpu *vcpu, gpa_t address, void *to,
 			   u32 bytes)
 {
@@ -277,6 +291,8 @@ static const struct emulate_bus bus = {
     .swap = bus_swap,
     .port_in = bus_port_in,
     .port_out = bus_port_out,
+    .read_vector = bus_read_vector,
+    .write_vector = bus_write_vector,
 };
 
 /* --- Results -------------------------------------------------------------- */
