@@ -25,16 +25,17 @@ _FIRMWARE = {
 _SCRIPT_OF_L2 = """\
 echo "l2: CPUs $(grep -c ^processor /proc/cpuinfo)"
 echo "l2: $(grep -o -m1 -w hypervisor /proc/cpuinfo)"
-echo "l2: sum $(seq 1 {count} | md5sum)"
+echo "l2: sum $(seq 1 20000 | md5sum)"
 echo "l2: init done"
 poweroff -f
 """
 
 
-def new_disk(machine, cpus=1, count=20000):
-    """L1's disk; `qemu` in it starts an L2 with as many CPUs."""
+def new_disk(machine, cpus=1, script=_SCRIPT_OF_L2, words=""):
+    """L1's disk; `qemu` in it starts an L2 with as many CPUs, which runs the
+    script; `words` are for its kernel's command line."""
     small = linux.new_disk()
-    small.script = _SCRIPT_OF_L2.format(count=count)
+    small.script = script
     inner = small.write(machine.folder / "l2.cpio")
     disk = linux.new_disk()
     disk.module("kvm-intel")
@@ -46,7 +47,7 @@ def new_disk(machine, cpus=1, count=20000):
 #!/bin/sh
 exec {QEMU} -accel kvm -cpu host -m 96 -smp {cpus} -nodefaults \\
 	-no-user-config -display none -no-reboot -serial stdio -L /firmware \\
-	-kernel /l2/kernel -initrd /l2/initrd -append "{linux.QUICK}"
+	-kernel /l2/kernel -initrd /l2/initrd -append "{linux.QUICK} {words}"
 """.encode(), 0o755)
     return disk
 

@@ -11,6 +11,7 @@ import os
 import re
 
 import linux
+import linux_qemu
 from lib import check, machine_test
 
 #: What is free is zero: two thirds of the pages are left to send.
@@ -157,3 +158,28 @@ def linux_on_two_cpus_moves_with_its_guest_ten_times(machine):
 def linux_moves_with_its_guest_in_an_enlightened_vmcs(machine):
     run = moves_with_its_guest(machine, 2, 1, "--set", "hyperv=on")
     run.printed("using Hyper-V Enlightened VMCS")
+
+
+#: L2 is a Linux in QEMU, and the load is L2's.
+QEMU_SCRIPT = """\
+qemu
+echo "QEMU ends with $?"
+poweroff -f
+"""
+
+
+@machine_test(seconds=600, limit=3000, long=True)
+def linux_moves_with_a_linux_in_qemu(machine):
+    disk = linux_qemu.new_disk(machine, script=SCRIPT,
+                               words=f"seed={FIRST_SEED} init_on_free=1")
+    disk.script = QEMU_SCRIPT
+    run = moves(machine, disk, 2, ": now", "--mem", "384M", "--set",
+                "compress=off", lines=(str(FIRST_SEED + 1), "stop"),
+                ips=10_000_000)
+    for seed in (FIRST_SEED, FIRST_SEED + 1):
+        run.printed(f"^seed {seed}: now$")
+    for loop in ("one", "two"):
+        run.printed(rf"^LOAD DONE {loop} after \d+$")
+    run.printed("^QEMU ends with 0$")
+    check("LOAD BAD" not in run.out and "LOAD SHORT" not in run.out,
+          "a checksum is wrong")
