@@ -5,6 +5,8 @@
  *
  *	first=N  the first seed (default 1)
  *	count=N  how many (default 100)
+ *	         Seeds from 100000 on go further: MSR areas, more kinds of events
+ *	         and of odd values, virtual-8086 and compatibility mode, CPL 3.
  *	show=N   shows everything that counts of this seed; `verbose`: of all
  *
  *	DIFF seed=7 exits=3 last=0x12 digest=0123456789abcdef
@@ -77,9 +79,11 @@ static bool go_on_after(struct diff_case *c, u32 reason)
 	case EXIT_EPT_MISCONFIGURATION:
 		return repair_ept(c);
 	case EXIT_INTERRUPT_WINDOW:
+		vmwrite(VMCS_GUEST_ACTIVITY_STATE, ACTIVITY_ACTIVE);
 		l2_reset(VMCS_PRIMARY_CONTROLS, PRIMARY_INTERRUPT_WINDOW);
 		return true;
 	case EXIT_NMI_WINDOW:
+		vmwrite(VMCS_GUEST_ACTIVITY_STATE, ACTIVITY_ACTIVE);
 		l2_reset(VMCS_PRIMARY_CONTROLS, PRIMARY_NMI_WINDOW);
 		return true;
 	case EXIT_PML_FULL:
@@ -140,6 +144,7 @@ static void begin(struct diff_case *c, u64 seed)
 {
 	c->seed = seed;
 	c->exits = 0;
+	c->oddities = 0;
 	c->digest = 0xcbf29ce484222325ull;
 	c->is_shown =
 	    boot_number("show", 0) == seed || boot_has_word("verbose");
@@ -165,7 +170,9 @@ static void do_seed(u64 seed)
 	diff_world_make(c);
 	diff_write_vmcs(c);
 	diff_write_program(c);
+	diff_widen(c);
 	diff_disturb(c);
+	diff_show_start(c);
 	last = run(c);
 	if (last == EXIT_PREEMPTION_TIMER) {
 		print("DIFF seed=%lu endless\n", seed);

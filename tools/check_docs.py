@@ -23,6 +23,14 @@ FLOOR_ROW = re.compile(r"^\| `([\w/]+)/` \| (?:pure|hard) \| [^|]* \| "
 SHORT_FLOORS = {"cpu": "arch/x86/cpu", "ept": "arch/x86/ept",
                 "vmx": "arch/x86/vmx"}
 
+#: Functions, tests and rules by name, and where they are made.
+CLAUSES = "docs/NESTED-CHECKS.md"
+RULES = "nested/rules.h"
+NAME = re.compile(r"^\w+$")
+DEFINED = re.compile(r"^(?:[\w*][\w* ]*?\b)?(\w+)\(", re.MULTILINE)
+CASE = re.compile(r'"(\w+)"')
+RULE = re.compile(r"X\((\w+),")
+
 #: What the build makes: named in documents, absent from a fresh tree.
 BUILT = ("build/",)
 
@@ -128,4 +136,27 @@ def check_floor_table(tree):
                    f"{' '.join(sorted(wanted)) or 'nothing'}")
 
 
-CHECKS = {"docs": check_docs, "floors": check_floor_table}
+def check_clauses(tree):
+    """docs/NESTED-CHECKS.md names functions, tests and rules that exist, and
+    every rule of a VM entry."""
+    if not tree.exists(CLAUSES):
+        return
+    known = set()
+    for path in tree.ending(".c", ".h", ".asm", ".py"):
+        known |= set(DEFINED.findall(tree.text(path)))
+        known |= set(CASE.findall(tree.text(path)))
+    rules = set(RULE.findall(tree.text(RULES)))
+    named = set()
+    for number, line in tree.lines(CLAUSES):
+        for name in CODE.findall(line):
+            if not NAME.match(name):
+                continue
+            named.add(name)
+            if name not in (rules if name.isupper() else known):
+                yield f"{CLAUSES}:{number}: there is no {name}"
+    for rule in sorted(rules - named):
+        yield f"{CLAUSES}: the rule {rule} is missing"
+
+
+CHECKS = {"docs": check_docs, "clauses": check_clauses,
+          "floors": check_floor_table}

@@ -53,6 +53,10 @@ enum diff_mode {
 	DIFF_UNPAGED,
 	DIFF_REAL,
 	DIFF_MODES,
+	DIFF_COMPATIBILITY = DIFF_MODES, /* these only from DIFF_WIDE on */
+	DIFF_USER,                       /* 64-bit code at CPL 3 */
+	DIFF_V86,
+	DIFF_WIDE_MODES,
 };
 
 /* What a seed stands for. */
@@ -64,10 +68,38 @@ struct diff_case {
 	struct l2 l2;
 	struct ept12 ept;
 	u64 exits;
+	u32 oddities;
 	bool has_ended;
 	u64 digest;
 	bool is_shown; /* every value is printed */
 };
+
+/*
+ * Seeds from here on go further than the others, which are what they were:
+ * guests/diff/wide.c.
+ */
+#define DIFF_WIDE 100000u
+
+static inline bool diff_is_wide(const struct diff_case *c)
+{
+	return c->seed >= DIFF_WIDE;
+}
+
+static inline bool diff_is_long(const struct diff_case *c)
+{
+	return c->mode == DIFF_LONG || c->mode == DIFF_COMPATIBILITY ||
+	       c->mode == DIFF_USER;
+}
+
+static inline bool diff_is_16_bit(const struct diff_case *c)
+{
+	return c->mode == DIFF_REAL || c->mode == DIFF_V86;
+}
+
+static inline bool diff_uses_pae(const struct diff_case *c)
+{
+	return c->mode == DIFF_PAE || c->mode == DIFF_V86;
+}
 
 /* Once; then everything but the VMCS for one case. */
 void diff_world_begin(void);
@@ -85,11 +117,23 @@ void diff_choose_controls(struct diff_case *c);
 void diff_write_vmcs(struct diff_case *c);
 void diff_disturb(struct diff_case *c); /* some fields get odd values */
 void diff_write_program(struct diff_case *c);
+void diff_widen(struct diff_case *c);
+
+/* A field with an odd value: one of these bits is turned over. */
+struct diff_oddity {
+	u32 field;
+	u64 bits;
+};
+
+void diff_turn_over(struct diff_case *c, const struct diff_oddity *list,
+		    u32 count);
 
 /* --- What came out -------------------------------------------------------- */
 
 void diff_note(struct diff_case *c, const char *name, u64 value);
 void diff_note_exit(struct diff_case *c, u32 reason);
+void diff_show_start(const struct diff_case *c); /* counts for nothing */
 void diff_note_end(struct diff_case *c);
+void diff_note_areas(struct diff_case *c);
 
 #endif

@@ -96,9 +96,10 @@ static const struct piece pieces[] = {
 
 struct code {
 	u8 *at, *end;
-	enum diff_mode mode;
+	bool is_16_bit;
 	bool ports_exit;
 	bool has_ept;
+	bool may_unpage;
 };
 
 static void emit(struct code *code, const u8 *bytes, u32 count)
@@ -118,9 +119,9 @@ static void emit_immediate(struct code *code, u8 opcode, u32 value)
 		      (u8)(value >> 8),
 		      (u8)(value >> 16),
 		      (u8)(value >> 24)};
-	bool is_real = code->mode == DIFF_REAL;
+	bool is_16 = code->is_16_bit;
 
-	emit(code, bytes + !is_real, sizeof(bytes) - !is_real);
+	emit(code, bytes + !is_16, sizeof(bytes) - !is_16);
 }
 
 static void emit_piece(struct code *code, const struct piece *piece)
@@ -130,8 +131,7 @@ static void emit_piece(struct code *code, const struct piece *piece)
 	if ((piece->kind == PORT && !code->ports_exit) ||
 	    (piece->kind == TABLES && !code->has_ept))
 		return;
-	if (piece->kind != ALONE && piece->kind != TABLES &&
-	    code->mode == DIFF_REAL)
+	if (piece->kind != ALONE && piece->kind != TABLES && code->is_16_bit)
 		emit(code, &address_32, 1);
 	emit(code, piece->bytes, piece->length);
 }
@@ -168,6 +168,9 @@ static void emit_control_register(struct code *code, struct diff_random *r)
 			 : cr0_bits[diff_below(r, ARRAY_COUNT(cr0_bits))];
 	u8 read[] = {0x0f, 0x20, number}, write[] = {0x0f, 0x22, number};
 
+	/* Without "unrestricted guest" PG is held, but in Bochs 2.7 it is not. */
+	if (!is_cr4 && bit == (u32)CR0_PG && !code->may_unpage)
+		bit = CR0_TS;
 	emit(code, read, sizeof(read));
 	emit_immediate(code, XOR_EAX, bit);
 	emit(code, write, sizeof(write));
@@ -226,7 +229,7 @@ static void choose_registers(struct diff_case *c)
 
 		if (diff_chance(r, 15)) /* across a page */
 			offset |= 0xffe;
-		if (c->mode != DIFF_REAL && diff_chance(r, 5))
+		if (!diff_is_16_bit(c) && diff_chance(r, 5))
 			offset += (u32)(2 * MIB); /* not in EPT */
 		c->l2.registers[pointers[i]] = diff_address(c, offset);
 	}
@@ -239,11 +242,13 @@ void diff_write_program(struct diff_case *c)
 	struct code code = {
 	    .at = start,
 	    .end = start + CODE_BYTES,
-	    .mode = c->mode,
+	    .is_16_bit = diff_is_16_bit(c),
 	    .ports_exit =
 		(c->controls.primary & (PRIMARY_ALL_IO | PRIMARY_IO_BITMAPS)) ==
 		PRIMARY_ALL_IO,
 	    .has_ept = c->controls.secondary & SECONDARY_EPT,
+	    .may_unpage = !diff_is_wide(c) || (c->controls.secondary &
+					       SECONDARY_UNRESTRICTED_GUEST),
 	};
 	u32 count = 3 + diff_below(&c->random, 10);
 

@@ -122,6 +122,9 @@ static void note_information(struct diff_case *c, const struct l2_exit *exit)
 	u32 reason = (u32)exit->reason;
 
 	diff_note(c, "reason", exit->reason);
+	/* Of two odd values either may be met first. */
+	if (exit->reason & EXIT_REASON_ENTRY_FAILED && c->oddities > 1)
+		return;
 	if (reason != EXIT_EPT_MISCONFIGURATION &&
 	    !names_register(reason, exit->instruction_info))
 		diff_note(c, "qualification",
@@ -229,6 +232,38 @@ void diff_note_exit(struct diff_case *c, u32 reason)
 	note_registers(c);
 }
 
+void diff_show_start(const struct diff_case *c)
+{
+	static const struct {
+		const char *name;
+		u32 field;
+	} fields[] = {
+	    {"pin", VMCS_PIN_CONTROLS},
+	    {"primary", VMCS_PRIMARY_CONTROLS},
+	    {"secondary", VMCS_SECONDARY_CONTROLS},
+	    {"cr0_mask", VMCS_CR0_MASK},
+	    {"cr0_shadow", VMCS_CR0_SHADOW},
+	    {"exceptions", VMCS_EXCEPTION_BITMAP},
+	    {"event", VMCS_ENTRY_INTERRUPTION_INFO},
+	    {"rip", VMCS_GUEST_RIP},
+	    {"rflags", VMCS_GUEST_RFLAGS},
+	    {"cr0", VMCS_GUEST_CR0},
+	    {"activity", VMCS_GUEST_ACTIVITY_STATE},
+	    {"blocking", VMCS_GUEST_INTERRUPTIBILITY},
+	    {"pending_debug", VMCS_GUEST_PENDING_DEBUG},
+	};
+
+	if (!c->is_shown)
+		return;
+	print("%lu starts in mode %u\n", c->seed, c->mode);
+	for (u32 i = 0; i < ARRAY_COUNT(fields); i++)
+		print("%lu starts %s %#lx\n", c->seed, fields[i].name,
+		      vmread((enum vmcs_field)fields[i].field));
+	for (u32 i = 0; i < 64; i += 8)
+		print("%lu code %016lx\n", c->seed,
+		      *(u64 *)(DIFF_WORLD + DIFF_CODE + i));
+}
+
 /* Which of the scratch pages have been logged. */
 static u64 logged_pages(void)
 {
@@ -257,6 +292,7 @@ void diff_note_end(struct diff_case *c)
 		if (words[i])
 			digest = mix(digest, words[i] + i);
 	diff_note(c, "memory", digest);
+	diff_note_areas(c);
 	if (c->controls.secondary & SECONDARY_PML && c->exits > 1)
 		diff_note(c, "logged", logged_pages());
 }

@@ -39,9 +39,10 @@ void diff_choose_controls(struct diff_case *c)
 	struct diff_random *r = &c->random;
 	struct l2_controls *w = &c->controls;
 
-	c->mode = diff_chance(r, 60)
+	c->mode = diff_chance(r, diff_is_wide(c) ? 30 : 60)
 		      ? DIFF_LONG
-		      : (enum diff_mode)diff_below(r, DIFF_MODES);
+		      : (enum diff_mode)diff_below(
+			    r, diff_is_wide(c) ? DIFF_WIDE_MODES : DIFF_MODES);
 	w->pin = PIN_PREEMPTION_TIMER |
 		 diff_some_bits(r, PIN_EXTERNAL_INTERRUPT | PIN_NMI);
 	if (w->pin & PIN_NMI && diff_chance(r, 50))
@@ -55,7 +56,7 @@ void diff_choose_controls(struct diff_case *c)
 		w->primary |= PRIMARY_TPR_SHADOW;
 	w->secondary =
 	    ALWAYS_SECONDARY | diff_some_bits(r, SOMETIMES_SECONDARY);
-	if (c->mode >= DIFF_UNPAGED)
+	if (c->mode == DIFF_UNPAGED || c->mode == DIFF_REAL)
 		w->secondary |= SECONDARY_UNRESTRICTED_GUEST;
 	if (diff_chance(r, 80) || w->secondary & SECONDARY_UNRESTRICTED_GUEST)
 		w->secondary |= SECONDARY_EPT;
@@ -139,44 +140,60 @@ static void write_masks(struct diff_case *c)
 	vmwrite(VMCS_CR3_TARGET_COUNT, diff_below(r, 5));
 	vmwrite(VMCS_CR3_TARGET_0 + 2 * diff_below(r, 4),
 		DIFF_WORLD +
-		    (c->mode == DIFF_PAE ? DIFF_PAE_POINTERS : DIFF_PML4));
+		    (diff_uses_pae(c) ? DIFF_PAE_POINTERS : DIFF_PML4));
 }
+
+#define USER_LEVEL 0x60u /* DPL 3 */
+#define V86_RIGHTS 0xf3u
+#define IOPL       BITS(13, 12)
 
 static void write_segments(const struct diff_case *c)
 {
-	static const u32 code[] = {CODE_64, CODE_32, CODE_32, RIGHTS_CODE};
+	static const struct {
+		u16 code, data;
+		u32 code_rights, data_rights;
+	} of[DIFF_WIDE_MODES] = {
+	    [DIFF_LONG] = {0x08, 0x10, CODE_64, DATA_32},
+	    [DIFF_PAE] = {0x08, 0x10, CODE_32, DATA_32},
+	    [DIFF_UNPAGED] = {0x08, 0x10, CODE_32, DATA_32},
+	    [DIFF_REAL] = {0x08, 0x10, RIGHTS_CODE, RIGHTS_DATA},
+	    [DIFF_COMPATIBILITY] = {0x18, 0x10, CODE_32, DATA_32},
+	    [DIFF_USER] = {0x43, 0x3b, CODE_64 | USER_LEVEL,
+			   DATA_32 | USER_LEVEL},
+	    [DIFF_V86] = {0, 0, V86_RIGHTS, V86_RIGHTS},
+	};
 	bool is_real = c->mode == DIFF_REAL;
 
 	for (u32 i = 0; i < 6; i++) {
-		vmwrite(VMCS_GUEST_ES_SELECTOR + 2 * i, i == 1 ? 0x08 : 0x10);
+		vmwrite(VMCS_GUEST_ES_SELECTOR + 2 * i,
+			i == 1 ? of[c->mode].code : of[c->mode].data);
 		vmwrite(VMCS_GUEST_ES_LIMIT + 2 * i,
-			is_real ? 0xffff : 0xffffffff);
+			diff_is_16_bit(c) ? 0xffff : 0xffffffff);
 		vmwrite(VMCS_GUEST_ES_BASE + 2 * i, is_real ? DIFF_WORLD : 0);
 		vmwrite(VMCS_GUEST_ES_ACCESS_RIGHTS + 2 * i,
-			i == 1    ? code[c->mode]
-			: is_real ? RIGHTS_DATA
-				  : DATA_32);
+			i == 1 ? of[c->mode].code_rights
+			       : of[c->mode].data_rights);
 	}
 	vmwrite(VMCS_GUEST_TR_SELECTOR, 0x20);
 	vmwrite(VMCS_GUEST_TR_BASE, DIFF_WORLD + DIFF_TSS);
 	vmwrite(VMCS_GUEST_GDTR_BASE, DIFF_WORLD + DIFF_GDT);
-	vmwrite(VMCS_GUEST_GDTR_LIMIT, 8 * 8 - 1);
+	vmwrite(VMCS_GUEST_GDTR_LIMIT, (diff_is_wide(c) ? 9 : 8) * 8 - 1);
 	vmwrite(VMCS_GUEST_IDTR_BASE, DIFF_WORLD + DIFF_IDT);
-	vmwrite(VMCS_GUEST_IDTR_LIMIT, c->mode == DIFF_LONG ? 0xfff
-				       : is_real            ? 0x3ff
-							    : 0x7ff);
+	vmwrite(VMCS_GUEST_IDTR_LIMIT, diff_is_long(c) ? 0xfff
+				       : is_real       ? 0x3ff
+						       : 0x7ff);
 }
 
-static void write_mode(const struct diff_case *c)
+static void write_mode(struct diff_case *c)
 {
 	u64 pointers = DIFF_WORLD + DIFF_PAE_POINTERS;
 
 	vmwrite(VMCS_GUEST_CR3,
-		c->mode == DIFF_PAE ? pointers : DIFF_WORLD + DIFF_PML4);
+		diff_uses_pae(c) ? pointers : DIFF_WORLD + DIFF_PML4);
 	vmwrite(VMCS_GUEST_CR4, CR4_PAE | CR4_VMXE);
-	if (c->mode == DIFF_PAE && c->controls.secondary & SECONDARY_EPT)
+	if (diff_uses_pae(c) && c->controls.secondary & SECONDARY_EPT)
 		vmwrite(VMCS_GUEST_PDPTE0, *(u64 *)pointers);
-	if (c->mode != DIFF_LONG) {
+	if (!diff_is_long(c)) {
 		l2_reset(VMCS_ENTRY_CONTROLS, ENTRY_IA32E_MODE_GUEST);
 		vmwrite(VMCS_GUEST_EFER, 0);
 	}
@@ -184,6 +201,9 @@ static void write_mode(const struct diff_case *c)
 		l2_reset(VMCS_GUEST_CR0, CR0_PG);
 	if (c->mode == DIFF_REAL)
 		l2_reset(VMCS_GUEST_CR0, CR0_PG | CR0_PE);
+	if (c->mode == DIFF_V86)
+		l2_set(VMCS_GUEST_RFLAGS,
+		       RFLAGS_VM | diff_some_bits(&c->random, IOPL));
 }
 
 static void write_event(struct diff_case *c)
@@ -226,12 +246,7 @@ void diff_write_vmcs(struct diff_case *c)
 
 /* --- Odd values ----------------------------------------------------------- */
 
-struct oddity {
-	u32 field;
-	u64 bits; /* one of them is turned over */
-};
-
-static const struct oddity guest_oddities[] = {
+static const struct diff_oddity guest_oddities[] = {
     {VMCS_GUEST_CR0, CR0_PE | CR0_NE | CR0_PG | BIT(32)},
     {VMCS_GUEST_CR4, CR4_VMXE | CR4_PAE | CR4_PCIDE | BIT(15) | BIT(50)},
     {VMCS_GUEST_CR3, BITS(51, 44)},
@@ -267,7 +282,7 @@ static const struct oddity guest_oddities[] = {
 };
 
 /* Host state that no VM entry takes. */
-static const struct oddity host_oddities[] = {
+static const struct diff_oddity host_oddities[] = {
     {VMCS_HOST_CR0, CR0_PE | CR0_NE | CR0_PG | BIT(40)},
     {VMCS_HOST_CR4, CR4_PAE | CR4_VMXE | BIT(15) | BIT(33)},
     {VMCS_HOST_CR3, BITS(51, 44)},
@@ -283,7 +298,7 @@ static const struct oddity host_oddities[] = {
     {VMCS_HOST_RIP, BITS(60, 47)},
 };
 
-static const struct oddity control_oddities[] = {
+static const struct diff_oddity control_oddities[] = {
     {VMCS_PIN_CONTROLS, BIT(1) | BIT(2) | BIT(8) | BIT(31)},
     {VMCS_PRIMARY_CONTROLS, BIT(0) | BIT(1) | BIT(4) | BIT(26)},
     {VMCS_SECONDARY_CONTROLS, BIT(15) | BIT(28)},
@@ -322,15 +337,17 @@ static u64 unchecked(const struct diff_case *c, u32 field)
 	}
 }
 
-static void turn_over(struct diff_case *c, const struct oddity *list, u32 count)
+void diff_turn_over(struct diff_case *c, const struct diff_oddity *list,
+		    u32 count)
 {
-	const struct oddity *o = &list[diff_below(&c->random, count)];
+	const struct diff_oddity *o = &list[diff_below(&c->random, count)];
 	u64 bit = bit_of(o->bits, diff_below(&c->random, bits_count(o->bits)));
 	u64 value = 0;
 
 	bit &= ~unchecked(c, o->field);
 	if (vmread_try(o->field, &value) == VMX_OK)
 		vmwrite_try(o->field, value ^ bit);
+	c->oddities++;
 	diff_note(c, "odd", o->field);
 }
 
@@ -339,11 +356,12 @@ void diff_disturb(struct diff_case *c)
 	struct diff_random *r = &c->random;
 
 	if (diff_chance(r, 25))
-		turn_over(c, guest_oddities, ARRAY_COUNT(guest_oddities));
+		diff_turn_over(c, guest_oddities, ARRAY_COUNT(guest_oddities));
 	if (diff_chance(r, 10))
-		turn_over(c, guest_oddities, ARRAY_COUNT(guest_oddities));
+		diff_turn_over(c, guest_oddities, ARRAY_COUNT(guest_oddities));
 	if (diff_chance(r, 4))
-		turn_over(c, host_oddities, ARRAY_COUNT(host_oddities));
+		diff_turn_over(c, host_oddities, ARRAY_COUNT(host_oddities));
 	if (diff_chance(r, 8))
-		turn_over(c, control_oddities, ARRAY_COUNT(control_oddities));
+		diff_turn_over(c, control_oddities,
+			       ARRAY_COUNT(control_oddities));
 }

@@ -47,7 +47,7 @@ void diff_world_begin(void)
 
 u64 diff_address(const struct diff_case *c, u32 offset)
 {
-	return c->mode == DIFF_REAL ? offset : DIFF_WORLD + offset;
+	return diff_is_16_bit(c) ? offset : DIFF_WORLD + offset;
 }
 
 static u64 *at(u32 offset)
@@ -55,12 +55,15 @@ static u64 *at(u32 offset)
 	return (u64 *)(DIFF_WORLD + offset);
 }
 
-static void write_page_tables(void)
+static void write_page_tables(const struct diff_case *c)
 {
 	at(DIFF_PML4)[0] = (DIFF_WORLD + DIFF_PDPT) | PAGE_TABLE;
 	at(DIFF_PDPT)[0] = (DIFF_WORLD + DIFF_DIRECTORY) | PAGE_TABLE;
 	at(DIFF_PAE_POINTERS)[0] = (DIFF_WORLD + DIFF_DIRECTORY) | PAGE_PRESENT;
 	at(DIFF_DIRECTORY)[DIFF_WORLD / (2 * MIB)] = DIFF_WORLD | PAGE_LARGE;
+	/* Where virtual-8086 code can reach it. */
+	if (c->mode == DIFF_V86)
+		at(DIFF_DIRECTORY)[0] = DIFF_WORLD | PAGE_LARGE;
 	/* Not in EPT. */
 	at(DIFF_DIRECTORY)[DIFF_WORLD / (2 * MIB) + 1] =
 	    (DIFF_WORLD + 2 * MIB) | PAGE_LARGE;
@@ -71,14 +74,17 @@ static void write_gdt(const struct diff_case *c)
 	u64 tss = DIFF_WORLD + DIFF_TSS;
 	u64 *gdt = at(DIFF_GDT);
 
-	gdt[1] = c->mode == DIFF_LONG ? 0x00af9b000000ffff : 0x00cf9b000000ffff;
+	gdt[1] = diff_is_long(c) ? 0x00af9b000000ffff : 0x00cf9b000000ffff;
 	gdt[2] = 0x00cf93000000ffff;
 	gdt[3] = 0x00cf9b000000ffff;
 	gdt[4] = 0x00008b0000000067 | (tss & BITS(23, 0)) << 16 |
 		 (tss & BITS(31, 24)) << 32;
 	gdt[6] = 0x00cf13000000ffff; /* not present */
 	gdt[7] = 0x00cff3000000ffff; /* level 3 */
+	gdt[8] = 0x00affb000000ffff;
 	*(u64 *)(tss + 4) = DIFF_WORLD + DIFF_STACK_TOP;
+	if (c->mode == DIFF_V86)
+		*(u32 *)(tss + 8) = 0x10; /* SS of level 0 */
 }
 
 static void write_gate(const struct diff_case *c, u32 vector)
@@ -89,7 +95,7 @@ static void write_gate(const struct diff_case *c, u32 vector)
 	static const u8 vmcall[] = {0x0f, 0x01, 0xc1};
 
 	memcpy((void *)stub, vmcall, sizeof(vmcall));
-	if (c->mode == DIFF_LONG)
+	if (diff_is_long(c))
 		at(DIFF_IDT)[(u64)2 * vector] = gate;
 	else if (c->mode == DIFF_REAL)
 		((u32 *)at(DIFF_IDT))[vector] = DIFF_STUBS;
@@ -148,7 +154,7 @@ static void write_ept(struct diff_case *c)
 void diff_world_make(struct diff_case *c)
 {
 	memset((void *)DIFF_WORLD, 0, DIFF_WORLD_BYTES);
-	write_page_tables();
+	write_page_tables(c);
 	write_gdt(c);
 	for (u32 vector = 0; vector < VECTORS; vector++)
 		write_gate(c, vector);

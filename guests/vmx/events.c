@@ -179,6 +179,117 @@ static void single_step_exits(void)
 	suite_expect(vmread(VMCS_GUEST_RIP), (u64)do_db_at, "RIP");
 }
 
+/* --- Debug exceptions ----------------------------------------------------- */
+
+static volatile u64 watched;
+
+FAULT_PROGRAM(do_execute, "", "nop");
+FAULT_PROGRAM(do_store, "mov %eax, watched_by_l2", "nop");
+FAULT_PROGRAM(do_read_dr, "", "mov %dr1, %rax");
+__asm__(".set watched_by_l2, watched");
+
+#define DR7_FIRST_EXECUTE 0x402u
+#define DR7_THIRD_WRITE   0x0d000420u
+#define DR7_DETECT        0x2400u
+#define DR6_BD            BIT(13)
+
+static void load_breakpoints(u64 first, u64 third)
+{
+	__asm__ volatile("mov %0, %%dr0" ::"r"(first));
+	__asm__ volatile("mov %0, %%dr2" ::"r"(third));
+}
+
+/* SDM vol. 3, "Exit Qualification for Debug Exceptions": as in DR6, which
+ * itself stays as it is, and so does DR7. */
+static void debug_exception_exits(const char *name, const u8 *start,
+				  const u8 *at, u64 dr7, u64 qualification)
+{
+	u64 dr6;
+
+	suite_case(name);
+	make(&(struct l2_controls){.exit = EXIT_SAVE_DEBUG_CONTROLS,
+				   .entry = ENTRY_LOAD_DEBUG_CONTROLS},
+	     (void (*)(void))(u64)start);
+	vmwrite(VMCS_EXCEPTION_BITMAP, BIT(VECTOR_DB));
+	vmwrite(VMCS_GUEST_DR7, dr7);
+	load_breakpoints((u64)do_execute_at, (u64)&watched);
+	__asm__ volatile("mov %0, %%dr6" ::"r"(0xffff0ff0ull));
+	if (!suite_run(EXIT_EXCEPTION_OR_NMI))
+		return;
+	suite_expect(vmread(VMCS_EXIT_INTERRUPTION_INFO) & EVENT_KNOWN,
+		     EVENT_VALID | TYPE(EVENT_HARDWARE_EXCEPTION) | VECTOR_DB,
+		     "the interruption information");
+	suite_expect(vmread(VMCS_EXIT_QUALIFICATION), qualification,
+		     "the qualification");
+	suite_expect(vmread(VMCS_GUEST_RIP), (u64)at, "RIP");
+	suite_expect(vmread(VMCS_GUEST_DR7), dr7, "DR7");
+	__asm__ volatile("mov %%dr6, %0" : "=r"(dr6));
+	suite_expect(dr6, 0xffff0ff0, "DR6");
+}
+
+static void debug_exceptions_exit(void)
+{
+	debug_exception_exits("instruction_breakpoint", do_execute,
+			      do_execute_at, DR7_FIRST_EXECUTE, BIT(0));
+	debug_exception_exits("data_breakpoint", do_store, do_store_at,
+			      DR7_THIRD_WRITE, BIT(2));
+	debug_exception_exits("general_detect", do_read_dr, do_read_dr_at,
+			      DR7_DETECT, DR6_BD);
+	load_breakpoints(0, 0);
+}
+
+/* --- IRET that faults ----------------------------------------------------- */
+
+FAULT_PROGRAM(do_bad_iret, "mov $0x0000900000000000, %rsp", "iretq");
+
+/* NMIs were blocked before it, and are not any more: bit 12 tells. */
+static void iret_that_faults(const char *name, u64 blocking)
+{
+	if (!vmx_allows(CONTROLS_PIN, PIN_VIRTUAL_NMIS))
+		return;
+	suite_case(name);
+	make(&(struct l2_controls){.pin = PIN_NMI | PIN_VIRTUAL_NMIS},
+	     (void (*)(void))(u64)do_bad_iret);
+	vmwrite(VMCS_GUEST_INTERRUPTIBILITY, blocking);
+	vmwrite(VMCS_EXCEPTION_BITMAP, BIT(VECTOR_SS));
+	if (!suite_run(EXIT_EXCEPTION_OR_NMI))
+		return;
+	suite_expect(vmread(VMCS_EXIT_INTERRUPTION_INFO),
+		     EVENT_VALID | TYPE(EVENT_HARDWARE_EXCEPTION) | VECTOR_SS |
+			 EVENT_HAS_ERROR_CODE |
+			 (blocking ? EVENT_NMI_UNBLOCKING : 0),
+		     "the interruption information");
+	suite_expect(vmread(VMCS_GUEST_INTERRUPTIBILITY), 0,
+		     "the interruptibility");
+}
+
+FAULT_PROGRAM(do_far_iret, "mov far_stack, %rsp", "iretq");
+static u64 far_stack_of_l2;
+__asm__(".set far_stack, far_stack_of_l2");
+
+static void iret_that_violates_ept(void)
+{
+	struct ept12 ept;
+
+	if (!suite_ept12.root || !vmx_allows(CONTROLS_PIN, PIN_VIRTUAL_NMIS))
+		return;
+	suite_case("iret_that_violates_ept");
+	make(&(struct l2_controls){.pin = PIN_NMI | PIN_VIRTUAL_NMIS},
+	     (void (*)(void))(u64)do_far_iret);
+	far_stack_of_l2 = pages_take(1);
+	ept12_make(&ept);
+	ept12_identity(&ept, 4 * GIB, EPT12_2M);
+	*ept12_entry(&ept, far_stack_of_l2, EPT12_4K) = 0;
+	vmwrite(VMCS_EPT_POINTER, ept.pointer);
+	vmwrite(VMCS_GUEST_INTERRUPTIBILITY, BLOCKING_BY_NMI);
+	if (!suite_run(EXIT_EPT_VIOLATION))
+		return;
+	suite_expect(vmread(VMCS_EXIT_QUALIFICATION) & 0x11ff,
+		     EPT12_R | BITS(8, 7) | BIT(12), "the qualification");
+	suite_expect(vmread(VMCS_GUEST_INTERRUPTIBILITY), 0,
+		     "the interruptibility");
+}
+
 static void software_interrupt_does_not_exit(void)
 {
 	suite_case("int_n_does_not_exit");
@@ -737,6 +848,10 @@ void suite_events(void)
 	for (u32 i = 0; i < ARRAY_COUNT(exceptions); i++)
 		exception_exits(&exceptions[i]);
 	single_step_exits();
+	debug_exceptions_exit();
+	iret_that_faults("iret_that_faults", 0);
+	iret_that_faults("iret_that_faults_with_nmis_blocked", BLOCKING_BY_NMI);
+	iret_that_violates_ept();
 	page_fault_mask();
 	software_interrupt_does_not_exit();
 	triple_fault();

@@ -54,6 +54,7 @@ struct exit_case {
 	struct l2_controls controls;
 	u64 qualification;
 	u32 info, info_mask;
+	const u8 *linear; /* NULL: it is not defined */
 	void (*prepare)(void);
 	const char *defect;
 };
@@ -112,6 +113,7 @@ PROGRAM(to_cr0, "mov %cr0, %rbx\n\txor $0x10000, %rbx", "mov %rbx, %cr0");
 PROGRAM(to_cr0_same, "mov %cr0, %rbx", "mov %rbx, %cr0");
 PROGRAM(do_clts, "", "clts");
 PROGRAM(do_lmsw, "mov $0x31, %ecx", "lmsw %cx");
+PROGRAM(do_lmsw_memory, "mov $vmx_exits_status, %ebx", "lmsw (%rbx)");
 PROGRAM(to_cr3, "mov %cr3, %r12", "mov %r12, %cr3");
 PROGRAM(from_cr3, "", "mov %cr3, %r9");
 PROGRAM(to_cr4, "mov %cr4, %rdx\n\txor $4, %rdx", "mov %rdx, %cr4");
@@ -122,6 +124,10 @@ PROGRAM(to_dr7, "mov $0x400, %ebx", "mov %rbx, %dr7");
 PROGRAM(to_dr0, "xor %r9d, %r9d", "mov %r9, %dr0");
 PROGRAM(from_dr6, "", "mov %dr6, %rdx");
 
+extern u8 vmx_exits_status[2];
+u8 vmx_exits_status[2] = {0x31, 0xff};
+
+#define CR_LMSW_MEMORY                  BIT(6)
 #define CR_QUALIFICATION(cr, type, gpr) ((cr) | (type) << 4 | (u64)(gpr) << 8)
 #define DR_QUALIFICATION(dr, from, gpr) ((dr) | (from) << 4 | (u64)(gpr) << 8)
 enum cr_access { TO_CR, FROM_CR, CR_CLTS, CR_LMSW };
@@ -176,6 +182,13 @@ static const struct exit_case register_cases[] = {
      EXIT_CONTROL_REGISTER,
      {0},
      CR_QUALIFICATION(0, CR_LMSW, 0) | 0x31ull << 16,
+     .prepare = mask_cr0_wp_ts},
+    {"lmsw_of_memory",
+     OF(do_lmsw_memory),
+     EXIT_CONTROL_REGISTER,
+     {0},
+     CR_QUALIFICATION(0, CR_LMSW, 0) | CR_LMSW_MEMORY | 0xff31ull << 16,
+     .linear = vmx_exits_status,
      .prepare = mask_cr0_wp_ts},
     {"mov_to_cr3",
      OF(to_cr3),
@@ -340,13 +353,15 @@ static const struct exit_case port_cases[] = {
      {.primary = PRIMARY_IO_BITMAPS | PRIMARY_ALL_IO},
      .prepare = watch_no_port},
     {"outs", OF(outs_byte), EXIT_IO, ALL_IO, IO_STRING | IO_PORT(0x80),
-     INFO_ADDRESS_64 | INFO_DS, 0x38380},
+     INFO_ADDRESS_64 | INFO_DS, 0x38380, vmx_exits_buffer},
     {"outs_rep", OF(outs_rep), EXIT_IO, ALL_IO,
-     IO_STRING | IO_REP | IO_PORT(0x80), INFO_ADDRESS_64 | INFO_DS, 0x38380},
+     IO_STRING | IO_REP | IO_PORT(0x80), INFO_ADDRESS_64 | INFO_DS, 0x38380,
+     vmx_exits_buffer},
     {"outs_of_fs", OF(outs_fs), EXIT_IO, ALL_IO, 3 | IO_STRING | IO_PORT(0x80),
      INFO_ADDRESS_64 | INFO_FS, 0x38380},
     {"ins_of_32_bit_address", OF(ins_word_32), EXIT_IO, ALL_IO,
-     1 | IO_IN | IO_STRING | IO_PORT(0x5a5a), INFO_ADDRESS_32, 0x380},
+     1 | IO_IN | IO_STRING | IO_PORT(0x5a5a), INFO_ADDRESS_32, 0x380,
+     vmx_exits_buffer},
 };
 
 /* --- MSRs ----------------------------------------------------------------- */
@@ -601,6 +616,9 @@ static void expect_exit(const struct exit_case *c)
 	suite_expect(exit.qualification, c->qualification, "the qualification");
 	suite_expect(exit.instruction_info & c->info_mask, c->info,
 		     "the instruction information");
+	if (c->linear)
+		suite_expect(exit.linear_address, (u64)c->linear,
+			     "the linear address");
 	suite_expect(exit.vectoring_info & EVENT_VALID, 0,
 		     "the IDT-vectoring information");
 	suite_expect(exit.interruption_info & EVENT_VALID, 0,

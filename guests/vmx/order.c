@@ -67,6 +67,9 @@ static void window_before_interrupt(const char *name, u64 activity)
 	vmwrite(VMCS_GUEST_ACTIVITY_STATE, activity);
 	send_interrupt();
 	suite_run(EXIT_INTERRUPT_WINDOW);
+	suite_defect("window-activity");
+	suite_expect(vmread(VMCS_GUEST_ACTIVITY_STATE), activity,
+		     "the activity state");
 	l2_reset(VMCS_PRIMARY_CONTROLS, PRIMARY_INTERRUPT_WINDOW);
 	suite_run(EXIT_EXTERNAL_INTERRUPT);
 	take_interrupt();

@@ -166,6 +166,38 @@ static void pat_and_efer_are_switched(void)
 	suite_expect(rdmsr(MSR_EFER), efer, "L1's EFER");
 }
 
+/* Without the controls an entry and an exit leave them to both alike. */
+static volatile u64 seen_dr7;
+
+static void change_unsaved(void)
+{
+	__asm__ volatile("mov %%dr7, %0" : "=r"(seen_dr7));
+	seen_pat = rdmsr(MSR_PAT);
+	__asm__ volatile("mov %0, %%dr7" ::"r"((u64)DR7_GUEST));
+	wrmsr(MSR_PAT, PAT_OTHER);
+}
+
+static void what_no_control_asks_for_is_not_switched(void)
+{
+	struct l2_controls c = {.primary = PRIMARY_MSR_BITMAPS};
+	u64 pat = rdmsr(MSR_PAT);
+
+	suite_case("what_no_control_asks_for_is_not_switched");
+	make(&c, change_unsaved);
+	if (vmread(VMCS_ENTRY_CONTROLS) & ENTRY_LOAD_DEBUG_CONTROLS ||
+	    vmread(VMCS_EXIT_CONTROLS) & EXIT_SAVE_DEBUG_CONTROLS)
+		return;
+	no_msr_exits();
+	vmwrite(VMCS_GUEST_DR7, 0x402);
+	suite_finish();
+	suite_expect(seen_dr7, 0x400, "DR7 in L2");
+	suite_expect(seen_pat, pat, "PAT in L2");
+	suite_expect(vmread(VMCS_GUEST_DR7), 0x402, "DR7 that is not saved");
+	suite_expect(read_dr7(), 0x400, "DR7 in L1");
+	suite_expect(rdmsr(MSR_PAT), PAT_OTHER, "PAT in L1");
+	wrmsr(MSR_PAT, pat);
+}
+
 /* --- MSR areas ------------------------------------------------------------ */
 
 struct msr_entry {
@@ -691,6 +723,64 @@ static void task_switch(const char *name, u8 opcode, u64 source)
 	suite_expect(vmread(VMCS_GUEST_TR_SELECTOR), 0x18, "TR");
 }
 
+/* By a task gate, in the delivery of an event; by IRET with NT. */
+static u64 *make_task_case(const u8 *code, u64 bytes)
+{
+	u8 *page = (u8 *)pages_take(1);
+	u64 *gdt = task_gdt(), *idt = (u64 *)pages_take(1);
+	u64 *pointers;
+
+	memcpy(page, code, bytes);
+	pointers = make_pae();
+	if (suite_ept12.root)
+		write_pdptes(pointers);
+	idt[VECTOR_BP] = 0x0000850000200000;
+	vmwrite(VMCS_GUEST_GDTR_BASE, (u64)gdt);
+	vmwrite(VMCS_GUEST_GDTR_LIMIT, 5 * 8 - 1);
+	vmwrite(VMCS_GUEST_IDTR_BASE, (u64)idt);
+	vmwrite(VMCS_GUEST_IDTR_LIMIT, 0xff);
+	vmwrite(VMCS_GUEST_RIP, (u64)page);
+	vmwrite(VMCS_GUEST_TR_SELECTOR, 0x18);
+	vmwrite(VMCS_GUEST_TR_BASE, (u64)(gdt + 64));
+	return gdt;
+}
+
+static void task_switch_by_gate(void)
+{
+	static const u8 int3[] = {0xcc};
+
+	suite_case("task_switch_by_gate");
+	make_task_case(int3, sizeof(int3));
+	if (!suite_run(EXIT_TASK_SWITCH))
+		return;
+	suite_expect(vmread(VMCS_EXIT_QUALIFICATION),
+		     0x20 | 3ull << TASK_SWITCH_SOURCE, "the qualification");
+	suite_expect(
+	    vmread(VMCS_IDT_VECTORING_INFO) & (BITS(11, 0) | EVENT_VALID),
+	    EVENT_VALID | (u64)EVENT_SOFTWARE_EXCEPTION << 8 | VECTOR_BP,
+	    "the IDT-vectoring information");
+	suite_expect(vmread(VMCS_EXIT_INSTRUCTION_LENGTH), 1, "the length");
+}
+
+static void task_switch_by_iret(void)
+{
+	static const u8 iret[] = {0xcf};
+	u64 *gdt;
+
+	suite_case("task_switch_by_iret");
+	gdt = make_task_case(iret, sizeof(iret));
+	gdt[4] |= BIT(41); /* busy */
+	gdt[64] = 0x20;    /* the link to it */
+	l2_set(VMCS_GUEST_RFLAGS, BIT(14));
+	if (!suite_run(EXIT_TASK_SWITCH))
+		return;
+	suite_expect(vmread(VMCS_EXIT_QUALIFICATION),
+		     0x20 | 1ull << TASK_SWITCH_SOURCE, "the qualification");
+	suite_expect(vmread(VMCS_IDT_VECTORING_INFO) & EVENT_VALID, 0,
+		     "the IDT-vectoring information");
+	suite_expect(vmread(VMCS_EXIT_INSTRUCTION_LENGTH), 1, "the length");
+}
+
 /* --- A shadow VMCS -------------------------------------------------------- */
 
 static volatile u64 shadow_read;
@@ -848,6 +938,7 @@ void suite_state(void)
 	guest_state_is_saved();
 	host_state_is_loaded();
 	pat_and_efer_are_switched();
+	what_no_control_asks_for_is_not_switched();
 	msr_areas();
 	msr_areas_of_the_recommended_size();
 	tsc_is_offset();
@@ -865,6 +956,8 @@ void suite_state(void)
 	pdptes_without_ept_violate();
 	task_switch("task_switch_by_jump", 0xea, 2);
 	task_switch("task_switch_by_call", 0x9a, 0);
+	task_switch_by_gate();
+	task_switch_by_iret();
 	shadow_vmcs();
 	shadowed_field_that_exits();
 	shadow_read_violates_ept();

@@ -199,6 +199,14 @@ FAULTS = {
          {"mm/page.c": c("#include \"mm/page.h\"\n")},
          r"SDM\.md:3: nothing cites \"Paging\""),
     ],
+    "clauses": [
+        ("a function that is none",
+         {"docs/NESTED-CHECKS.md": "| x | `gone` | `PAGE` |\n",
+          "nested/rules.h": "X(PAGE, text)\n"}, r"CHECKS\.md:1: .* no gone"),
+        ("a rule that is forgotten",
+         {"docs/NESTED-CHECKS.md": "| x | | |\n",
+          "nested/rules.h": "X(PAGE, text)\n"}, r"the rule PAGE is missing"),
+    ],
     "floors": [
         ("a floor that the table lacks",
          {"docs/ARCHITECTURE.md": "| `mm/` | pure | pages | |\n"},

@@ -72,7 +72,8 @@ def emulator_conforms_but_for_known_defects(machine):
                                          "resume-flag"}, "state")
     check(conforms(machine, "step") == {"monitor-trap"}, "step")
     check(conforms(machine, "order") == {"nmi-unblocked",
-                                         "threshold-shutdown"}, "order")
+                                         "threshold-shutdown",
+                                         "window-activity"}, "order")
 
 
 #: What an L1 can do to its L2 (guests/l1ring.c), alone and together.

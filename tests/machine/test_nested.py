@@ -60,7 +60,7 @@ def instructions_of_the_hosts_cpu_are_as_in_the_manual(machine):
           == set(), "instructions")
 
 
-@machine_test(seconds=6)
+@machine_test(seconds=9, limit=120)
 def exits_and_state_are_as_in_the_manual(machine):
     check(conforms(machine, "exits") == {"sib-segment"}, "exits")
     check(conforms(machine, "state") == {"real-error-code"}, "state")
@@ -89,7 +89,7 @@ def posted_interrupts_are_as_in_the_manual(machine):
     check(conforms(machine, "posted", options=delivery) == set(), "posted")
 
 
-@machine_test(seconds=8)
+@machine_test(seconds=8, limit=120)
 def ept_and_events_are_as_in_the_manual(machine):
     check(conforms(machine, "ept") == {"walk-access"}, "ept")
     check(conforms(machine, "events") == set(), "events")

@@ -59,9 +59,9 @@ def differing_seeds(machine, first, count):
     return [seed for seed in wanted if found.get(seed) != wanted[seed]]
 
 
-@machine_test(seconds=8)
+@machine_test(seconds=12, limit=180)
 def random_l2s_end_as_in_the_emulator_itself(machine):
-    for first, count in ((1, 150), (3091, 2)):
+    for first, count in ((1, 150), (3091, 2), (100000, 60)):
         check(not (seeds := differing_seeds(machine, first, count)),
               f"seeds {' '.join(seeds)}")
 
