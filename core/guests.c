@@ -162,12 +162,16 @@ static bool wants_restart(const struct guest_plan *plan)
 	return text && strcmp(text, "restart") == 0;
 }
 
-/* start=no: loaded, and left to be sent to a peer, or to the monitor. */
-static bool is_held(const struct guest_plan *plan)
+/*
+ * start=no: loaded, and left to be sent to a peer, or to the monitor.
+ * start=reset: not even that; its files are for a guest that began with the
+ * same ones, came from a peer, and resets here.
+ */
+static bool starts(const struct guest_plan *plan, const char *how)
 {
 	const char *text = guest_plan_setting(plan, "start");
 
-	return text && strcmp(text, "no") == 0;
+	return text && strcmp(text, how) == 0;
 }
 
 static void make_guest(const struct guest_plan *plan)
@@ -183,7 +187,9 @@ static void make_guest(const struct guest_plan *plan)
 		return;
 	}
 	vm->restarts = wants_restart(plan);
-	vm->is_held = is_held(plan);
+	if (vm->restarts)
+		vm->began_with = guest_plan_fingerprint(plan, boot_info);
+	vm->is_held = starts(plan, "no");
 	if (migration_plan(vm, plan) != OK && !first_failure)
 		first_failure = STATUS_NOT_STARTED;
 	vm_plans[vm_count] = plan;
@@ -277,12 +283,25 @@ static bool has_stopped(const struct vm *vm)
 	       !__atomic_load_n(&vm->live_vcpus, __ATOMIC_SEQ_CST);
 }
 
-/* It came from a peer: what it was started from is there. */
+/* For one that came from a peer, what is here and begins the same guest. */
+static const struct guest_plan *plan_to_restart(const struct vm *vm)
+{
+	if (vm_plans[vm->index])
+		return vm_plans[vm->index];
+	for (u32 i = 0; vm->began_with && i < plans.guest_count; i++)
+		if (guest_plan_fingerprint(&plans.guests[i], boot_info) ==
+		    vm->began_with)
+			return &plans.guests[i];
+	return NULL;
+}
+
 static void refuse_restart(struct vm *vm)
 {
 	log_error("guest %s asks for a reset, which is to begin anew "
 		  "(reset=restart). Its kernel did not move here with it, so "
-		  "it ends: start it again where its kernel is",
+		  "it ends. Give this machine the same files, command line, "
+		  "memory and CPUs as a guest with start=reset, and the next "
+		  "one begins anew here",
 		  vm->name);
 	vm->end = VM_END_FAILED;
 }
@@ -290,16 +309,18 @@ static void refuse_restart(struct vm *vm)
 /* Whether the guest has begun anew. */
 static bool restart(struct vm *vm)
 {
+	const struct guest_plan *plan;
 	enum err err;
 
 	if (!will_restart(vm))
 		return false;
-	if (!vm_plans[vm->index]) {
+	plan = plan_to_restart(vm);
+	if (!plan) {
 		refuse_restart(vm);
 		return false;
 	}
 	log_info("guest %s resets", vm->name);
-	err = vm_reset(vm, vm_plans[vm->index], boot_info);
+	err = vm_reset(vm, plan, boot_info);
 	if (err != OK) {
 		log_error("guest %s cannot start again: %s", vm->name,
 			  err_text(err));
@@ -374,11 +395,16 @@ void guests_start(const struct boot_info *boot)
 		first_failure = STATUS_NOT_STARTED;
 	if (vmx_capability.usable && vmx_cpu_enable() != OK)
 		vmx_capability.usable = false;
-	for (u32 i = 0; i < plans.guest_count; i++)
-		if (vmx_capability.usable || is_held(&plans.guests[i]))
-			make_guest(&plans.guests[i]);
+	for (u32 i = 0; i < plans.guest_count; i++) {
+		const struct guest_plan *plan = &plans.guests[i];
+
+		if (starts(plan, "reset"))
+			continue;
+		if (vmx_capability.usable || starts(plan, "no"))
+			make_guest(plan);
 		else
 			first_failure = STATUS_NOT_STARTED;
+	}
 	if (!vm_count) {
 		nothing_to_run();
 		return;

@@ -608,6 +608,7 @@ static void put_vm(struct wire_writer *writer, const struct vm *vm, u64 tsc)
 	    .tsc = tsc,
 	    .has_started = vm->has_started,
 	    .restarts = vm->restarts,
+	    .began_with = vm->began_with,
 	};
 
 	record_put_vm(writer, &of);
@@ -683,6 +684,7 @@ static void get_vm(struct record_reader *reader, struct vm *vm)
 	vm->stopped_tsc = of.tsc;
 	vm->has_started = of.has_started;
 	vm->restarts = of.restarts;
+	vm->began_with = of.began_with;
 	vm_record_start_clock(vm);
 }
 

@@ -5,10 +5,12 @@
  * refused they go with it.
  */
 #include "loader/guest_plan.h"
+#include "lib/crc32c.h"
 #include "lib/fmt.h"
 #include "lib/log.h"
 #include "lib/string.h"
 #include "loader/cmdline.h"
+#include "mm/phys.h"
 
 #define MEMORY_MINIMUM (1 * MIB)
 #define MEMORY_MAXIMUM (1ULL << 40)
@@ -410,4 +412,43 @@ const char *guest_plan_setting(const struct guest_plan *plan, const char *key)
 		if (strcmp(plan->settings[i].key, key) == 0)
 			return plan->settings[i].value;
 	return NULL;
+}
+
+/* --- The fingerprint ---------------------------------------------------- */
+
+static u32 add_number(u32 crc, u64 number)
+{
+	return crc32c(crc, &number, sizeof(number));
+}
+
+/* With its end, so that nothing can pass from one text to the next. */
+static u32 add_text(u32 crc, const char *text)
+{
+	return crc32c(crc, text, strlen(text) + 1);
+}
+
+static u32 add_file(u32 crc, const struct boot_module *file)
+{
+	crc = add_number(crc, file->bytes);
+	return crc32c(crc, phys_ptr(file->base), file->bytes);
+}
+
+u64 guest_plan_fingerprint(const struct guest_plan *plan,
+			   const struct boot_info *boot)
+{
+	u32 crc = add_number(0, plan->memory_bytes);
+	u64 bytes = boot->modules[plan->kernel_module].bytes;
+
+	crc = add_number(crc, plan->cpus);
+	crc = add_text(crc, plan->command_line);
+	crc = add_file(crc, &boot->modules[plan->kernel_module]);
+	for (u32 i = 0; i < plan->attachment_count; i++) {
+		const struct guest_attachment *part = &plan->attachments[i];
+
+		crc = add_number(crc, part->kind);
+		crc = add_text(crc, part->text);
+		crc = add_file(crc, &boot->modules[part->module]);
+		bytes += boot->modules[part->module].bytes;
+	}
+	return BIT(63) | (bytes & BITS(30, 0)) << 32 | crc;
 }

@@ -77,6 +77,13 @@ struct guest_plans {
  */
 void guest_plan_all(struct guest_plans *plans, const struct boot_info *boot);
 
+/*
+ * All that a guest begins with, its files' contents included, as a number that
+ * is not 0. Plans of two machines that have the same one begin the same guest.
+ */
+u64 guest_plan_fingerprint(const struct guest_plan *plan,
+			   const struct boot_info *boot);
+
 /* A setting's value, or NULL when the guest's string does not have the key. */
 const char *guest_plan_setting(const struct guest_plan *plan, const char *key);
 

@@ -6,6 +6,7 @@
 
 #define VERSION_1  1
 #define VERSION_2  2
+#define VERSION_3  3
 #define TIME_LIMIT BIT(63)     /* ticks, nanoseconds: beyond, it is nonsense */
 #define RTC_LIMIT  (1LL << 41) /* seconds from 1970, either way */
 #define NO_VECTOR  0xffff
@@ -30,12 +31,18 @@ static const struct record_field vm_2_fields[] = {
 };
 FIELDS(vm_2, "VM");
 
+static const struct record_field vm_3_fields[] = {
+    VM(began_with, RECORD_ANY),
+};
+FIELDS(vm_3, "VM");
+
 void record_put_vm(struct wire_writer *writer, const struct record_vm *vm)
 {
-	u32 begun = record_begin(writer, RECORD_VM, VERSION_2);
+	u32 begun = record_begin(writer, RECORD_VM, VERSION_3);
 
 	record_put(writer, &vm_layout, vm);
 	record_put(writer, &vm_2_layout, vm);
+	record_put(writer, &vm_3_layout, vm);
 	record_end(writer, begun);
 }
 
@@ -46,12 +53,16 @@ static bool is_clock(u64 hz)
 
 void record_get_vm(struct record_reader *reader, struct record_vm *vm)
 {
-	record_enter(reader, RECORD_VM, VERSION_2);
+	record_enter(reader, RECORD_VM, VERSION_3);
 	record_get(reader, &vm_layout, vm);
 	if (reader->version >= VERSION_2)
 		record_get(reader, &vm_2_layout, vm);
 	else
 		vm->restarts = 0;
+	if (reader->version >= VERSION_3)
+		record_get(reader, &vm_3_layout, vm);
+	else
+		vm->began_with = 0;
 	record_leave(reader);
 	record_must(reader,
 		    vm->vcpu_count && vm->vcpu_count <= PLATFORM_VCPU_MAX,

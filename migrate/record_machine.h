@@ -20,6 +20,7 @@ struct record_vm {
 	u64 tsc;        /* of the VM, at the moment of the record */
 	u8 has_started; /* 0: loaded, and no vCPU has run yet */
 	u8 restarts;    /* is to begin anew after a reset; from version 2 on */
+	u64 began_with; /* guest_plan_fingerprint(), or 0; from version 3 on */
 };
 
 /* Leaves in an order that only who fills and reads them knows. */

@@ -425,6 +425,15 @@ class Inside(unittest.TestCase):
                          ".*dirty=wp.* -- its words$")
         self.assertEqual(machine.command_line, "console=mux exit=bochs")
 
+    def test_the_second_one_has_the_guests_files_only_for_resets(self):
+        machine = self.built("--set", "reset=restart", "--append", "its words")
+        strings = [module.string for module in machine.modules]
+        self.assertEqual(len(strings), 4)
+        self.assertEqual(
+            strings[1].replace("guest ", "guest start=reset ", 1), strings[3])
+        self.assertEqual(len(self.built("--append", "reset=restart").modules),
+                         3)
+
     def test_each_has_a_cpu_and_the_memory_that_a_machine_would_have(self):
         machine = self.built("--cpus", "2")
         self.assertEqual(machine.cpus, 4)

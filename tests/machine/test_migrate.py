@@ -3,13 +3,14 @@
 complete there, whatever the link and the number of CPUs."""
 
 import json
+import re
 import sys
 
 from lib import ROOT, check, machine_test
 
 sys.path.insert(0, str(ROOT / "tools"))
 # pylint: disable=wrong-import-position
-from umbra import cli, migrate as migrations, mux
+from umbra import cli, machine as machines, migrate as migrations, mux
 
 RING = "build/guests/ring.elf"
 L1RING = "build/guests/l1ring.elf"
@@ -193,10 +194,13 @@ def guest_that_has_not_started_moves_without_vmx(machine):
     run.said("destination: umbra: error: guests cannot run: this CPU has no")
 
 
+RESETS = ("--append", "mb=1 mark=0 laps=8000 reset=1", "--mem", "4M", "--link",
+          "net", "--at", "0.3", "--set", "host.ips=20000000", "--set",
+          "downtime=200s")
+
+
 def reset_after_the_move(machine, *options):
-    run = migrate(machine, RING, "--append", "mb=1 mark=0 laps=8000 reset=1",
-                  "--mem", "4M", "--link", "net", "--at", "0.3", "--set",
-                  "host.ips=20000000", "--set", "downtime=200s", *options)
+    run = migrate(machine, RING, *RESETS, *options)
     run.printed("RING resets")
     moved(run)
     return run
@@ -210,11 +214,39 @@ def reset_after_the_move_ends_the_guest(machine):
 
 
 @machine_test(seconds=7, limit=100)
-def guest_that_cannot_begin_anew_after_the_move_is_said(machine):
+def guest_begins_anew_where_it_has_moved_to(machine):
     run = reset_after_the_move(machine, "--set", "reset=restart")
-    run.ended_with(126)
-    run.said("destination: umbra: error: guest ring asks for a reset, .* Its "
-             "kernel did not move here with it, so it ends")
+    run.ended_with(1)
+    run.said("destination: umbra: guest ring resets$")
+    run.said("destination: umbra: guest ring has ended: it wrote to port")
+    check(len(re.findall("^RING resets", run.out, re.MULTILINE)) == 1,
+          "it resets again")
+
+
+@machine_test(seconds=7, limit=100)
+def guest_that_cannot_begin_anew_after_the_move_is_said(machine):
+    """What the destination has begins another guest: its command line is not
+    the same."""
+    def another(modules):
+        return [machines.Module(module.path,
+                                module.string.replace("guest ",
+                                                      "guest start=reset ") +
+                                " more") for module in modules]
+
+    log = machine.folder / "log"
+    kept, machines.for_resets = machines.for_resets, another
+    try:
+        status = cli.main([
+            "migrate", RING, "--engine", "bochs", *RESETS, "--set",
+            "reset=restart", "--log", str(log), "--timeout",
+            str(machine.seconds_left())])
+    finally:
+        machines.for_resets = kept
+    check(status == 126, f"status {status}: it has begun anew")
+    text = log.read_text(encoding="utf-8", errors="replace")
+    check("guest ring asks for a reset, which is to begin anew "
+          "(reset=restart). Its kernel did not move here with it, so it ends."
+          in text, "it does not say why it ends")
 
 
 class Cancelled(migrations.Migration):

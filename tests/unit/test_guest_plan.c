@@ -278,6 +278,52 @@ static void limits_hold_and_are_named(void **state)
 	assert_refused("a guest takes 16 settings");
 }
 
+/* Modules of 64 bytes each, so many bytes of them files. */
+static u64 fingerprint_of(const char *words, const char *part, u32 file_bytes)
+{
+	memset(&boot, 0, sizeof(boot));
+	module(words);
+	module(part);
+	for (u32 i = 0; i < boot.module_count; i++) {
+		boot.modules[i].base = hpa(64ULL * i);
+		boot.modules[i].bytes = file_bytes;
+	}
+	return guest_plan_fingerprint(plan(), &boot);
+}
+
+static void fingerprint_is_of_all_that_a_guest_begins_with(void **state)
+{
+	static const char words[] = "guest name=a mem=64M cpus=2 -- console=x";
+	static const char part[] = "module -- one";
+	u64 fingerprint;
+
+	(void)state;
+	memset(phys_memory, 7, 128);
+	fingerprint = fingerprint_of(words, part, 60);
+	assert_int_not_equal(fingerprint, 0);
+	assert_true(fingerprint ==
+		    fingerprint_of("guest start=reset mem=65536K cpus=2 "
+				   "name=other -- console=x",
+				   part, 60));
+	assert_true(
+	    fingerprint !=
+	    fingerprint_of("guest mem=64M cpus=2 -- console=y", part, 60));
+	assert_true(
+	    fingerprint !=
+	    fingerprint_of("guest mem=64M cpus=3 -- console=x", part, 60));
+	assert_true(
+	    fingerprint !=
+	    fingerprint_of("guest mem=65M cpus=2 -- console=x", part, 60));
+	assert_true(fingerprint != fingerprint_of(words, "module -- two", 60));
+	assert_true(fingerprint != fingerprint_of(words, "initrd -- one", 60));
+	assert_true(fingerprint != fingerprint_of(words, part, 61));
+	phys_memory[59]++;
+	assert_true(fingerprint != fingerprint_of(words, part, 60));
+	phys_memory[59]--;
+	phys_memory[64 + 59]++;
+	assert_true(fingerprint != fingerprint_of(words, part, 60));
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup(name, reset)
@@ -296,6 +342,7 @@ int main(void)
 	    TEST(module_without_a_guest_is_left_out),
 	    TEST(words_before_a_modules_dashes_are_warned_about),
 	    TEST(limits_hold_and_are_named),
+	    TEST(fingerprint_is_of_all_that_a_guest_begins_with),
 	};
 
 	return cmocka_run_group_tests_name("guest_plan", tests, NULL, NULL);

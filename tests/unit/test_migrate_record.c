@@ -121,7 +121,10 @@ static bool read_vm(u32 bytes, struct record_vm *vm)
 	return !reader.is_wrong;
 }
 
-/* Version 1 did not tell whether a reset is to begin anew: it is not. */
+/*
+ * Version 1 did not tell whether a reset is to begin anew: it is not. Version 2
+ * did not tell with what: nothing is the same.
+ */
 static void vm_comes_back_also_from_an_older_record(void **state)
 {
 	struct wire_writer writer = {.at = first, .room = sizeof(first)};
@@ -133,6 +136,7 @@ static void vm_comes_back_also_from_an_older_record(void **state)
 	    .tsc = 12345,
 	    .has_started = 1,
 	    .restarts = 1,
+	    .began_with = 0x8000123400005678,
 	};
 	struct record_vm found;
 
@@ -143,13 +147,19 @@ static void vm_comes_back_also_from_an_older_record(void **state)
 	assert_int_equal(found.tsc, 12345);
 	assert_int_equal(found.has_started, 1);
 	assert_int_equal(found.restarts, 1);
-	first[2] = 1; /* the section's version; and it is a byte shorter */
+	assert_int_equal(found.began_with, 0x8000123400005678);
+	first[2] = 2; /* the section's version; and it is shorter */
+	first[4] -= 8;
+	assert_true(read_vm(writer.filled - 8, &found));
+	assert_int_equal(found.restarts, 1);
+	assert_int_equal(found.began_with, 0);
+	first[2] = 1;
 	first[4]--;
-	assert_true(read_vm(writer.filled - 1, &found));
+	assert_true(read_vm(writer.filled - 9, &found));
 	assert_int_equal(found.has_started, 1);
 	assert_int_equal(found.restarts, 0);
 	first[2] = 2;
-	assert_false(read_vm(writer.filled - 1, &found));
+	assert_false(read_vm(writer.filled - 9, &found));
 }
 
 /* Version 1 did not tell of the other end of a port: it was open. */

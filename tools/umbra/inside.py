@@ -110,8 +110,9 @@ def _is_of_the_machine(pair):
 
 
 def _as_guest(inner, has_guest):
+    modules = inner.modules if has_guest else machines.for_resets(inner.modules)
     extras = [machines.extra_module(module.path, "module", module.string)
-              for module in inner.modules] if has_guest else []
+              for module in modules]
     return machines.Guest(inner.image, inner.command_line, extras)
 
 

@@ -57,10 +57,10 @@ class Guest:
 
     def settle(self, memory, cpus):
         """What it has if it has nothing of its own."""
-        own = self.settings.pop("mem", None)
+        own = self.settings.get("mem")
         self.memory = sizes.parse(own or memory,
                                   "--its mem" if own else "--mem")
-        own = self.settings.pop("cpus", str(cpus))
+        own = self.settings.get("cpus", str(cpus))
         if not re.fullmatch(r"\d{1,4}", own) or \
                 not 1 <= int(own) <= GUEST_CPUS_MAX:
             raise Trouble(f"--its cpus={own}: must be a number from 1 to "
@@ -80,7 +80,8 @@ class Guest:
         """For Umbra the last word counts, where two say the same."""
         words = ["guest", f"name={name}", f"mem={self.memory // sizes.KIB}K",
                  f"cpus={self.cpus}", *settings,
-                 *(f"{key}={value}" for key, value in self.settings.items())]
+                 *(f"{key}={value}" for key, value in self.settings.items()
+                   if key not in ("mem", "cpus"))]
         if self.command_line:
             words += ["--", self.command_line]
         return [Module(self.path, " ".join(words)), *self.extras]
@@ -136,6 +137,17 @@ def split_file(text, what):
 def extra_module(path, role, string):
     images.read_file(path, f"--{role}", size=1)
     return Module(path, f"{role} -- {string}" if string else role)
+
+
+def for_resets(modules):
+    """What a machine that a guest comes to needs of them: nothing, or, if the
+    guest is to begin anew after a reset, all that it begins with."""
+    if not any("reset=restart" in module.string.partition(" -- ")[0].split()
+               for module in modules):
+        return []
+    return [Module(module.path,
+                   re.sub("^guest ", "guest start=reset ", module.string))
+            for module in modules]
 
 
 def guest_names(guests):

@@ -15,8 +15,8 @@ import selectors
 import sys
 import time
 
-from . import (console, engines, inside, joint, mux, report, run as runs,
-               views)
+from . import (console, engines, inside, joint, machine as machines, mux,
+               report, run as runs, views)
 from .history import History
 from .children import work_directory
 from .side import Side
@@ -392,7 +392,7 @@ def _machines(guests, options, engine, kind, root):
              "receive=on"]
     first = runs.build_machine(guests, options, root, words)
     second = runs.build_machine(guests, options, root, words)
-    second.modules = []
+    second.modules = machines.for_resets(second.modules)
     for machine in (first, second):
         runs.check(machine, options, engine)
     return first, second

@@ -84,6 +84,7 @@ struct vm {
 	bool reaped;       /* its end has been said */
 	bool said_dead;    /* that no vCPU will run on */
 	bool restarts;     /* a reset begins anew instead of ending it */
+	u64 began_with;    /* guest_plan_fingerprint(); 0: not known */
 	u64 restart_tsc;   /* not again before; host TSC */
 	u32 faulting_msrs; /* how many accesses have been logged */
 	u32 cable_end;     /* 0 or 1 */
