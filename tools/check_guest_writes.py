@@ -59,6 +59,7 @@ POINTER_USERS = {
     "core/machine.c": "registers",
     "loader/boot_info.c": "the loader's records",
     "loader/guest_load.c": "boot modules, for reading",
+    "loader/guest_plan.c": "boot modules, for reading",
     "loader/linux.c": "boot modules, for reading",
     "loader/multiboot_guest.c": "boot modules, for reading",
 }
