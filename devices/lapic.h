@@ -325,6 +325,7 @@ MUST_CHECK enum err lapic_restore(struct lapic *lapic,
 #define LAPIC_EVENT_NMI         BIT(0)
 #define LAPIC_EVENT_INIT        BIT(1)
 #define LAPIC_EVENT_SIPI        BIT(2)
+#define LAPIC_EVENT_AWAITED     BIT(3) /* see lapic_await_sipi */
 #define LAPIC_EVENT_SIPI_VECTOR BITS(15, 8)
 
 /* Pending NMI, INIT, SIPI: for a look on the way into the guest. */
@@ -338,5 +339,15 @@ static inline u32 lapic_events(const struct lapic *lapic)
 bool lapic_take_nmi(struct lapic *lapic);
 bool lapic_take_init(struct lapic *lapic);
 bool lapic_take_sipi(struct lapic *lapic, u8 *vector);
+
+/* Where INIT is blocked and a SIPI is not: leaves an INIT that is pending. */
+bool lapic_take_sipi_past_init(struct lapic *lapic, u8 *vector);
+
+/*
+ * INIT has been taken by who will do what a CPU does, but later: until then a
+ * SIPI is not to be lost. Only remembered: LAPIC_EVENT_AWAITED.
+ */
+void lapic_await_sipi(struct lapic *lapic);
+void lapic_await_sipi_no_more(struct lapic *lapic);
 
 #endif

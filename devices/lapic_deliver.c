@@ -71,6 +71,8 @@ static enum lapic_kick post_vector(struct lapic *lapic, u8 vector,
 		   : LAPIC_KICK_NOTIFY;
 }
 
+#define ALL_OF_SIPI (LAPIC_EVENT_SIPI | LAPIC_EVENT_SIPI_VECTOR)
+
 /* INIT discards a SIPI that waits; of two SIPIs the first one counts. */
 static enum lapic_kick post_event(struct lapic *lapic, u32 event, u8 vector)
 {
@@ -80,8 +82,7 @@ static enum lapic_kick post_event(struct lapic *lapic, u32 event, u8 vector)
 	do {
 		after = before | event;
 		if (event == LAPIC_EVENT_INIT)
-			after &=
-			    (u32) ~(LAPIC_EVENT_SIPI | LAPIC_EVENT_SIPI_VECTOR);
+			after &= ~(u32)ALL_OF_SIPI;
 		if (event == LAPIC_EVENT_SIPI && !(before & LAPIC_EVENT_SIPI))
 			after = (u32)bits_set(after, LAPIC_EVENT_SIPI_VECTOR,
 					      vector);
@@ -203,21 +204,40 @@ bool lapic_take_init(struct lapic *lapic)
 	return take_event(lapic, (u32)LAPIC_EVENT_INIT);
 }
 
-bool lapic_take_sipi(struct lapic *lapic, u8 *vector)
+/* An INIT that arrives in between takes the SIPI with it. */
+static bool take_sipi(struct lapic *lapic, u64 blocked_by, u8 *vector)
 {
 	u32 before = lapic_events(lapic);
 
-	/* An INIT that arrives in between takes the SIPI with it. */
 	do {
-		if ((before & (LAPIC_EVENT_SIPI | LAPIC_EVENT_INIT)) !=
-		    LAPIC_EVENT_SIPI)
+		if (!(before & LAPIC_EVENT_SIPI) || (before & blocked_by))
 			return false;
 	} while (!__atomic_compare_exchange_n(
-	    &lapic->events, &before,
-	    before & (u32) ~(LAPIC_EVENT_SIPI | LAPIC_EVENT_SIPI_VECTOR), false,
+	    &lapic->events, &before, before & ~(u32)ALL_OF_SIPI, false,
 	    __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE));
 	*vector = (u8)bits_get(before, LAPIC_EVENT_SIPI_VECTOR);
 	return true;
+}
+
+bool lapic_take_sipi(struct lapic *lapic, u8 *vector)
+{
+	return take_sipi(lapic, LAPIC_EVENT_INIT, vector);
+}
+
+bool lapic_take_sipi_past_init(struct lapic *lapic, u8 *vector)
+{
+	return take_sipi(lapic, 0, vector);
+}
+
+void lapic_await_sipi(struct lapic *lapic)
+{
+	__atomic_fetch_or(&lapic->events, (u32)LAPIC_EVENT_AWAITED,
+			  __ATOMIC_ACQ_REL);
+}
+
+void lapic_await_sipi_no_more(struct lapic *lapic)
+{
+	(void)take_event(lapic, (u32)LAPIC_EVENT_AWAITED);
 }
 
 /* 32 vectors that were posted into their IRR and TMR registers. */

@@ -116,7 +116,7 @@ static bool are_registers(const struct lapic_state *state)
 static bool are_events(const struct lapic_state *state)
 {
 	u64 known = LAPIC_EVENT_NMI | LAPIC_EVENT_INIT | LAPIC_EVENT_SIPI |
-		    LAPIC_EVENT_SIPI_VECTOR;
+		    LAPIC_EVENT_AWAITED | LAPIC_EVENT_SIPI_VECTOR;
 
 	return !(state->events & ~known) && !(state->errors & ~0xffU) &&
 	       state->timer_armed <= 1;

@@ -12,8 +12,10 @@
  *	step		the monitor trap flag
  *	posted		posted interrupts
  *	order		which of two exits comes first; what wakes a sleeping L2
+ *	init		INIT and start-up IPIs, on two CPUs
  *
  *	bochs		what only the CPU can tell may be wrong as in Bochs 2.7
+ *	early		no start-up IPI is lost behind an INIT exit, as by Umbra
  *	verbose		names each case before it begins
  */
 #include "guests/vmx/suite.h"
@@ -31,6 +33,7 @@ static const struct {
     {"step", suite_step},
     {"posted", suite_posted},
     {"order", suite_order},
+    {"init", suite_init},
 };
 
 u8 guest_main(void)

@@ -89,6 +89,12 @@ def posted_interrupts_are_as_in_the_manual(machine):
     check(conforms(machine, "posted", options=delivery) == set(), "posted")
 
 
+@machine_test(seconds=20)
+def init_and_sipi_in_vmx_operation_are_as_in_the_manual(machine):
+    check(conforms(machine, "init", "early", options=("--cpus", "2"))
+          == set(), "init")
+
+
 @machine_test(seconds=8, limit=120)
 def ept_and_events_are_as_in_the_manual(machine):
     check(conforms(machine, "ept") == {"walk-access"}, "ept")

@@ -289,6 +289,36 @@ static void init_discards_an_older_sipi(void **state)
 	assert_int_equal(lapic_events(&lapic), 0);
 }
 
+/* In VMX non-root operation INIT may be blocked where a SIPI is not. */
+static void sipi_passes_an_init_that_is_blocked(void **state)
+{
+	u8 vector = 0;
+
+	(void)state;
+	assert_false(lapic_take_sipi_past_init(&lapic, &vector));
+	lapic_post(&lapic, LAPIC_INIT, 0, LAPIC_EDGE_TRIGGERED);
+	lapic_post(&lapic, LAPIC_SIPI, 0x34, LAPIC_EDGE_TRIGGERED);
+	assert_true(lapic_take_sipi_past_init(&lapic, &vector));
+	assert_int_equal(vector, 0x34);
+	assert_int_equal(lapic_events(&lapic), LAPIC_EVENT_INIT);
+}
+
+static void sipi_that_is_awaited_is_remembered_no_longer(void **state)
+{
+	u8 vector = 0;
+
+	(void)state;
+	lapic_await_sipi(&lapic);
+	lapic_post(&lapic, LAPIC_INIT, 0, LAPIC_EDGE_TRIGGERED);
+	assert_int_equal(lapic_events(&lapic),
+			 LAPIC_EVENT_INIT | LAPIC_EVENT_AWAITED);
+	assert_true(lapic_take_init(&lapic));
+	assert_false(lapic_take_sipi_past_init(&lapic, &vector));
+	lapic_await_sipi_no_more(&lapic);
+	lapic_await_sipi_no_more(&lapic);
+	assert_int_equal(lapic_events(&lapic), 0);
+}
+
 static void init_resets_all_but_identity_and_base(void **state)
 {
 	(void)state;
@@ -746,6 +776,8 @@ int main(void)
 	    TEST(illegal_vector_received_is_recorded),
 	    TEST(software_disabled_apic_takes_only_events),
 	    TEST(init_discards_an_older_sipi),
+	    TEST(sipi_passes_an_init_that_is_blocked),
+	    TEST(sipi_that_is_awaited_is_remembered_no_longer),
 	    TEST(init_resets_all_but_identity_and_base),
 	    TEST(level_triggered_eoi_is_broadcast),
 	    TEST(suppressed_eoi_is_not_broadcast),

@@ -9,6 +9,7 @@
 #include "arch/x86/vmx/exit_emulate.h"
 #include "arch/x86/vmx/exit_hyperv.h"
 #include "arch/x86/vmx/nested_entry.h"
+#include "arch/x86/vmx/nested_events.h"
 #include "arch/x86/vmx/nested_exit.h"
 #include "arch/x86/vmx/nested_memory.h"
 #include "arch/x86/vmx/nested_vcpu.h"
@@ -259,6 +260,8 @@ static void after(struct vcpu *vcpu, const u64 *gpr,
 	case EXIT_VMXON:
 	case EXIT_VMXOFF:
 		/* INIT is blocked in VMX operation. */
+		if (!nested_vcpu_in_vmx(vcpu))
+			nested_events_end(vcpu);
 		nested_vcpu_set_masks(vcpu);
 		vcpu->attention = 1;
 		vmcs_shadow_switch(vcpu);

@@ -141,25 +141,52 @@ static void exit_by_init(struct vcpu *vcpu)
 {
 	const struct nested_exit exit = nested_exit_of(EXIT_INIT);
 
-	if (lapic_take_init(vcpu->lapic))
-		nested_exit(vcpu, &exit);
+	if (!lapic_take_init(vcpu->lapic))
+		return;
+	lapic_await_sipi(vcpu->lapic);
+	nested_exit(vcpu, &exit);
 }
 
-/* In VMX root operation INIT waits, and start-up IPIs are lost. */
+/*
+ * Must L1 first hear of the INIT that a start-up IPI follows, and do what a CPU
+ * does, which is to wait for it? The sender has waited for that, but for a CPU,
+ * which is always there.
+ */
+static bool sipi_is_early(const struct vcpu *vcpu)
+{
+	u32 events = lapic_events(vcpu->lapic);
+
+	if (vcpu->in_l2)
+		return init_is_due(vcpu);
+	return events & (LAPIC_EVENT_INIT | LAPIC_EVENT_AWAITED);
+}
+
+/*
+ * In VMX root operation INIT waits, and start-up IPIs are lost; to an L2 that
+ * waits for one it comes, whether an INIT waits or not.
+ */
 void nested_events_init_and_sipi(struct vcpu *vcpu)
+{
+	bool waits = vcpu->in_l2 && vcpu->activity == VCPU_WAIT_FOR_SIPI;
+	struct nested_exit exit = nested_exit_of(EXIT_SIPI);
+	u8 page;
+
+	if (sipi_is_early(vcpu))
+		return;
+	lapic_await_sipi_no_more(vcpu->lapic);
+	if (!lapic_take_sipi_past_init(vcpu->lapic, &page) || !waits)
+		return;
+	exit.qualification = page;
+	nested_exit(vcpu, &exit);
+}
+
+/* What has come in VMX root operation, or for an L2 that never came. */
+void nested_events_end(struct vcpu *vcpu)
 {
 	u8 page;
 
-	if (lapic_events(vcpu->lapic) & LAPIC_EVENT_INIT)
-		return;
-	if (!lapic_take_sipi(vcpu->lapic, &page))
-		return;
-	if (vcpu->in_l2 && vcpu->activity == VCPU_WAIT_FOR_SIPI) {
-		struct nested_exit exit = nested_exit_of(EXIT_SIPI);
-
-		exit.qualification = page;
-		nested_exit(vcpu, &exit);
-	}
+	lapic_await_sipi_no_more(vcpu->lapic);
+	(void)lapic_take_sipi_past_init(vcpu->lapic, &page);
 }
 
 /* --- The monitor trap flag ------------------------------------------------ */

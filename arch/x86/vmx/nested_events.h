@@ -19,6 +19,9 @@ bool nested_events_choose(struct vcpu *vcpu);
 /* INIT and start-up IPIs of a vCPU in VMX operation. */
 void nested_events_init_and_sipi(struct vcpu *vcpu);
 
+/* VMXOFF: an INIT that is pending is no longer blocked; a SIPI is lost. */
+void nested_events_end(struct vcpu *vcpu);
+
 /* Umbra raises an exception in L2: it goes in, or to L1. */
 void nested_events_raise(struct vcpu *vcpu, const struct vcpu_event *exception,
 			 u64 qualification);
