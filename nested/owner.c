@@ -270,18 +270,27 @@ bool nested_exit_is_l1s(const struct nested_l2 *l2,
 	       has_secondary(l2, rules[reason].secondary);
 }
 
-bool nested_tpr_is_below(const struct nested_l2 *l2)
+static bool tpr_is_below(const struct nested_l2 *l2)
 {
 	u8 tpr;
 
 	if (!has_primary(l2, PRIMARY_TPR_SHADOW) ||
-	    !has_secondary(l2, SECONDARY_APIC_ACCESSES) ||
 	    has_secondary(l2, SECONDARY_INTERRUPT_DELIVERY) ||
 	    guest_mem_read_u8(l2->mem,
 			      gpa(l2->v->virtual_apic_address + APIC_TPR),
 			      &tpr) != OK)
 		return false;
 	return tpr / PRIORITY_CLASS < bits_get(l2->v->tpr_threshold, THRESHOLD);
+}
+
+bool nested_tpr_is_below(const struct nested_l2 *l2)
+{
+	return has_secondary(l2, SECONDARY_APIC_ACCESSES) && tpr_is_below(l2);
+}
+
+bool nested_tpr_is_refused(const struct nested_l2 *l2)
+{
+	return !has_secondary(l2, SECONDARY_APIC_ACCESSES) && tpr_is_below(l2);
 }
 
 /* SDM vol. 3, "PPR Virtualization", "Evaluation of Pending Virtual Interrupts".

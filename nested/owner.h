@@ -87,6 +87,12 @@ bool nested_virtual_interrupt_waits(const struct nested_l2 *l2, u16 status);
  */
 bool nested_tpr_is_below(const struct nested_l2 *l2);
 
+/*
+ * Does the CPU refuse the entry for that reason? It does without an APIC-access
+ * page: SDM vol. 3, "VM-Execution Control Fields", among the checks.
+ */
+bool nested_tpr_is_refused(const struct nested_l2 *l2);
+
 /* Does L1 want the exit of an RDMSR, or of a WRMSR, of L2? */
 enum nested_msr_access { NESTED_RDMSR, NESTED_WRMSR };
 bool nested_msr_is_l1s(const struct nested_l2 *l2, u32 msr,

@@ -29,6 +29,7 @@ void suite_state(void);
 void suite_step(void);
 void suite_posted(void);
 void suite_order(void);
+void suite_apic(void);
 void suite_init(void);
 
 /* From here on, what is expected belongs to this case. */

@@ -89,6 +89,11 @@ def posted_interrupts_are_as_in_the_manual(machine):
     check(conforms(machine, "posted", options=delivery) == set(), "posted")
 
 
+@machine_test(seconds=10)
+def apic_of_l2_is_as_in_the_manual(machine):
+    check(conforms(machine, "apic") == set(), "apic")
+
+
 @machine_test(seconds=20)
 def init_and_sipi_in_vmx_operation_are_as_in_the_manual(machine):
     check(conforms(machine, "init", "early", options=("--cpus", "2"))

@@ -417,10 +417,12 @@ static void virtual_tpr_is_below_by_its_class(void **state)
 						 &cases[i].tpr, 1),
 				 OK);
 		assert_int_equal(nested_tpr_is_below(&l2), cases[i].is_below);
+		assert_false(nested_tpr_is_refused(&l2));
 		v.secondary_controls |= (u32)SECONDARY_INTERRUPT_DELIVERY;
 		assert_false(nested_tpr_is_below(&l2));
 		v.secondary_controls = 0;
 		assert_false(nested_tpr_is_below(&l2));
+		assert_int_equal(nested_tpr_is_refused(&l2), cases[i].is_below);
 		v.secondary_controls = SECONDARY_APIC_ACCESSES;
 		v.primary_controls = PRIMARY_SECONDARY;
 		assert_false(nested_tpr_is_below(&l2));

@@ -119,6 +119,38 @@ static bool tpr_exit_is_due(const struct vcpu *vcpu)
 	return nested_tpr_is_below(&l2);
 }
 
+/* What was to go in with an entry that did not take place. */
+static void take_back_injection(struct vcpu *vcpu)
+{
+	u32 info = (u32)vmcs_read(VMCS_ENTRY_INTERRUPTION_INFO);
+
+	if (!(info & EVENT_VALID))
+		return;
+	vcpu->injection = (struct vcpu_event){
+	    .info = info,
+	    .error_code = (u32)vmcs_read(VMCS_ENTRY_EXCEPTION_ERROR_CODE),
+	    .instruction_length = (u32)vmcs_read(VMCS_ENTRY_INSTRUCTION_LENGTH),
+	};
+	vmcs_write(VMCS_ENTRY_INTERRUPTION_INFO, 0);
+}
+
+bool nested_events_take_refusal(struct vcpu *vcpu)
+{
+	const struct nested_exit exit =
+	    nested_exit_of(EXIT_TPR_BELOW_THRESHOLD);
+	const struct nested_l2 l2 = {
+	    .v = &vcpu->nested->state.vmcs12,
+	    .mem = &vcpu->vm->memory,
+	};
+
+	if (vmcs_read(VMCS_INSTRUCTION_ERROR) != VMX_ERROR_ENTRY_CONTROLS ||
+	    !nested_tpr_is_refused(&l2))
+		return false;
+	take_back_injection(vcpu);
+	nested_exit(vcpu, &exit);
+	return true;
+}
+
 /* A pending step is lost then, as by INIT. */
 static void exit_by_tpr(struct vcpu *vcpu)
 {

@@ -43,6 +43,14 @@ void nested_events_step(struct vcpu *vcpu);
  */
 bool nested_events_exit_waits(const struct vcpu *vcpu, u64 now);
 
+/*
+ * The CPU has refused to enter L2. True: because the virtual TPR has fallen
+ * below L1's threshold where L2 or another vCPU has written it in memory, which
+ * a CPU need not notice before the next entry of L1's (SDM vol. 3, "Software
+ * Access to Related Structures"). Then L2 has exited, as by that TPR.
+ */
+bool nested_events_take_refusal(struct vcpu *vcpu);
+
 /* There is nothing to be looked at. */
 bool nested_events_none(const struct vcpu *vcpu);
 

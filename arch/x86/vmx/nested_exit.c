@@ -8,6 +8,7 @@
 #include "arch/x86/vmx/exit_msr.h"
 #include "arch/x86/vmx/nested_entry.h"
 #include "arch/x86/vmx/nested_events.h"
+#include "arch/x86/vmx/nested_memory.h"
 #include "arch/x86/vmx/nested_vcpu.h"
 #include "arch/x86/vmx/vcpu_events.h"
 #include "arch/x86/vmx/vcpu_sync.h"
@@ -520,6 +521,10 @@ after_shadow_fault(struct vcpu *vcpu, u32 reason,
 		return to_l1(vcpu, exit, EXIT_PML_FULL,
 			     exit->qualification & EPT12_NMI_UNBLOCKING);
 	case SHADOW_DEVICE:
+		if (nested_memory_is_apic(vcpu, result.address, exit)) {
+			nested_exit_by_access(vcpu, exit);
+			return ACTION_RESUME;
+		}
 		vcpu->exit.physical = result.address;
 		vcpu->exit.qualification = exit->qualification;
 		vcpu->exit.idt_vectoring = exit->idt_vectoring;
@@ -639,6 +644,18 @@ static bool is_refusal(u32 reason)
 	       (reason & EXIT_REASON_BASIC) != EXIT_ENTRY_MACHINE_CHECK;
 }
 
+/* L2 without EPT has L1's addresses. */
+static enum exit_action on_our_violation(struct vcpu *vcpu,
+					 struct nested_exit *exit)
+{
+	gpa_t address = gpa(vmcs_read(VMCS_GUEST_PHYSICAL_ADDRESS));
+
+	if (!nested_memory_is_apic(vcpu, address, exit))
+		return exit_handle_ours(vcpu);
+	nested_exit_by_access(vcpu, exit);
+	return ACTION_RESUME;
+}
+
 static NOINLINE enum exit_action handle_others(struct vcpu *vcpu, u32 reason)
 {
 	struct nested_exit exit = {.reason = reason};
@@ -657,7 +674,7 @@ static NOINLINE enum exit_action handle_others(struct vcpu *vcpu, u32 reason)
 	vcpu->nested->state.entry_pending = false;
 	read_exit(&exit);
 	if (reason == EXIT_EPT_VIOLATION || reason == EXIT_EPT_MISCONFIGURATION)
-		return exit_handle_ours(vcpu);
+		return on_our_violation(vcpu, &exit);
 	if ((reason == EXIT_VMREAD || reason == EXIT_VMWRITE) &&
 	    is_shadow_access(vcpu, &exit))
 		return note_step(vcpu, exit_vmx_access_shadow(vcpu, &exit));

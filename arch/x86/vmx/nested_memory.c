@@ -66,6 +66,45 @@ static enum err look_up(struct nested_memory *memory,
 	return OK;
 }
 
+/* SDM vol. 3, "Exit Qualification for APIC-Access VM Exits": bits 15:12. */
+enum apic_access {
+	APIC_READ,
+	APIC_WRITE,
+	APIC_FETCH,
+	APIC_IN_DELIVERY,
+	APIC_PHYSICAL_IN_DELIVERY = 10,
+	APIC_PHYSICAL = 15,
+};
+#define APIC_ACCESS_SHIFT 12
+
+static enum apic_access type_of(const struct nested_exit *exit)
+{
+	const u64 final = EPT12_LINEAR_VALID | EPT12_TRANSLATED;
+	bool delivers = exit->idt_vectoring & EVENT_VALID;
+
+	if ((exit->qualification & final) != final)
+		return delivers ? APIC_PHYSICAL_IN_DELIVERY : APIC_PHYSICAL;
+	if (delivers)
+		return APIC_IN_DELIVERY;
+	if (exit->qualification & EPT12_FETCH)
+		return APIC_FETCH;
+	return exit->qualification & EPT12_WRITE ? APIC_WRITE : APIC_READ;
+}
+
+bool nested_memory_is_apic(const struct vcpu *vcpu, gpa_t address,
+			   struct nested_exit *exit)
+{
+	const struct vmcs12 *v = &vcpu->nested->state.vmcs12;
+
+	if (!(nested_secondary_controls(v) & SECONDARY_APIC_ACCESSES) ||
+	    align_down(gpa_raw(address), PAGE_4K) != v->apic_access_address)
+		return false;
+	exit->qualification = (u64)type_of(exit) << APIC_ACCESS_SHIFT |
+			      (gpa_raw(address) & (PAGE_4K - 1));
+	exit->reason = EXIT_APIC_ACCESS;
+	return true;
+}
+
 static enum err translate(void *context, u64 physical, enum guest_access access,
 			  enum guest_target target, gpa_t *address)
 {
@@ -74,8 +113,16 @@ static enum err translate(void *context, u64 physical, enum guest_access access,
 	    .qualification = access_bit(access) | EPT12_LINEAR_VALID |
 			     (target == GUEST_PAGE ? EPT12_TRANSLATED : 0),
 	};
+	struct nested_memory *memory = context;
+	enum err err = look_up(memory, &what, address);
 
-	return look_up(context, &what, address);
+	if (err != OK || target != GUEST_PAGE)
+		return err;
+	/* No instruction that Umbra carries out goes past that page. */
+	memory->exit.qualification = what.qualification;
+	return nested_memory_is_apic(memory->vcpu, *address, &memory->exit)
+		   ? ERR_STATE
+		   : OK;
 }
 
 const struct guest_below *nested_memory_init(struct nested_memory *memory,

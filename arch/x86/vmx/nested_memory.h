@@ -37,4 +37,14 @@ MUST_CHECK enum err nested_memory_read_pdptes(struct nested_memory *memory,
 					      struct vcpu *vcpu, u64 physical,
 					      u64 pdptes[4]);
 
+/*
+ * Is L2's access, of which exit->qualification tells as an EPT violation does,
+ * one to the APIC-access page? Then the exit becomes the one that a CPU makes of
+ * it without a TPR shadow (SDM vol. 3, "Virtualizing Memory-Mapped APIC
+ * Accesses"). For accesses by Umbra, and where L1 has chosen a page that is no
+ * memory: the CPU knows that page by its frame.
+ */
+bool nested_memory_is_apic(const struct vcpu *vcpu, gpa_t address,
+			   struct nested_exit *exit);
+
 #endif

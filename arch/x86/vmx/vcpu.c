@@ -341,9 +341,13 @@ static inline void arm_timer(struct vcpu *vcpu)
 		arm_otherwise(vcpu, ticks);
 }
 
-static void fail_entry(struct vcpu *vcpu, enum vmx_outcome outcome)
+static NOINLINE bool goes_on_after_failure(struct vcpu *vcpu,
+					   enum vmx_outcome outcome)
 {
 	mitigate_entry_failed(vcpu);
+	if (outcome == VMX_FAIL_VALID && vcpu->in_l2 &&
+	    nested_events_take_refusal(vcpu))
+		return true;
 	if (outcome == VMX_FAIL_VALID)
 		vcpu_fail(vcpu,
 			  "the CPU refuses to enter it: VM-instruction "
@@ -351,6 +355,7 @@ static void fail_entry(struct vcpu *vcpu, enum vmx_outcome outcome)
 			  vmcs_read(VMCS_INSTRUCTION_ERROR));
 	else
 		vcpu_fail(vcpu, "the CPU refuses to enter it: no current VMCS");
+	return false;
 }
 
 /*
@@ -480,7 +485,8 @@ static enum vcpu_stop run_until_stopped(struct vcpu *vcpu, u64 until_tsc)
 		arm_timer(vcpu);
 		outcome = enter(vcpu);
 		if (unlikely(outcome != VMX_SUCCEED)) {
-			fail_entry(vcpu, outcome);
+			if (goes_on_after_failure(vcpu, outcome))
+				continue;
 			return VCPU_STOP_ENDED;
 		}
 		/* One comparison: ACTION_SKIP stands in the middle. */
