@@ -39,7 +39,7 @@ static void remember(struct packer *packer, gpa_t page)
 	memcpy(slot->contents, packer->copy, PAGE_4K);
 }
 
-void packer_saw_zero(struct packer *packer, gpa_t page)
+void packer_forget(struct packer *packer, gpa_t page)
 {
 	struct sent_page *slot = slot_of(packer, page);
 

@@ -46,8 +46,8 @@ void packer_init(struct packer *packer, u64 features, struct sent_page *sent,
 struct packed_page packer_pack(struct packer *packer, gpa_t page,
 			       const void *contents);
 
-/* The peer has zeroes there now. */
-void packer_saw_zero(struct packer *packer, gpa_t page);
+/* What the peer has there now is not what was packed last. */
+void packer_forget(struct packer *packer, gpa_t page);
 
 /*
  * The peer's side: what was packed, in `page`; `before` is what is there now,

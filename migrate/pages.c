@@ -62,6 +62,15 @@ void pages_put_raw(struct pages_writer *writer, gpa_t page,
 	writer->next = gpa_page(page) + 1;
 }
 
+void pages_lend_raw(struct pages_writer *writer, gpa_t page,
+		    const void *contents)
+{
+	pages_end(writer);
+	put_head(writer, gpa_page(page), PAGE_RAW);
+	wire_lend_page(writer->payload, contents);
+	writer->next = gpa_page(page) + 1;
+}
+
 void pages_put_packed(struct pages_writer *writer, gpa_t page,
 		      enum page_kind kind, const u8 *bytes, u32 count)
 {
@@ -75,6 +84,15 @@ void pages_put_packed(struct pages_writer *writer, gpa_t page,
 
 /* --- Reading -------------------------------------------------------------- */
 
+static const u8 *get_contents(struct pages_reader *pages,
+			      const struct pages_entry *entry)
+{
+	bool is_lent = pages->is_live && entry->kind == PAGE_RAW;
+
+	return wire_get_bytes(is_lent ? &pages->lent : &pages->reader,
+			      entry->bytes);
+}
+
 enum err pages_next(struct pages_reader *pages, struct pages_entry *entry)
 {
 	struct wire_reader *reader = &pages->reader;
@@ -82,7 +100,8 @@ enum err pages_next(struct pages_reader *pages, struct pages_entry *entry)
 	u64 head, skipped, packed, more = 0;
 
 	if (wire_is_done(reader))
-		return ERR_NOT_FOUND;
+		return wire_is_done(&pages->lent) ? ERR_NOT_FOUND
+						  : ERR_BAD_FORMAT;
 	head = wire_get_varint(reader);
 	skipped = head >> KIND_BITS;
 	found.kind = (enum page_kind)(head & KIND_MASK);
@@ -102,10 +121,10 @@ enum err pages_next(struct pages_reader *pages, struct pages_entry *entry)
 		break;
 	}
 	if (found.bytes)
-		found.contents = wire_get_bytes(reader, found.bytes);
+		found.contents = get_contents(pages, &found);
 	/* All three are below 2^62 or refused: their sum does not wrap. */
-	if (reader->is_short || skipped >= PAGE_LIMIT || more >= PAGE_LIMIT ||
-	    pages->next + skipped + more >= PAGE_LIMIT)
+	if (reader->is_short || pages->lent.is_short || skipped >= PAGE_LIMIT ||
+	    more >= PAGE_LIMIT || pages->next + skipped + more >= PAGE_LIMIT)
 		return ERR_BAD_FORMAT;
 	found.first = gpa((pages->next + skipped) << PAGE_SHIFT);
 	found.count += more;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The payload of a PAGES record: guest pages in ascending order.
+ * The payload of a PAGES or LIVE record: guest pages in ascending order.
  *
  *	varint	skipped * 4 + kind	pages left out since the last one
  *	ZERO	varint count - 1	that many pages of zeroes
@@ -11,7 +11,8 @@
  *
  * A page in a row with the one before costs one byte beside its contents, a
  * run of zero pages two to five bytes whatever its length. The first entry
- * of a record counts from page 0, so that each record stands for itself.
+ * of a record counts from page 0, so that each record stands for itself. In
+ * LIVE the contents of RAW pages lie at its end, lent (migrate/wire.h).
  */
 #ifndef MIGRATE_PAGES_H
 #define MIGRATE_PAGES_H
@@ -46,6 +47,9 @@ bool pages_has_room(const struct pages_writer *writer);
 void pages_put_zero(struct pages_writer *writer, gpa_t page);
 void pages_put_raw(struct pages_writer *writer, gpa_t page,
 		   const void *contents);
+/* As raw, of a record that is LIVE: `contents` are read when they are sent. */
+void pages_lend_raw(struct pages_writer *writer, gpa_t page,
+		    const void *contents);
 /* `kind` is LZ4 or DELTA; fewer bytes than a page. */
 void pages_put_packed(struct pages_writer *writer, gpa_t page,
 		      enum page_kind kind, const u8 *bytes, u32 count);
@@ -64,13 +68,20 @@ struct pages_entry {
 
 struct pages_reader {
 	struct wire_reader reader;
+	struct wire_reader lent; /* contents of raw pages, if ... */
+	bool is_live;
 	u64 next;
 };
 
 static inline struct pages_reader
 pages_reader_of(const struct wire_record *record)
 {
-	return (struct pages_reader){.reader = wire_reader_of(record)};
+	return (struct pages_reader){
+	    .reader = wire_reader_of(record),
+	    .lent = {record->payload + record->bytes, record->lent_bytes,
+		     false},
+	    .is_live = record->type == WIRE_LIVE,
+	};
 }
 
 /*

@@ -59,7 +59,7 @@ void receiver_link_lost(struct receiver *receiver, const char *why)
 {
 	fail(receiver, "%s", why);
 	receiver->refuse_owed = false;
-	receiver->outbox.sent = receiver->outbox.filled;
+	wire_outbox_drop(&receiver->outbox);
 }
 
 static void fail_field(struct receiver *receiver,
@@ -240,6 +240,14 @@ static void on_pages(struct receiver *receiver,
 	}
 }
 
+static void on_live(struct receiver *receiver, const struct wire_record *record)
+{
+	if (receiver->features & WIRE_FEATURE_LIVE)
+		on_pages(receiver, record);
+	else
+		fail_field(receiver, record);
+}
+
 static void answer_round(struct receiver *receiver)
 {
 	struct wire_writer writer = wire_begin(&receiver->outbox);
@@ -418,8 +426,10 @@ static bool is_seal_right(struct receiver *receiver, struct wire_reader *reader,
 	if (state_bytes != receiver->state_bytes || their_crc != state_crc ||
 	    groups != receiver->group_count)
 		return false;
+	/* Lent pages are proven by it, and by nothing else. */
 	if (mode == AUDIT_OFF)
-		return groups == 0 && root == 0;
+		return groups == 0 && root == 0 &&
+		       !(receiver->features & WIRE_FEATURE_LIVE);
 	if (mode != audit_due(receiver) ||
 	    (mode == AUDIT_FULL && receiver->next_group != AUDIT_NO_GROUP))
 		return false;
@@ -537,6 +547,7 @@ static const struct {
     [WIRE_HELLO] = {on_hello, BIT(RECEIVER_HELLO)},
     [WIRE_VM] = {on_vm, BIT(RECEIVER_VM)},
     [WIRE_PAGES] = {on_pages, BIT(RECEIVER_ROUNDS) | BIT(RECEIVER_LAST_ROUND)},
+    [WIRE_LIVE] = {on_live, BIT(RECEIVER_ROUNDS) | BIT(RECEIVER_LAST_ROUND)},
     [WIRE_ROUND] = {on_round, BIT(RECEIVER_ROUNDS) | BIT(RECEIVER_LAST_ROUND)},
     [WIRE_PREPARE] = {on_prepare, BIT(RECEIVER_ROUNDS)},
     [WIRE_STATE] = {on_state, BIT(RECEIVER_STATE)},

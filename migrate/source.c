@@ -26,7 +26,7 @@ void source_begin(struct source *source, const struct source_config *config,
 		  u64 now_ns)
 {
 	CHECK(shape_is_of(config->shape, config->mem) && config->word_count);
-	CHECK(!(config->features & ~WIRE_FEATURES_PAGES));
+	CHECK(!(config->features & ~(WIRE_FEATURES_PAGES | WIRE_FEATURE_LIVE)));
 	memset(source, 0, sizeof(*source));
 	source->config = *config;
 	source->audit = config->audit;
@@ -76,6 +76,7 @@ static COLD PRINTF(2, 3) void fail(struct source *source, const char *format,
 	}
 	source->phase = source->is_paused ? SOURCE_RESUMING : SOURCE_FAILED;
 	source->cancel_owed = true;
+	source->moved_ns = source->now_ns; /* time to tell */
 	dirty_log_mark_all(&source->config.mem->log);
 	log_error("migration: %s stays here: %s", source->config.shape->name,
 		  source->why);
@@ -89,20 +90,31 @@ enum err source_cancel(struct source *source, const char *why)
 	return OK;
 }
 
+/* What is left to be said is not. */
+static void stop_talking(struct source *source)
+{
+	source->cancel_owed = false;
+	wire_outbox_drop(&source->outbox);
+}
+
 void source_link_lost(struct source *source, const char *why)
 {
 	fail(source, "%s", why);
-	source->cancel_owed = false;
-	source->outbox.sent = source->outbox.filled;
+	stop_talking(source);
 }
 
 /* --- Records that are built ----------------------------------------------- */
 
+/* Only an audit proves pages that no CRC is of. */
 static u64 offered(const struct source *source)
 {
-	return source->config.features |
-	       (source->config.audit == AUDIT_SENT ? WIRE_FEATURE_AUDIT_SENT
-						   : 0);
+	u64 features = source->config.features;
+
+	if (source->config.audit == AUDIT_OFF)
+		features &= ~WIRE_FEATURE_LIVE;
+	if (source->config.audit == AUDIT_SENT)
+		features |= WIRE_FEATURE_AUDIT_SENT;
+	return features;
 }
 
 static void say_hello(struct source *source)
@@ -156,16 +168,12 @@ static void count_for_audit(struct source *source, gpa_t page)
 	*word |= bit;
 }
 
-static void put_contents(struct source *source, struct pages_writer *pages,
-			 gpa_t page, const void *at)
+/* The page as small as it gets, from a copy of it. */
+static void put_packed(struct source *source, struct pages_writer *pages,
+		       gpa_t page, const void *at)
 {
-	struct packed_page packed = {.kind = PAGE_RAW, .bytes = at};
+	struct packed_page packed = packer_pack(&source->packer, page, at);
 
-	source->now.raw++;
-	if (source->audit == AUDIT_SENT)
-		count_for_audit(source, page);
-	if (source->packer.features)
-		packed = packer_pack(&source->packer, page, at);
 	if (packed.kind == PAGE_RAW) {
 		pages_put_raw(pages, page, packed.bytes);
 		return;
@@ -177,9 +185,42 @@ static void put_contents(struct source *source, struct pages_writer *pages,
 		source->stats.delta_pages++;
 }
 
-/* As many pages as fit, as they are now: the harvest is complete. */
+/* How the pages of a record go. */
+enum going { GO_PACKED, GO_RAW, GO_LENT };
+
+static enum going choose_going(const struct source *source)
+{
+	if (source->packer.features && source->unhindered < LINK_IS_FAST_BYTES)
+		return GO_PACKED;
+	return source->is_live ? GO_LENT : GO_RAW;
+}
+
+static void put_contents(struct source *source, struct pages_writer *pages,
+			 gpa_t page, const void *at, enum going going)
+{
+	source->now.raw++;
+	if (source->audit == AUDIT_SENT)
+		count_for_audit(source, page);
+	if (going == GO_PACKED) {
+		put_packed(source, pages, page, at);
+		return;
+	}
+	packer_forget(&source->packer, page);
+	if (going == GO_LENT) {
+		pages_lend_raw(pages, page, at);
+		source->stats.lent_pages++;
+	} else {
+		pages_put_raw(pages, page, at);
+	}
+}
+
+/*
+ * As many pages as fit. The harvest is complete: what is written from now on,
+ * before or after they are read, goes again.
+ */
 static void say_pages(struct source *source)
 {
+	enum going going = choose_going(source);
 	struct wire_writer writer = wire_begin(&source->outbox);
 	struct pages_writer pages = pages_begin(&writer);
 
@@ -191,14 +232,15 @@ static void say_pages(struct source *source)
 		CHECK(at); /* the log knows only guest memory */
 		if (page_is_zero(at)) {
 			pages_put_zero(&pages, page);
-			packer_saw_zero(&source->packer, page);
+			packer_forget(&source->packer, page);
 			source->now.zero++;
 		} else {
-			put_contents(source, &pages, page, at);
+			put_contents(source, &pages, page, at, going);
 		}
 	}
 	pages_end(&pages);
-	wire_seal(&source->outbox, WIRE_PAGES, &writer);
+	wire_seal(&source->outbox, going == GO_LENT ? WIRE_LIVE : WIRE_PAGES,
+		  &writer);
 }
 
 static void end_round(struct source *source)
@@ -476,6 +518,7 @@ static void on_welcome(struct source *source, struct wire_reader *reader)
 	if (source->audit == AUDIT_SENT &&
 	    !(features & WIRE_FEATURE_AUDIT_SENT))
 		source->audit = AUDIT_FULL; /* which everybody can */
+	source->is_live = features & WIRE_FEATURE_LIVE;
 	packer_init(&source->packer, features & WIRE_FEATURES_PAGES,
 		    source->config.sent, source->config.sent_count);
 	source->phase = SOURCE_VM;
@@ -606,6 +649,10 @@ void source_sent(struct source *source, u32 bytes)
 	struct wire_outbox *outbox = &source->outbox;
 
 	CHECK(bytes <= outbox->filled - outbox->sent);
+	if (bytes && bytes == wire_next_piece(outbox).bytes)
+		source->unhindered += bytes;
+	else
+		source->unhindered = 0;
 	outbox->sent += bytes;
 	source->stats.sent_bytes += bytes;
 	source->now.bytes += bytes;
@@ -649,9 +696,11 @@ static struct source_request request(enum source_wants wants)
 static struct source_request ask_send(const struct source *source)
 {
 	struct source_request asked = request(SOURCE_WANTS_SEND);
+	struct wire_piece piece = wire_next_piece(&source->outbox);
 
-	asked.bytes = source->outbox.room + source->outbox.sent;
-	asked.byte_count = source->outbox.filled - source->outbox.sent;
+	asked.bytes = piece.at;
+	asked.byte_count = piece.bytes;
+	asked.are_lent = piece.is_lent;
 	return asked;
 }
 
@@ -763,7 +812,10 @@ static struct source_request by_phase(struct source *source)
 	return request(SOURCE_WANTS_BYTES);
 }
 
-/* Counts from the last byte that went either way; pausing takes its time. */
+/*
+ * Counts from the last byte that went either way; pausing takes its time. A link
+ * that takes nothing cannot tell the peer that it is over, either.
+ */
 static void check_silence(struct source *source)
 {
 	u64 silent_ns = source->now_ns - source->moved_ns;
@@ -772,6 +824,8 @@ static void check_silence(struct source *source)
 		source->moved_ns = source->now_ns;
 		source->has_moved = false;
 	} else if (silent_ns > source->config.silence_ns) {
+		if (source->phase == SOURCE_FAILED)
+			stop_talking(source);
 		fail(source, "the peer has been silent for %lu ms",
 		     silent_ns / 1000000);
 	}

@@ -5,7 +5,9 @@
  * Its caller does what source_step asks for and feeds it what comes back:
  *
  *	BYTES	wait for the peer; step again when time has passed
- *	SEND	give these bytes to the link, then source_sent
+ *	SEND	give these bytes to the link, then source_sent. Those that are
+ *		lent are the guest's memory, and may be read after that, too,
+ *		as long as that memory exists (docs/MIGRATION.md, "Lent pages")
  *	HARVEST	take dirty pages of [from, to) into the batch, re-arm them,
  *		flush (pml/track.h), then source_harvested
  *	PAUSE	stop the guest for good: vCPUs stopped, their page logs
@@ -24,6 +26,10 @@
  * then on no path leads to RESUME (docs/MIGRATION.md). source_may_run says
  * which.
  *
+ * PACKED OR NOT. Pages are made smaller while the link is slower than that: once
+ * it has taken LINK_IS_FAST_BYTES without making anybody wait, they go as they
+ * are, lent where the link can do that, until it does.
+ *
  * NO PAGE LOST. All pages are marked when copying begins, a page is read only
  * after its harvest is complete, and the last harvest is made with the guest
  * stopped. When it fails, what the peer has is worth nothing, so all pages
@@ -36,6 +42,8 @@
 #include "migrate/pack.h"
 #include "migrate/shape.h"
 #include "migrate/wire.h"
+
+#define LINK_IS_FAST_BYTES MIB
 
 /* When the guest writes faster than the link carries, whatever is tried. */
 enum source_stuck {
@@ -56,7 +64,7 @@ struct source_config {
 	enum audit_mode audit;
 	u64 *
 	    audited; /* AUDIT_SENT: room for a bit per page, mem->log's words */
-	u64 features;           /* that are offered, of WIRE_FEATURES_PAGES */
+	u64 features; /* that are offered: of WIRE_FEATURES_PAGES, and LIVE */
 	struct sent_page *sent; /* for deltas: what was last sent; or none */
 	u32 sent_count;
 	u8 *in, *out;             /* WIRE_RECORD_BYTES each */
@@ -101,7 +109,8 @@ struct source_stats {
 	u32 rounds;
 	struct source_round last_round;
 	u64 raw_pages, zero_pages;  /* raw: with contents, in any form */
-	u64 lz4_pages, delta_pages; /* of the raw ones */
+	u64 lz4_pages, delta_pages; /* of the raw ones, and ... */
+	u64 lent_pages;             /* ... these */
 	u64 sent_bytes;
 	u64 bandwidth;  /* bytes per second */
 	u64 dirty_rate; /* pages per second */
@@ -132,8 +141,10 @@ struct source {
 	u64 asked_group; /* AUDIT_NO_GROUP: none */
 	u32 throttle_percent;
 	u64 now_ns;
-	u64 moved_ns; /* when something last went on */
+	u64 moved_ns;   /* when something last went on */
+	u64 unhindered; /* bytes taken since the link last was full */
 	bool has_moved;
+	bool is_live;     /* pages may be lent */
 	bool is_paused;   /* or was asked to be */
 	bool cancel_owed; /* the peer does not know yet that it is over */
 	struct source_stats stats;
@@ -155,6 +166,7 @@ struct source_request {
 	enum source_wants wants;
 	const u8 *bytes; /* to send */
 	u32 byte_count;
+	bool are_lent;
 	gpa_t from, to; /* to harvest */
 	struct dirty_batch *batch;
 };

@@ -12,7 +12,7 @@
 #define SEQUENCE_AT 4
 #define LENGTH_AT   8
 #define TYPE_AT     12
-#define ZERO_AT     14
+#define LENT_AT     14
 
 /*
  * What may come from whom, and how long. The first of each side may be another
@@ -34,6 +34,7 @@ static const struct rule from_source[] = {
     [WIRE_PREPARE] = {"PREPARE", 8, 8},
     [WIRE_STATE] = {"STATE", 9, ANY},
     [WIRE_AUDIT] = {"AUDIT", 12, 8 + WIRE_AUDIT_GROUPS * 4},
+    [WIRE_LIVE] = {"LIVE", 2, ANY},
     [WIRE_AUDIT_SENT] = {"AUDIT_SENT", WIRE_AUDIT_SENT_BYTES,
 			 WIRE_AUDIT_GROUPS *WIRE_AUDIT_SENT_BYTES},
     [WIRE_SEAL] = {"SEAL", 32, 32},
@@ -115,6 +116,16 @@ void wire_put_page(struct wire_writer *writer, const void *page)
 	CHECK(PAGE_4K <= writer->room - writer->filled);
 	vectors_copy(writer->at + writer->filled, page, PAGE_4K);
 	writer->filled += (u32)PAGE_4K;
+}
+
+void wire_lend_page(struct wire_writer *writer, const void *page)
+{
+	struct wire_outbox *outbox = writer->outbox;
+
+	CHECK(PAGE_4K <= writer->room - writer->filled);
+	CHECK(outbox->lent_count < WIRE_LENT_MAX);
+	writer->room -= (u32)PAGE_4K;
+	outbox->lent[outbox->lent_count++] = page;
 }
 
 void wire_put_u16(struct wire_writer *writer, u16 value)
@@ -213,28 +224,62 @@ void wire_get_text(const struct wire_record *record, char *text, u32 text_bytes)
 struct wire_writer wire_begin(struct wire_outbox *outbox)
 {
 	CHECK(wire_outbox_is_empty(outbox));
+	outbox->lent_count = 0;
 	return (struct wire_writer){
 	    .at = outbox->room + WIRE_HEADER_BYTES,
 	    .room = WIRE_PAYLOAD_BYTES,
+	    .outbox = outbox,
 	};
 }
 
 void wire_seal(struct wire_outbox *outbox, enum wire_type type,
 	       const struct wire_writer *payload)
 {
-	struct wire_writer header = {outbox->room, WIRE_HEADER_BYTES, 0};
+	struct wire_writer header = {.at = outbox->room,
+				     .room = WIRE_HEADER_BYTES};
 	u32 bytes = WIRE_HEADER_BYTES + payload->filled;
+	u32 lent = outbox->lent_count;
 	u32 crc;
 
+	CHECK(!lent || type == WIRE_LIVE);
 	wire_put_u32(&header, 0);
 	wire_put_u32(&header, outbox->sequence++);
-	wire_put_u32(&header, payload->filled);
+	wire_put_u32(&header, payload->filled + lent * (u32)PAGE_4K);
 	wire_put_u16(&header, (u16)type);
-	wire_put_u16(&header, 0);
+	wire_put_u16(&header, (u16)lent);
 	crc = crc32c(0, outbox->room + CRC_BYTES, bytes - CRC_BYTES);
 	memcpy(outbox->room, &crc, sizeof(crc));
 	outbox->sent = 0;
-	outbox->filled = bytes;
+	outbox->filled = bytes + lent * (u32)PAGE_4K;
+}
+
+/* Pages that are neighbours in memory go as one. */
+static struct wire_piece lent_piece(const struct wire_outbox *outbox, u32 at)
+{
+	u32 page = at / (u32)PAGE_4K, first = page;
+	const u8 *from = outbox->lent[page] + at % PAGE_4K;
+
+	while (page + 1 < outbox->lent_count &&
+	       outbox->lent[page + 1] == outbox->lent[page] + PAGE_4K)
+		page++;
+	return (struct wire_piece){
+	    from, (page + 1 - first) * (u32)PAGE_4K - at % (u32)PAGE_4K, true};
+}
+
+struct wire_piece wire_next_piece(const struct wire_outbox *outbox)
+{
+	u32 own = outbox->filled - outbox->lent_count * (u32)PAGE_4K;
+
+	CHECK(!wire_outbox_is_empty(outbox));
+	if (outbox->sent >= own)
+		return lent_piece(outbox, outbox->sent - own);
+	return (struct wire_piece){outbox->room + outbox->sent,
+				   own - outbox->sent, false};
+}
+
+void wire_outbox_drop(struct wire_outbox *outbox)
+{
+	outbox->sent = outbox->filled;
 }
 
 void wire_send_u64(struct wire_outbox *outbox, enum wire_type type, u64 value)
@@ -277,15 +322,17 @@ static bool is_plausible(struct wire_inbox *inbox)
 {
 	u32 type = (u32)load(inbox->room + TYPE_AT, 2);
 	u32 length = (u32)load(inbox->room + LENGTH_AT, 4);
+	u32 lent = (u32)load(inbox->room + LENT_AT, 2);
 	const struct rule *rule = rule_of(inbox->from, type);
 
-	if (!rule || load(inbox->room + ZERO_AT, 2)) {
+	if (!rule || (lent && type != WIRE_LIVE)) {
 		fmt(inbox->why, sizeof(inbox->why),
 		    "record %u is none of the migration's (type %x)",
 		    inbox->sequence, type);
 		return false;
 	}
-	if (length < rule->least || length > rule->most) {
+	if (length > rule->most || lent > WIRE_LENT_MAX ||
+	    length < rule->least + lent * PAGE_4K) {
 		fmt(inbox->why, sizeof(inbox->why),
 		    "record %u (%s) claims %u bytes", inbox->sequence,
 		    rule->name, length);
@@ -294,12 +341,18 @@ static bool is_plausible(struct wire_inbox *inbox)
 	return true;
 }
 
+static u32 lent_bytes(const struct wire_inbox *inbox)
+{
+	return (u32)load(inbox->room + LENT_AT, 2) * (u32)PAGE_4K;
+}
+
 static bool is_intact(struct wire_inbox *inbox)
 {
+	u32 summed = inbox->filled - lent_bytes(inbox);
 	u32 sequence = (u32)load(inbox->room + SEQUENCE_AT, 4);
 	const char *name = wire_type_name((u32)load(inbox->room + TYPE_AT, 2));
 
-	if (crc32c(0, inbox->room + CRC_BYTES, inbox->filled - CRC_BYTES) !=
+	if (crc32c(0, inbox->room + CRC_BYTES, summed - CRC_BYTES) !=
 	    load(inbox->room, CRC_BYTES)) {
 		fmt(inbox->why, sizeof(inbox->why),
 		    "record %u (%s) was damaged on the way", inbox->sequence,
@@ -335,7 +388,8 @@ enum wire_status wire_take(struct wire_inbox *inbox, const u8 **data,
 	*record = (struct wire_record){
 	    .type = (enum wire_type)load(inbox->room + TYPE_AT, 2),
 	    .payload = inbox->room + WIRE_HEADER_BYTES,
-	    .bytes = whole - WIRE_HEADER_BYTES,
+	    .bytes = whole - WIRE_HEADER_BYTES - lent_bytes(inbox),
+	    .lent_bytes = lent_bytes(inbox),
 	};
 	inbox->sequence++;
 	inbox->filled = 0;

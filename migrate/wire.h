@@ -3,9 +3,13 @@
  * The migration wire: records in a stream of bytes. docs/MIGRATION.md is the
  * specification; this file is its framing and its field types.
  *
- *	 0        4          8        12      14        16
- *	| CRC32C | sequence | length | type  | 0       | payload, length bytes
- *	          `------------- what the CRC is of ----------------'
+ *	 0        4          8        12     14     16
+ *	| CRC32C | sequence | length | type | lent | payload, length bytes
+ *	          `-- what the CRC is of, without the lent pages: the last
+ *	              `lent` times 4096 bytes of the payload --------------'
+ *
+ * Lent pages are the guest's own, sent from where they lie while it may be
+ * writing them. Only LIVE records have any; the audit is what proves them.
  *
  * All numbers are little-endian. Each direction counts its records from 0.
  *
@@ -29,13 +33,16 @@
 #define WIRE_TEXT_BYTES         200 /* of a reason in words */
 #define WIRE_AUDIT_GROUPS       64  /* in one record: what one step hashes */
 #define WIRE_AUDIT_SENT_BYTES   20  /* of each group in AUDIT_SENT */
+#define WIRE_LENT_MAX           15  /* pages, in one record */
 
 /* What both sides must agree on before they use it: bits of HELLO. */
 #define WIRE_FEATURE_LZ4        1UL /* pages as LZ4 blocks */
 #define WIRE_FEATURE_DELTA      2UL /* and as what has changed in them */
 #define WIRE_FEATURE_AUDIT_SENT 4UL /* of what was sent, instead of all */
+#define WIRE_FEATURE_LIVE       8UL /* pages that the guest may be writing */
 #define WIRE_FEATURES_PAGES     (WIRE_FEATURE_LZ4 | WIRE_FEATURE_DELTA)
-#define WIRE_FEATURES_KNOWN     (WIRE_FEATURES_PAGES | WIRE_FEATURE_AUDIT_SENT)
+#define WIRE_FEATURES_KNOWN \
+	(WIRE_FEATURES_PAGES | WIRE_FEATURE_AUDIT_SENT | WIRE_FEATURE_LIVE)
 
 /*
  * Two ranges, one per direction, so that a record that comes back to its
@@ -55,6 +62,7 @@ enum wire_type {
 	WIRE_COMMIT = 0x0a,
 	WIRE_CANCEL = 0x0b,
 	WIRE_AUDIT_SENT = 0x0c,
+	WIRE_LIVE = 0x0d,
 	/* from the destination */
 	WIRE_WELCOME = 0x41,
 	WIRE_ACCEPT = 0x42,
@@ -85,17 +93,20 @@ u32 wire_record_type(const u8 *header); /* as it claims */
 
 /* One record at a time: built, sealed, sent in any portions. */
 struct wire_outbox {
-	u8 *room; /* WIRE_RECORD_BYTES */
-	u32 filled;
+	u8 *room;   /* WIRE_RECORD_BYTES */
+	u32 filled; /* bytes of the record, lent pages included */
 	u32 sent;
 	u32 sequence; /* of the next record */
+	u32 lent_count;
+	const u8 *lent[WIRE_LENT_MAX];
 };
 
 /* Appends fields to a payload. Running out of room is our own fault. */
 struct wire_writer {
 	u8 *at;
-	u32 room;
+	u32 room; /* without what lent pages take of it */
 	u32 filled;
+	struct wire_outbox *outbox; /* to lend by; or NULL */
 };
 
 /* The payload of the next record. Everything before has been sent. */
@@ -108,6 +119,18 @@ static inline bool wire_outbox_is_empty(const struct wire_outbox *outbox)
 	return outbox->sent == outbox->filled;
 }
 
+/* Bytes in a row that come next, of a record that has not been sent whole. */
+struct wire_piece {
+	const u8 *at;
+	u32 bytes;
+	bool is_lent; /* the guest's memory, which stays where it is */
+};
+
+struct wire_piece wire_next_piece(const struct wire_outbox *outbox);
+
+/* Nothing of it is sent any more. */
+void wire_outbox_drop(struct wire_outbox *outbox);
+
 void wire_put_u16(struct wire_writer *writer, u16 value);
 void wire_put_u32(struct wire_writer *writer, u32 value);
 void wire_put_u64(struct wire_writer *writer, u64 value);
@@ -115,6 +138,12 @@ void wire_put_bytes(struct wire_writer *writer, const void *from, u32 bytes);
 
 /* The bytes of a guest's page, which it may be writing. */
 void wire_put_page(struct wire_writer *writer, const void *page);
+
+/*
+ * That page, in place, behind everything that is put: not copied, and not
+ * summed up. At most WIRE_LENT_MAX, in the order of the calls.
+ */
+void wire_lend_page(struct wire_writer *writer, const void *page);
 
 /* Seven bits per byte, lowest first; the top bit says that more follow. */
 #define WIRE_VARINT_MAX 10
@@ -130,7 +159,8 @@ void wire_send_text(struct wire_outbox *outbox, enum wire_type type,
 struct wire_record {
 	enum wire_type type;
 	const u8 *payload;
-	u32 bytes;
+	u32 bytes;      /* that the CRC is of */
+	u32 lent_bytes; /* that follow them, as they came */
 };
 
 struct wire_inbox {

@@ -193,6 +193,15 @@ static void put_good(struct wire_writer *writer, u32 type)
 		wire_put_u64(writer, SESSION);
 }
 
+/* As far as there is room. */
+static void lend(struct wire_writer *writer, u32 pages)
+{
+	static u8 page[PAGE_4K] = {1};
+
+	for (; pages && writer->room - writer->filled >= PAGE_4K; pages--)
+		wire_lend_page(writer, page);
+}
+
 /* One record of the list; returns how much of the input it took. */
 static size_t send_record(const uint8_t *data, size_t size)
 {
@@ -210,9 +219,15 @@ static size_t send_record(const uint8_t *data, size_t size)
 	}
 	if (type == WIRE_COMMIT)
 		commit_was_sent = true;
+	if (type == WIRE_LIVE)
+		lend(&writer, data[1] >> 6);
 	wire_seal(&source, (enum wire_type)type, &writer);
-	source.sent = source.filled;
-	feed(source.room, source.filled);
+	while (!wire_outbox_is_empty(&source)) {
+		struct wire_piece piece = wire_next_piece(&source);
+
+		source.sent += piece.bytes;
+		feed(piece.at, piece.bytes);
+	}
 	return 3 + bytes;
 }
 

@@ -79,7 +79,8 @@ static void feed_good(void)
 	wire_put_u64(&writer, type == WIRE_ROUND_SEEN ? source.round : SESSION);
 	if (type == WIRE_WELCOME)
 		wire_put_u64(&writer, source.config.audit == AUDIT_SENT
-					  ? WIRE_FEATURE_AUDIT_SENT
+					  ? WIRE_FEATURE_AUDIT_SENT |
+						source.config.features
 					  : 0);
 	if (type == WIRE_READY) {
 		wire_put_u32(&writer, source.state_crc);
@@ -127,7 +128,7 @@ static size_t happen(const uint8_t *data, size_t size)
 	return 2;
 }
 
-static void begin(enum audit_mode audit)
+static void begin(enum audit_mode audit, u64 features)
 {
 	static u64 audited[VM_BYTES / AUDIT_GROUP_BYTES];
 	struct source_config config = {
@@ -140,6 +141,7 @@ static void begin(enum audit_mode audit)
 	    .stuck = SOURCE_STUCK_SWITCH,
 	    .audit = audit,
 	    .audited = audited,
+	    .features = features,
 	    .in = rooms[0],
 	    .out = rooms[1],
 	    .words = words,
@@ -150,6 +152,7 @@ static void begin(enum audit_mode audit)
 	REQUIRE(frame_alloc_add(hpa(0), 4 * MIB) == OK);
 	REQUIRE(guest_mem_create(&mem, gpa(VM_BYTES), "fuzz") == OK);
 	REQUIRE(guest_mem_add(&mem, gpa(0), VM_BYTES) == OK);
+	REQUIRE(guest_mem_write_u8(&mem, gpa(3 * PAGE_4K), 1) == OK);
 	shape = (struct vm_shape){.cpu_count = 1};
 	shape_take_memory(&shape, &mem);
 	peer.sequence = peer.filled = peer.sent = 0;
@@ -161,7 +164,10 @@ static void begin(enum audit_mode audit)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	begin(size ? (enum audit_mode)(data[size - 1] % 3) : AUDIT_FULL);
+	u32 choice = size ? data[size - 1] : AUDIT_FULL;
+
+	begin((enum audit_mode)(choice % 3),
+	      choice & 0x80 ? WIRE_FEATURE_LIVE : 0);
 	work();
 	while (size >= 2) {
 		size_t taken = happen(data, size);

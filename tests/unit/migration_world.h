@@ -68,6 +68,8 @@ struct world {
 	struct vm_shape shape;
 	struct dirty_word words[WORLD_WORDS];
 	u8 buffers[4][WIRE_RECORD_BYTES];
+	u8 record[WIRE_RECORD_BYTES]; /* whose pieces are being gathered */
+	u32 gathered;
 	u8 received_state[WORLD_STATE_BYTES];
 	struct sent_page sent[24]; /* fewer than there are pages */
 	u64 audited[WORLD_LIMIT / AUDIT_GROUP_BYTES + 1];
@@ -84,6 +86,8 @@ struct world {
 	bool source_done, receiver_done;
 	bool same_at_run; /* memory and state when the receiver was let run */
 	void (*on_step)(struct world *world);
+	/* Half of a piece of the guest's memory has been read. */
+	void (*on_lent)(const struct source_request *asked);
 	/* Another link than the queues, which it then fills in on_step. */
 	u32 (*carry)(u32 number, const u8 *bytes, u32 count);
 };
@@ -226,6 +230,10 @@ static void lose_marks(struct guest_mem *mem)
 /* A guest that has run for a while, on side 0. */
 static void world_begin(u64 seed)
 {
+	static const u64 features[] = {WIRE_FEATURE_LIVE, WIRE_FEATURES_PAGES,
+				       0,
+				       WIRE_FEATURES_PAGES | WIRE_FEATURE_LIVE};
+
 	/* Sums of all memory in the other way are most of a run. */
 	if (__builtin_cpu_supports("sse4.2"))
 		crc32c_choose(CRC32C_INSTRUCTION);
@@ -234,8 +242,8 @@ static void world_begin(u64 seed)
 	world.random = random_from(seed);
 	world.now_ns = seed * 12345;
 	world.writes_per_step = 2;
-	world.features = seed % 2 ? WIRE_FEATURES_PAGES : 0;
-	world.audit = seed % 4 < 2 ? AUDIT_FULL : AUDIT_SENT;
+	world.features = features[seed % ARRAY_COUNT(features)];
+	world.audit = seed % 3 ? AUDIT_FULL : AUDIT_SENT;
 	frame_alloc_init();
 	assert_int_equal(frame_alloc_add(hpa(0), WORLD_BYTES), OK);
 	world_add_side(0);
@@ -340,6 +348,11 @@ static void forget_taken(struct queue *queue)
 	queue->taken = 0;
 }
 
+static bool is_full(const struct queue *queue)
+{
+	return queue->filled - queue->taken > WIRE_RECORD_BYTES;
+}
+
 /* One whole record goes onto the link; returns how much it took: all or 0. */
 static u32 queue_send(u32 number, const u8 *bytes, u32 count)
 {
@@ -351,7 +364,7 @@ static u32 queue_send(u32 number, const u8 *bytes, u32 count)
 		return count;
 	if (world.carry)
 		return world.carry(number, bytes, count);
-	if (queue->filled - queue->taken > WIRE_RECORD_BYTES)
+	if (is_full(queue))
 		return 0;
 	forget_taken(queue);
 	begin = queue->filled;
@@ -425,14 +438,50 @@ static void harvest(const struct source_request *asked)
 	guest_runs_a_bit();
 }
 
+/* What is lent is read in two halves, and the guest writes between them. */
+static void read_piece(u8 *to, const struct source_request *asked)
+{
+	u32 half = asked->byte_count / 2;
+
+	memcpy(to, asked->bytes, half);
+	if (asked->are_lent) {
+		guest_runs_a_bit();
+		if (world.on_lent)
+			world.on_lent(asked);
+	}
+	memcpy(to + half, asked->bytes + half, asked->byte_count - half);
+}
+
+/* Records are made whole from their pieces, and harmed as a whole. */
+static u32 send_piece(const struct source_request *asked)
+{
+	static u8 piece[WIRE_RECORD_BYTES];
+
+	if (world.queues[0].is_cut)
+		return asked->byte_count;
+	if (world.carry) {
+		read_piece(piece, asked);
+		return world.carry(0, piece, asked->byte_count);
+	}
+	if (!world.gathered && is_full(&world.queues[0]))
+		return 0;
+	read_piece(world.record + world.gathered, asked);
+	world.gathered += asked->byte_count;
+	if (world.gathered == wire_record_bytes(world.record)) {
+		assert_int_equal(queue_send(0, world.record, world.gathered),
+				 world.gathered);
+		world.gathered = 0;
+	}
+	return asked->byte_count;
+}
+
 static void step_source(void)
 {
 	struct source_request asked = source_step(&world.source, world.now_ns);
 
 	switch (asked.wants) {
 	case SOURCE_WANTS_SEND:
-		source_sent(&world.source,
-			    queue_send(0, asked.bytes, asked.byte_count));
+		source_sent(&world.source, send_piece(&asked));
 		break;
 	case SOURCE_WANTS_HARVEST:
 		harvest(&asked);
@@ -559,6 +608,7 @@ static void world_prepare(u32 from)
 
 	world.from = from;
 	memset(world.queues, 0, sizeof(world.queues));
+	world.gathered = 0;
 	world.shape = (struct vm_shape){.cpu_count = 2, .cpu = world_cpu};
 	shape_take_memory(&world.shape, source.mem);
 	world.source_done = world.receiver_done = world.harmed = false;

@@ -431,6 +431,33 @@ static void silent_peer_is_given_up(void **state)
 	world_end();
 }
 
+/* In the middle of a record it takes no more, and says nothing of a loss. */
+static u32 carry_some(u32 number, const u8 *bytes, u32 count)
+{
+	struct queue *queue = &world.queues[number];
+
+	forget_taken(queue);
+	if (number == 0 && world.source.stats.sent_bytes > 100000)
+		return 0;
+	queue_put(queue, bytes, count);
+	return count;
+}
+
+static void link_that_takes_nothing_is_given_up(void **state)
+{
+	(void)state;
+	world_begin(10);
+	world.features = WIRE_FEATURE_LIVE;
+	world.carry = carry_some;
+	migrate_from(0, HARM_NONE);
+	assert_int_equal(world.source.phase, SOURCE_FAILED);
+	assert_non_null(strstr(world.source.why, "silent"));
+	assert_true(source_side()->runs);
+	world.carry = NULL;
+	migrate_once_more();
+	world_end();
+}
+
 /* Too fast for the link: slower, and after some rounds a word to the user. */
 static void fast_writer_is_throttled_and_then_called_off(void **state)
 {
@@ -597,6 +624,258 @@ static void audit_finds_a_wrong_delta(void **state)
 	world_end();
 }
 
+/* --- Pages that the guest is writing while they are read ------------------ */
+
+#define TORN 0x97000UL
+
+static u32 torn_count, spoilt_count;
+
+static bool is_page(const struct source_request *asked, u64 page)
+{
+	const u8 *at = guest_mem_ptr(&source_side()->mem, gpa(page), PAGE_4K);
+
+	return at >= asked->bytes && at < asked->bytes + asked->byte_count;
+}
+
+/* First and last word always agree, but never in what has been read. */
+static void tear(const struct source_request *asked)
+{
+	struct guest_mem *mem = &source_side()->mem;
+
+	if (!source_side()->runs || !is_page(asked, TORN) || torn_count >= 3)
+		return;
+	torn_count++;
+	for (u64 at = 0; at < PAGE_4K; at += 8)
+		assert_int_equal(
+		    guest_mem_write_u64(mem, gpa(TORN + at), torn_count), OK);
+}
+
+static void torn_page_goes_again(enum audit_mode mode)
+{
+	u64 first = 0, last = 0;
+
+	world_begin(9);
+	world.features = WIRE_FEATURE_LIVE;
+	world.audit = mode;
+	world.on_lent = tear;
+	torn_count = 0;
+	assert_int_equal(
+	    guest_mem_write_u64(&world.sides[0].mem, gpa(TORN), 77), OK);
+	migrate_from(0, HARM_NONE);
+	assert_moved();
+	assert_true(torn_count > 0);
+	assert_int_equal(world.source.stats.lent_pages,
+			 world.source.stats.raw_pages);
+	assert_true(world.receiver.group_count > 0);
+	assert_int_equal(
+	    guest_mem_read(&receiver_side()->mem, gpa(TORN), &first, 8), OK);
+	assert_int_equal(guest_mem_read(&receiver_side()->mem,
+					gpa(TORN + PAGE_4K - 8), &last, 8),
+			 OK);
+	assert_int_equal(first, torn_count);
+	assert_int_equal(last, torn_count);
+	world_end();
+}
+
+static void page_torn_while_it_is_sent_goes_again(void **state)
+{
+	(void)state;
+	torn_page_goes_again(AUDIT_FULL);
+	torn_page_goes_again(AUDIT_SENT);
+}
+
+/* The link itself breaks contents of that page, each time. */
+static u32 carry_spoilt(u32 number, const u8 *bytes, u32 count)
+{
+	static u8 copy[WIRE_RECORD_BYTES];
+	struct queue *queue = &world.queues[number];
+	u8 *found = NULL;
+
+	forget_taken(queue);
+	memcpy(copy, bytes, count);
+	for (u32 at = 0; number == 0 && at + 8 <= count; at += 8)
+		if (!memcmp(copy + at, "SPOILME!", 8))
+			found = copy + at;
+	if (found) {
+		found[3] ^= 4;
+		spoilt_count++;
+	}
+	queue_put(queue, copy, count);
+	return count;
+}
+
+/* No CRC is of it, so the audit has to see it, and does. */
+static void lent_page_broken_on_the_way_is_named(enum audit_mode mode)
+{
+	u64 word;
+
+	world_begin(10);
+	world.features = WIRE_FEATURE_LIVE;
+	world.audit = mode;
+	world.carry = carry_spoilt;
+	spoilt_count = 0;
+	memcpy(&word, "SPOILME!", 8);
+	assert_int_equal(
+	    guest_mem_write_u64(&world.sides[0].mem, gpa(TORN + 512), word),
+	    OK);
+	migrate_from(0, HARM_NONE);
+	assert_true(spoilt_count > 0);
+	assert_int_equal(world.source.phase, SOURCE_FAILED);
+	assert_non_null(strstr(world.source.why, "differ: 97000 (1 in"));
+	assert_true(source_side()->runs);
+	world.carry = NULL;
+	migrate_once_more();
+	world_end();
+}
+
+static void contents_broken_on_the_way_are_found_by_the_audit(void **state)
+{
+	(void)state;
+	lent_page_broken_on_the_way_is_named(AUDIT_FULL);
+	lent_page_broken_on_the_way_is_named(AUDIT_SENT);
+}
+
+/* Without an audit nothing would prove them. */
+static void nothing_is_lent_without_an_audit(void **state)
+{
+	(void)state;
+	world_begin(10);
+	world.features = WIRE_FEATURE_LIVE;
+	world.audit = AUDIT_OFF;
+	migrate_from(0, HARM_NONE);
+	assert_moved();
+	assert_int_equal(world.source.stats.lent_pages, 0);
+	world_end();
+}
+
+/* A source that lends and then does without an audit is refused. */
+static void drop_audit(struct world *w)
+{
+	if (w->source.phase == SOURCE_STATE)
+		w->source.audit = AUDIT_OFF;
+}
+
+static void lent_pages_without_an_audit_are_refused(void **state)
+{
+	(void)state;
+	world_begin(10);
+	world.features = WIRE_FEATURE_LIVE;
+	world.audit = AUDIT_FULL;
+	world.on_step = drop_audit;
+	migrate_from(0, HARM_NONE);
+	assert_int_equal(world.source.phase, SOURCE_FAILED);
+	assert_non_null(strstr(world.receiver.why, "SEAL says what cannot be"));
+	world_end();
+}
+
+static void lend_anyway(struct world *w)
+{
+	w->source.is_live = true;
+}
+
+static void lent_pages_that_were_not_agreed_on_are_refused(void **state)
+{
+	(void)state;
+	world_begin(10);
+	world.features = 0;
+	world.on_step = lend_anyway;
+	migrate_from(0, HARM_NONE);
+	assert_int_equal(world.source.phase, SOURCE_FAILED);
+	assert_non_null(strstr(world.receiver.why, "LIVE says what cannot be"));
+	world_end();
+}
+
+/* --- Small or as they are ------------------------------------------------- */
+
+/* A link that takes all at once, until it is said to be full. */
+static bool is_hindered;
+
+static u32 carry_at_once(u32 number, const u8 *bytes, u32 count)
+{
+	struct queue *queue = &world.queues[number];
+
+	forget_taken(queue);
+	if (is_hindered && number == 0 && count > 1)
+		count /= 2;
+	queue_put(queue, bytes, count);
+	return count;
+}
+
+/* Most pages of the guest get a bit smaller, and no more. */
+static void fill_pages(u64 base, u64 bytes)
+{
+	for (u64 at = 0; at < bytes; at += 8)
+		if (at % PAGE_4K < 3584)
+			assert_int_equal(
+			    guest_mem_write_u64(&world.sides[0].mem,
+						gpa(base + at),
+						random_next(&world.random)),
+			    OK);
+}
+
+static void migrate_much(u64 features)
+{
+	u64 ring_bytes = RING_PAGES * PAGE_4K;
+
+	world_begin(11);
+	world.features = features;
+	world.carry = carry_at_once;
+	fill_pages(0, world_slots[0].bytes);
+	fill_pages(RING_BASE + ring_bytes, world_slots[1].bytes - ring_bytes);
+	migrate_from(0, HARM_NONE);
+	assert_moved();
+	world_end();
+}
+
+static void pages_are_packed_while_the_link_is_slower(void **state)
+{
+	struct source_stats *stats = &world.source.stats;
+
+	(void)state;
+	is_hindered = false;
+	migrate_much(WIRE_FEATURE_LZ4);
+	assert_true(stats->lz4_pages * PAGE_4K >= LINK_IS_FAST_BYTES);
+	assert_true(stats->raw_pages - stats->lz4_pages > 20);
+	assert_int_equal(stats->lent_pages, 0);
+	migrate_much(WIRE_FEATURES_PAGES | WIRE_FEATURE_LIVE);
+	assert_true(stats->lent_pages > 20);
+	assert_true(stats->lz4_pages > 20);
+	is_hindered = true;
+	migrate_much(WIRE_FEATURES_PAGES | WIRE_FEATURE_LIVE);
+	assert_int_equal(stats->lent_pages, 0);
+}
+
+/* Packed, packed, lent, packed, ... */
+static void make_fast_by_turns(struct world *w)
+{
+	w->source.unhindered =
+	    w->source.round % 3 == 1 ? LINK_IS_FAST_BYTES : 0;
+}
+
+/* Nobody knows what the peer has of it. */
+static void delta_is_never_of_a_page_that_was_lent(void **state)
+{
+	u64 deltas = 0;
+
+	(void)state;
+	for (u32 seed = 0; seed < 8; seed++) {
+		world_begin(seed);
+		world.features = WIRE_FEATURES_PAGES | WIRE_FEATURE_LIVE;
+		world.on_step = make_fast_by_turns;
+		world.writes_per_step = 2;
+		world_prepare(0);
+		world.source.config.downtime_ns = 1;
+		world_run();
+		assert_one_owner();
+		assert_moved();
+		assert_true(world.source.stats.lent_pages > 0);
+		deltas += world.source.stats.delta_pages;
+		world_end();
+	}
+	print_message("%lu deltas\n", deltas);
+	assert_true(deltas > 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -616,6 +895,7 @@ int main(void)
 	    cmocka_unit_test(cpu_that_lacks_a_feature_is_refused_by_name),
 	    cmocka_unit_test(other_version_is_refused_in_words),
 	    cmocka_unit_test(silent_peer_is_given_up),
+	    cmocka_unit_test(link_that_takes_nothing_is_given_up),
 	    cmocka_unit_test(who_writes_its_share_is_throttled),
 	    cmocka_unit_test(fast_writer_is_throttled_and_then_called_off),
 	    cmocka_unit_test(throttling_rises_with_the_rounds),
@@ -623,6 +903,13 @@ int main(void)
 	    cmocka_unit_test(a_page_costs_a_few_bytes_beside_its_contents),
 	    cmocka_unit_test(packed_pages_are_fewer_bytes_and_the_same),
 	    cmocka_unit_test(audit_finds_a_wrong_delta),
+	    cmocka_unit_test(page_torn_while_it_is_sent_goes_again),
+	    cmocka_unit_test(contents_broken_on_the_way_are_found_by_the_audit),
+	    cmocka_unit_test(nothing_is_lent_without_an_audit),
+	    cmocka_unit_test(lent_pages_without_an_audit_are_refused),
+	    cmocka_unit_test(lent_pages_that_were_not_agreed_on_are_refused),
+	    cmocka_unit_test(pages_are_packed_while_the_link_is_slower),
+	    cmocka_unit_test(delta_is_never_of_a_page_that_was_lent),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -262,16 +262,22 @@ static void pages_in_a_row_cost_one_byte_each(void **state)
 	assert_false(pages_has_room(&pages));
 }
 
-static void assert_bad_pages(const u8 *bytes, u32 count)
+static void assert_bad(const struct wire_record *bad)
 {
-	struct wire_record bad = {WIRE_PAGES, bytes, count};
-	struct pages_reader reader = pages_reader_of(&bad);
+	struct pages_reader reader = pages_reader_of(bad);
 	struct pages_entry entry;
 	enum err err = OK;
 
 	while (err == OK)
 		err = pages_next(&reader, &entry);
 	assert_int_equal(err, ERR_BAD_FORMAT);
+}
+
+static void assert_bad_pages(const u8 *bytes, u32 count)
+{
+	const struct wire_record bad = {WIRE_PAGES, bytes, count, 0};
+
+	assert_bad(&bad);
 }
 
 static void pages_that_cannot_be_are_refused(void **state)
@@ -293,6 +299,144 @@ static void pages_that_cannot_be_are_refused(void **state)
 	assert_bad_pages(cut_run, sizeof(cut_run));
 	assert_bad_pages(far_page, sizeof(far_page));
 	assert_bad_pages(long_run, sizeof(long_run));
+}
+
+/* --- Pages that are lent -------------------------------------------------- */
+
+#define LENT       4
+#define LENT_HEADS 9 /* of pages 2, 3, zero ones from 4 on, 70, 5000 */
+
+static u8 lent[LENT + 1][PAGE_4K];
+
+/* The first two of them are neighbours in memory. */
+static void seal_live(void)
+{
+	static const u64 numbers[LENT] = {2, 3, 70, 5000};
+	static const u32 where[LENT] = {1, 2, 0, 4};
+	struct wire_writer writer;
+	struct pages_writer pages;
+
+	begin(WIRE_SOURCE);
+	writer = wire_begin(&outbox);
+	pages = pages_begin(&writer);
+	for (u32 i = 0; i < LENT; i++) {
+		memset(lent[where[i]], (int)(i + 1), PAGE_4K);
+		if (i == 2)
+			pages_put_zero(&pages, gpa(4 * PAGE_4K));
+		pages_lend_raw(&pages, gpa(numbers[i] * PAGE_4K),
+			       lent[where[i]]);
+	}
+	pages_end(&pages);
+	wire_seal(&outbox, WIRE_LIVE, &writer);
+}
+
+/* As a device would read it, `portion` bytes at most at a time. */
+static u32 gather(u8 *stream, u32 portion)
+{
+	u32 pieces = 0;
+
+	while (!wire_outbox_is_empty(&outbox)) {
+		struct wire_piece piece = wire_next_piece(&outbox);
+		u32 here = piece.bytes < portion ? piece.bytes : portion;
+
+		assert_int_equal(piece.is_lent,
+				 outbox.sent >= outbox.filled - LENT * PAGE_4K);
+		memcpy(stream + outbox.sent, piece.at, here);
+		outbox.sent += here;
+		pieces++;
+	}
+	return pieces;
+}
+
+static void lent_pages_come_out_as_they_are_when_read(void **state)
+{
+	static u8 stream[WIRE_RECORD_BYTES];
+	static const u32 portions[] = {~0U, 5000, 4096, 1000, 7};
+
+	(void)state;
+	for (u32 i = 0; i < ARRAY_COUNT(portions); i++) {
+		struct pages_reader reader;
+		struct pages_entry entry;
+		u32 raw = 0, pieces;
+
+		seal_live();
+		lent[4][5] = 0xee; /* the guest goes on */
+		pieces = gather(stream, portions[i]);
+		/* The head, two neighbours, one, one. */
+		assert_true(i ? pieces > 4 : pieces == 4);
+		assert_int_equal(take(stream, outbox.filled), WIRE_HAS_RECORD);
+		assert_int_equal(record.bytes, LENT_HEADS);
+		reader = pages_reader_of(&record);
+		while (pages_next(&reader, &entry) == OK)
+			if (entry.kind == PAGE_RAW)
+				assert_int_equal(entry.contents[0], ++raw);
+		assert_int_equal(raw, LENT);
+		assert_int_equal(entry.contents[5], 0xee);
+		assert_int_equal(pages_next(&reader, &entry), ERR_NOT_FOUND);
+	}
+}
+
+/* All bits of what says which pages they are; none of what they hold. */
+static void only_contents_of_lent_pages_are_not_summed_up(void **state)
+{
+	static u8 stream[WIRE_RECORD_BYTES];
+	u32 own;
+
+	(void)state;
+	seal_live();
+	own = outbox.filled - LENT * (u32)PAGE_4K;
+	gather(stream, ~0U);
+	for (u32 bit = 0; bit < own * 8; bit++) {
+		inbox = (struct wire_inbox){.room = in_room};
+		stream[bit / 8] ^= (u8)(1 << bit % 8);
+		assert_int_not_equal(take(stream, outbox.filled),
+				     WIRE_HAS_RECORD);
+		stream[bit / 8] ^= (u8)(1 << bit % 8);
+	}
+	for (u32 at = own; at < outbox.filled; at += 1000) {
+		inbox = (struct wire_inbox){.room = in_room};
+		stream[at] ^= 1;
+		assert_int_equal(take(stream, outbox.filled), WIRE_HAS_RECORD);
+	}
+}
+
+/* The header claims lent pages, or fewer bytes than they are. */
+static void lent_pages_that_cannot_be_are_refused_at_once(void **state)
+{
+	static const struct {
+		u16 type, lent;
+		u32 length;
+	} headers[] = {
+	    {WIRE_PAGES, 1, 2 + PAGE_4K},
+	    {WIRE_COMMIT, 1, 8},
+	    {WIRE_LIVE, 1, 1 + PAGE_4K},
+	    {WIRE_LIVE, WIRE_LENT_MAX + 1, WIRE_PAYLOAD_BYTES},
+	    {WIRE_LIVE, 0xffff, WIRE_PAYLOAD_BYTES},
+	};
+
+	(void)state;
+	for (u32 i = 0; i < ARRAY_COUNT(headers); i++) {
+		seal_live();
+		memcpy(out_room + 8, &headers[i].length, 4);
+		memcpy(out_room + 12, &headers[i].type, 2);
+		memcpy(out_room + 14, &headers[i].lent, 2);
+		assert_int_equal(take(out_room, WIRE_HEADER_BYTES),
+				 WIRE_BROKEN);
+	}
+}
+
+/* Heads are of more pages, or fewer, than were lent. */
+static void heads_without_their_pages_are_refused(void **state)
+{
+	static u8 payload[2 + 2 * PAGE_4K] = {0x01, 0x01};
+	struct wire_record bad = {WIRE_LIVE, payload, 2, PAGE_4K};
+
+	(void)state;
+	assert_bad(&bad);
+	bad = (struct wire_record){WIRE_LIVE, payload, 1, 2 * PAGE_4K};
+	assert_bad(&bad);
+	bad = (struct wire_record){WIRE_LIVE, payload, 2, 0};
+	assert_bad(&bad);
 }
 
 static void one_bit_makes_a_page_not_zero(void **state)
@@ -486,6 +630,10 @@ int main(void)
 	    cmocka_unit_test(random_pages),
 	    cmocka_unit_test(pages_in_a_row_cost_one_byte_each),
 	    cmocka_unit_test(pages_that_cannot_be_are_refused),
+	    cmocka_unit_test(lent_pages_come_out_as_they_are_when_read),
+	    cmocka_unit_test(only_contents_of_lent_pages_are_not_summed_up),
+	    cmocka_unit_test(lent_pages_that_cannot_be_are_refused_at_once),
+	    cmocka_unit_test(heads_without_their_pages_are_refused),
 	    cmocka_unit_test(one_bit_makes_a_page_not_zero),
 	    cmocka_unit_test(shape_comes_out_as_it_went_in),
 	    cmocka_unit_test(memory_map_that_cannot_be_is_refused),

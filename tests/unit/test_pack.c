@@ -48,7 +48,7 @@ static void zero_page(u32 number)
 {
 	memset(here[number], 0, PAGE_4K);
 	memset(there[number], 0, PAGE_4K);
-	packer_saw_zero(&packer, gpa(number * PAGE_4K));
+	packer_forget(&packer, gpa(number * PAGE_4K));
 }
 
 static void change(struct random *random, u8 *page)
