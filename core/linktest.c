@@ -8,6 +8,7 @@
 #include "core/linktest_bare.h"
 #include "core/linktest_memory.h"
 #include "core/machine.h"
+#include "drivers/virtio_link.h"
 #include "lib/log.h"
 #include "lib/string.h"
 
@@ -20,7 +21,8 @@ static struct {
 	u64 to_send, sent; /* bytes of the test; then DONE */
 	u64 to_get, got;
 	bool done_sent, done_got;
-	bool is_checked;    /* else only counted: for speed */
+	bool is_checked; /* else only counted: for speed */
+	bool lends;
 	u64 moved_ns;       /* when a byte last moved */
 	u32 out_at, out_to; /* of `out`: still to be sent */
 	u8 out[PIECE_BYTES], in[PIECE_BYTES], expected[PIECE_BYTES];
@@ -80,8 +82,10 @@ static void send_some(void)
 	static const u8 done = DONE;
 
 	while (test.sent < test.to_send && refill()) {
-		u32 taken = link_send(test.link, test.out + test.out_at,
-				      test.out_to - test.out_at);
+		u32 left = test.out_to - test.out_at;
+		const u8 *at = test.out + test.out_at;
+		u32 taken = test.lends ? link_lend(test.link, at, left)
+				       : link_send(test.link, at, left);
 
 		if (!taken)
 			return;
@@ -141,7 +145,8 @@ static void wait_for_peer(void)
 
 static bool is_over(void)
 {
-	return test.done_sent && test.done_got && link_is_drained(test.link);
+	return test.done_sent && test.done_got && link_is_drained(test.link) &&
+	       link_has_returned(test.link);
 }
 
 static void move_all(u64 silence_ns)
@@ -168,18 +173,31 @@ static void leave_peer(void)
 		look();
 }
 
+static void say_buffers(const struct virtio_counts *counts)
+{
+	log_info("linktest: %lu buffers of %lu parts, at most %u under way",
+		 counts->buffers, counts->parts, counts->most_under_way);
+}
+
 static void run_link(const struct options *options)
 {
 	enum linktest_way way = options->linktest.way;
 	u64 begun, us;
 
 	test.is_checked = way == LINKTEST_BOTH;
+	test.lends = way == LINKTEST_LEND;
+	if (test.lends && !link_can_lend(test.link))
+		fail("this link copies what it sends");
 	test.to_send = way == LINKTEST_RECEIVE ? 0 : options->linktest.bytes;
-	test.to_get = way == LINKTEST_SEND ? 0 : options->linktest.bytes;
+	test.to_get = way == LINKTEST_SEND || way == LINKTEST_LEND
+			  ? 0
+			  : options->linktest.bytes;
 	wait_for_peer();
 	begun = tsc_now_ns();
 	move_all(options->link.silence_seconds * 1000000000UL);
 	us = (tsc_now_ns() - begun) / 1000;
+	if (options->link.kind == LINK_KIND_VIRTIO)
+		say_buffers(&links_virtio()->counts);
 	log_info("linktest: good: %lu bytes sent, %lu received, %lu us",
 		 test.sent, test.got, us);
 	leave_peer();
@@ -206,6 +224,7 @@ void linktest_run(const struct options *options)
 	case LINKTEST_MEMORY:
 	case LINKTEST_BOTH:
 	case LINKTEST_SEND:
+	case LINKTEST_LEND:
 	case LINKTEST_RECEIVE:
 		run_link(options);
 		break;

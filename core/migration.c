@@ -66,6 +66,22 @@ void migration_done(void)
 	migration.phase = MIGRATION_IDLE;
 }
 
+/* Whether nothing that was lent will be read any more. */
+bool migration_recall(struct migration *m)
+{
+	enum err err;
+
+	log_warn("link %s: the memory that it was lent is taken back: its "
+		 "device begins anew",
+		 m->link->name);
+	err = link_recall(m->link);
+	if (err != OK)
+		log_error("migration: link %s: its device cannot be made to "
+			  "let go of memory: %s",
+			  m->link->name, err_text(err));
+	return err == OK;
+}
+
 /*
  * What is still on its way is nobody's: a serial line cannot tell an old stream
  * from a new one.
@@ -76,9 +92,14 @@ static void settle(struct migration *m)
 
 	while (link_receive(m->link, m->room->received, MIGRATION_CHUNK))
 		m->quiet_ns = now_ns;
-	if (now_ns - m->quiet_ns < QUIET_NS ||
-	    (!link_is_drained(m->link) && now_ns - m->quiet_ns < DRAIN_NS))
+	if (now_ns - m->quiet_ns < QUIET_NS)
 		return;
+	if (!link_is_drained(m->link) || !link_has_returned(m->link)) {
+		if (now_ns - m->quiet_ns < DRAIN_NS)
+			return;
+		if (!link_has_returned(m->link))
+			migration_recall(m);
+	}
 	if (m->link->state == LINK_LOST)
 		link_connect(m->link);
 	m->phase = MIGRATION_IDLE;
@@ -130,6 +151,9 @@ void migration_step(void)
 		migration_step_source(m);
 		break;
 	case MIGRATION_UNDECIDED:
+		break;
+	case MIGRATION_RETURNING:
+		migration_step_return(m);
 		break;
 	case MIGRATION_RELAXING:
 		migration_relax(m);

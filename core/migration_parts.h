@@ -19,6 +19,7 @@ enum migration_phase {
 	MIGRATION_IDLE,
 	MIGRATION_SENDING,
 	MIGRATION_UNDECIDED, /* handed over, and nobody has confirmed it */
+	MIGRATION_RETURNING, /* it has moved: what the link reads must stay */
 	MIGRATION_RELAXING,  /* it stays here: tracking ends in pieces */
 	MIGRATION_RECEIVING,
 	MIGRATION_SETTLING, /* until the line is quiet */
@@ -63,6 +64,8 @@ struct migration {
 	u64 work_ns; /* while the guest that comes stands still: see arrived= */
 	u64 said_ns; /* the last record for the front end */
 	u32 rounds_said, rounds_throttled;
+	u64 returning_ns; /* since when */
+	bool recalled;
 	struct vm_writes writes; /* when it began */
 	u64 began_ns;
 	struct sent_page *sent; /* a block of that order, or none */
@@ -80,10 +83,14 @@ void migration_over(void);
 /* Both sides agree that it has moved: nothing is under way any more. */
 void migration_done(void);
 
+/* What the link was lent is ours again; false, and said: it is not. */
+bool migration_recall(struct migration *m);
+
 /* migration_source.c */
 void migration_came(const struct vm *vm); /* no settings came with it */
 void migration_step_source(struct migration *m);
 void migration_relax(struct migration *m);
+void migration_step_return(struct migration *m);
 void migration_send_next(struct migration *m); /* if one was asked for */
 
 /* migration_receiver.c; so many bytes are in room->received. */

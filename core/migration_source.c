@@ -23,6 +23,7 @@
 #define SAY_NS             200000000UL
 #define RELAX_BYTES        (32 * MIB) /* in one step */
 #define NS_PER_MS          1000000UL
+#define RECALL_NS          2000000000UL /* then the link's device is reset */
 
 /* What was sent, for deltas: of the guest's memory, and of what is free. */
 #define SENT_PART_OF_GUEST 8
@@ -303,7 +304,8 @@ static void begin(struct migration *m, struct vm *vm)
 	    .rounds_max = ROUNDS_MAX,
 	    .stuck = wish->stuck,
 	    .audit = wish->audit,
-	    .features = wish->features,
+	    .features = wish->features |
+			(link_can_lend(m->link) ? WIRE_FEATURE_LIVE : 0),
 	    .in = room->in,
 	    .out = room->out,
 	    .words = room->words,
@@ -472,11 +474,11 @@ static void say_end(struct migration *m, const char *result)
 	const struct source_stats *s = &source->stats;
 
 	console_record("migrated result=%s rounds=%u raw=%lu lz4=%lu "
-		       "delta=%lu zero=%lu bytes=%lu rate=%lu "
+		       "delta=%lu lent=%lu zero=%lu bytes=%lu rate=%lu "
 		       "dirty=%lu time_us=%lu audit=%s groups=%lu throttle=%u",
 		       result, s->rounds, s->raw_pages, s->lz4_pages,
-		       s->delta_pages, s->zero_pages, s->sent_bytes,
-		       s->bandwidth, s->dirty_rate,
+		       s->delta_pages, s->lent_pages, s->zero_pages,
+		       s->sent_bytes, s->bandwidth, s->dirty_rate,
 		       us_between(m->began_ns, migration_now_ns()),
 		       audit_mode_name(source->audit), source->group_count,
 		       source->throttle_percent);
@@ -608,11 +610,37 @@ void migration_relax(struct migration *m)
 		migration_over();
 }
 
+/* Its memory goes when the link's device has read all that it was lent. */
 static void destroy(struct migration *m)
 {
+	m->returning_ns = migration_now_ns();
+	m->recalled = false;
+	m->phase = MIGRATION_RETURNING;
+	migration_step_return(m);
+}
+
+static bool may_be_freed(struct migration *m)
+{
+	u64 waited_ns = migration_now_ns() - m->returning_ns;
+
+	if (link_has_returned(m->link))
+		return true;
+	if (m->recalled || waited_ns < RECALL_NS)
+		return false;
+	m->recalled = true; /* once: else it is never freed */
+	return migration_recall(m);
+}
+
+void migration_step_return(struct migration *m)
+{
+	if (!may_be_freed(m))
+		return;
 	guests_moved(m->vm);
 	m->vm = NULL;
-	migration_done();
+	if (m->room->source.phase == SOURCE_MOVED)
+		migration_done();
+	else
+		migration_over();
 }
 
 static void moved(struct migration *m)
@@ -641,7 +669,6 @@ void migration_decide(enum migration_decision decision)
 			 m->vm->name);
 		console_record("decided what=destroyed guest=%u", m->vm->index);
 		destroy(m);
-		migration_over();
 		return;
 	}
 	log_warn("migration: guest %s goes on here, because you say so",
@@ -666,11 +693,14 @@ void migration_vm_ended(const struct vm *vm)
 static enum progress send(struct migration *m, struct source *source,
 			  const struct source_request *asked)
 {
-	u32 sent = link_send(m->link, asked->bytes, asked->byte_count);
+	u32 sent = asked->are_lent
+		       ? link_lend(m->link, asked->bytes, asked->byte_count)
+		       : link_send(m->link, asked->bytes, asked->byte_count);
 
-	/* On its way while the next is made, and not with the last of them. */
-	link_poll(m->link, migration_now_ns());
 	source_sent(source, sent);
+	/* On its way while the next is made, and not with the last of them. */
+	if (wire_outbox_is_empty(&source->outbox) || sent < asked->byte_count)
+		link_poll(m->link, migration_now_ns());
 	return sent == asked->byte_count ? GOES_ON : WAITS;
 }
 
@@ -725,14 +755,18 @@ void migration_step_source(struct migration *m)
 {
 	struct source *source = &m->room->source;
 
-	for (u32 i = 0; i < MIGRATION_STEPS; i++) {
+	for (u32 i = 0; i < MIGRATION_STEPS;) {
 		bool has_come = feed(m, source);
+		enum progress progress;
 
 		say_round(m);
-		if (step(m, source) == WAITS && !has_come)
+		progress = step(m, source);
+		if (progress == WAITS && !has_come)
 			break;
 		if (m->phase != MIGRATION_SENDING)
 			return;
+		/* The pieces of a record are one step. */
+		i += progress == WAITS || wire_outbox_is_empty(&source->outbox);
 	}
 	if (m->phase == MIGRATION_SENDING)
 		say_progress(m);

@@ -6,6 +6,7 @@
 #include "arch/x86/cpu/tsc.h"
 #include "lib/bits.h"
 #include "lib/check.h"
+#include "lib/string.h"
 #include "mm/frame_alloc.h"
 #include "mm/phys.h"
 
@@ -200,7 +201,7 @@ static enum err find(struct virtio_device *device, u16 kind)
 
 /* --- Beginning ------------------------------------------------------------ */
 
-static enum err reset(struct virtio_device *device)
+static enum err forget(struct virtio_device *device)
 {
 	set_status(device, 0);
 	for (u32 us = 0; get_status(device) != 0; us += 100) {
@@ -252,8 +253,13 @@ enum err virtio_begin(struct virtio_device *device, u16 kind, u64 wanted)
 
 	*device = (struct virtio_device){0};
 	err = find(device, kind);
-	if (err == OK)
-		err = reset(device);
+	return err == OK ? virtio_reset(device, wanted) : err;
+}
+
+enum err virtio_reset(struct virtio_device *device, u64 wanted)
+{
+	enum err err = forget(device);
+
 	return err == OK ? agree(device, wanted) : err;
 }
 
@@ -276,11 +282,17 @@ static enum err take_memory(struct virtio_queue *queue, hpa_t *base)
 {
 	u64 bytes = used_offset(queue->size) + 3 * sizeof(u16) +
 		    queue->size * sizeof(struct used_element);
-	enum err err =
-	    frame_alloc_zeroed(frame_order_for(bytes), "virtio queue", base);
+	enum err err;
 
-	if (err != OK)
-		return err;
+	if (queue->memory_bytes < bytes) {
+		err = frame_alloc_zeroed(frame_order_for(bytes), "virtio queue",
+					 &queue->memory);
+		if (err != OK)
+			return err;
+		queue->memory_bytes = bytes;
+	}
+	*base = queue->memory;
+	memset(phys_ptr(*base), 0, bytes);
 	queue->descriptors = phys_ptr(*base);
 	queue->available = (volatile u16 *)(queue->descriptors + queue->size);
 	queue->used = (volatile u8 *)phys_ptr(*base) + used_offset(queue->size);
@@ -343,7 +355,11 @@ static enum err init_modern(struct virtio_device *device,
 enum err virtio_queue_init(struct virtio_device *device,
 			   struct virtio_queue *queue, u16 index)
 {
-	*queue = (struct virtio_queue){.index = index};
+	*queue = (struct virtio_queue){
+	    .index = index,
+	    .memory = queue->memory,
+	    .memory_bytes = queue->memory_bytes,
+	};
 	return device->is_legacy ? init_legacy(device, queue)
 				 : init_modern(device, queue);
 }

@@ -37,6 +37,8 @@ enum virtio_direction { VIRTIO_TO_DEVICE, VIRTIO_FROM_DEVICE };
 
 struct virtio_queue {
 	u16 index, size;
+	hpa_t memory; /* of all three parts */
+	u64 memory_bytes;
 	volatile struct virtio_descriptor *descriptors;
 	volatile u16 *available;
 	volatile u8 *used;
@@ -48,6 +50,12 @@ struct virtio_queue {
 };
 
 /*
+ * Makes it forget all that it was given, and agrees on features again; then
+ * virtio_queue_init as at first. ERR_TIMEOUT: it goes on using memory, perhaps.
+ */
+MUST_CHECK enum err virtio_reset(struct virtio_device *device, u64 wanted);
+
+/*
  * The first device of that kind (3: console), modern if it can be that. Resets
  * it and agrees on features: of `wanted`, those that it offers.
  * ERR_NOT_FOUND, ERR_UNSUPPORTED: it does not keep to the standard.
@@ -55,7 +63,10 @@ struct virtio_queue {
 MUST_CHECK enum err virtio_begin(struct virtio_device *device, u16 kind,
 				 u64 wanted);
 
-/* Before virtio_go(). ERR_NOT_FOUND: no such queue. ERR_NO_MEMORY. */
+/*
+ * Before virtio_go(). `queue` is all zero, or was of that device and index: then
+ * it keeps its memory. ERR_NOT_FOUND: no such queue. ERR_NO_MEMORY.
+ */
 MUST_CHECK enum err virtio_queue_init(struct virtio_device *device,
 				      struct virtio_queue *queue, u16 index);
 

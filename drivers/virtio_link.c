@@ -12,7 +12,7 @@
 #define CONFIG_PORTS      4U /* offset of max_nr_ports */
 #define CONTROL_IN        2
 #define CONTROL_OUT       3
-#define PAGES_AT_ONCE     8U
+#define BUFFER_BYTES      (64U * KIB) /* then it goes */
 
 /* "Multiport Device Operation". */
 enum control_event {
@@ -169,28 +169,6 @@ static u8 *out_page(const struct virtio_link *v, u32 number)
 	return v->out_pages + (u64)(number % VIRTIO_LINK_PAGES) * PAGE_4K;
 }
 
-/* Full pages in one buffer; the last may be a part, which then counts as one.
- */
-static bool give_pages(struct virtio_link *v, u32 pages, u32 last_bytes)
-{
-	struct virtio_part parts[PAGES_AT_ONCE];
-	struct virtio_sending *sending =
-	    &v->sending[v->sending_put % VIRTIO_LINK_PAGES];
-
-	for (u32 i = 0; i < pages; i++)
-		parts[i] = (struct virtio_part){out_page(v, v->out_given + i),
-						PAGE_4K};
-	parts[pages - 1].bytes = last_bytes;
-	if (!virtio_put(v->out, parts, pages, VIRTIO_TO_DEVICE, &sending->id))
-		return false;
-	sending->is_done = false;
-	sending->pages = pages;
-	v->sending_put++;
-	v->out_given += pages;
-	virtio_kick(&v->device, v->out);
-	return true;
-}
-
 /* Buffers may come back in any order; pages are free again in theirs. */
 static void poll_sent(struct virtio_link *v)
 {
@@ -200,67 +178,148 @@ static void poll_sent(struct virtio_link *v)
 	while (virtio_take(v->out, &id, &bytes))
 		for (u32 n = v->sending_done; n != v->sending_put; n++) {
 			struct virtio_sending *sending =
-			    &v->sending[n % VIRTIO_LINK_PAGES];
+			    &v->sending[n % VIRTIO_SENDING_MAX];
 
 			if (sending->id == id && !sending->is_done) {
 				sending->is_done = true;
+				v->lent_bytes -= sending->lent;
 				break;
 			}
 		}
 	while (v->sending_done != v->sending_put &&
-	       v->sending[v->sending_done % VIRTIO_LINK_PAGES].is_done)
+	       v->sending[v->sending_done % VIRTIO_SENDING_MAX].is_done)
 		v->out_done +=
-		    v->sending[v->sending_done++ % VIRTIO_LINK_PAGES].pages;
+		    v->sending[v->sending_done++ % VIRTIO_SENDING_MAX].pages;
 }
 
-/* What is full in large buffers; what is not full, too, when it is time. */
-static void give_full(struct virtio_link *v)
+static void begin_buffer(struct virtio_link *v)
 {
-	while (v->out_put - v->out_given >= PAGES_AT_ONCE)
-		if (!give_pages(v, PAGES_AT_ONCE, PAGE_4K))
-			return;
+	v->part_count = v->filling_bytes = v->filling_lent = 0;
+	v->out_given = v->out_put;
+	v->out_left = 0;
 }
 
-static void give_rest(struct virtio_link *v)
+/* What has been gathered becomes the device's. False: it has no room. */
+static bool give_buffer(struct virtio_link *v)
 {
-	u32 full = v->out_put - v->out_given;
-	u32 pages = full + (v->out_filled > 0);
+	struct virtio_sending *sending =
+	    &v->sending[v->sending_put % VIRTIO_SENDING_MAX];
+	u32 under_way;
 
-	if (pages == 0 || pages > PAGES_AT_ONCE ||
-	    !give_pages(v, pages, v->out_filled ? v->out_filled : PAGE_4K))
-		return;
-	v->out_put += pages - full;
-	v->out_filled = 0;
+	if (!v->part_count)
+		return true;
+	if (v->sending_put - v->sending_done == VIRTIO_SENDING_MAX ||
+	    !virtio_put(v->out, v->parts, v->part_count, VIRTIO_TO_DEVICE,
+			&sending->id))
+		return false;
+	sending->is_done = false;
+	sending->pages = v->out_put - v->out_given;
+	sending->lent = v->filling_lent;
+	under_way = ++v->sending_put - v->sending_done;
+	v->counts.buffers++;
+	v->counts.parts += v->part_count;
+	if (under_way > v->counts.most_under_way)
+		v->counts.most_under_way = under_way;
+	begin_buffer(v);
+	virtio_kick(&v->device, v->out);
+	return true;
+}
+
+/* What was not given is nobody's. */
+static void drop_buffer(struct virtio_link *v)
+{
+	v->lent_bytes -= v->filling_lent;
+	v->out_put = v->out_given;
+	begin_buffer(v);
+}
+
+/* A full one goes at once, or there is no room. */
+static bool make_room(struct virtio_link *v)
+{
+	u32 parts =
+	    v->out->size < VIRTIO_PARTS_MAX ? v->out->size : VIRTIO_PARTS_MAX;
+
+	return (v->part_count < parts && v->filling_bytes < BUFFER_BYTES) ||
+	       give_buffer(v);
+}
+
+static void add_part(struct virtio_link *v, const u8 *at, u32 bytes)
+{
+	struct virtio_part *last =
+	    v->part_count ? &v->parts[v->part_count - 1] : NULL;
+
+	v->filling_bytes += bytes;
+	if (last && (const u8 *)last->at + last->bytes == at)
+		last->bytes += bytes;
+	else
+		v->parts[v->part_count++] = (struct virtio_part){at, bytes};
+}
+
+/* As much as the page has room for that is being filled; 0: all are used. */
+static u32 copy_some(struct virtio_link *v, const u8 *bytes, u32 count)
+{
+	u32 here;
+	u8 *at;
+
+	if (!v->out_left) {
+		if (v->out_put - v->out_done == VIRTIO_LINK_PAGES)
+			return 0;
+		v->out_put++;
+		v->out_left = PAGE_4K;
+	}
+	here = count < v->out_left ? count : v->out_left;
+	at = out_page(v, v->out_put - 1) + PAGE_4K - v->out_left;
+	memcpy(at, bytes, here);
+	add_part(v, at, here);
+	v->out_left -= here;
+	return here;
 }
 
 static u32 virtio_send(struct link *link, const u8 *bytes, u32 count)
 {
 	struct virtio_link *v = virtio_of(link);
-	u32 taken = 0;
+	u32 taken = 0, here = 1;
 
 	poll_sent(v);
-	while (taken < count && v->out_put - v->out_done < VIRTIO_LINK_PAGES) {
-		u32 here = PAGE_4K - v->out_filled;
-
-		here = here < count - taken ? here : count - taken;
-		memcpy(out_page(v, v->out_put) + v->out_filled, bytes + taken,
-		       here);
+	while (taken < count && here && make_room(v)) {
+		here = copy_some(v, bytes + taken, count - taken);
 		taken += here;
-		v->out_filled += here;
-		if (v->out_filled < PAGE_4K)
-			break;
-		v->out_put++;
-		v->out_filled = 0;
 	}
-	give_full(v);
+	make_room(v);
 	return taken;
+}
+
+static u32 virtio_lend(struct link *link, const u8 *bytes, u32 count)
+{
+	struct virtio_link *v = virtio_of(link);
+
+	poll_sent(v);
+	if (!make_room(v))
+		return 0;
+	add_part(v, bytes, count);
+	v->filling_lent += count;
+	v->lent_bytes += count;
+	make_room(v);
+	return count;
 }
 
 static u32 virtio_pending(struct link *link)
 {
 	struct virtio_link *v = virtio_of(link);
 
-	return (u32)((v->out_put - v->out_done) * PAGE_4K) + v->out_filled;
+	return (u32)((v->out_put - v->out_done) * PAGE_4K) + v->lent_bytes;
+}
+
+static bool virtio_has_returned(struct link *link)
+{
+	struct virtio_link *v = virtio_of(link);
+
+	if (v->out) {
+		poll_sent(v);
+		if (link->state != LINK_UP)
+			drop_buffer(v);
+	}
+	return v->lent_bytes == 0;
 }
 
 /* --- Receiving ------------------------------------------------------------ */
@@ -321,10 +380,10 @@ static void virtio_poll(struct link *link, u64 now_ns)
 		return;
 	poll_sent(v);
 	if (link->state == LINK_UP)
-		give_rest(v);
+		give_buffer(v);
 }
 
-/* What has come of an old stream goes with it. */
+/* What there is of an old stream, in either direction, goes with it. */
 static void virtio_connect(struct link *link)
 {
 	struct virtio_link *v = virtio_of(link);
@@ -333,8 +392,10 @@ static void virtio_connect(struct link *link)
 	v->wants_open = true;
 	while (virtio_receive(link, old, sizeof(old)))
 		continue;
-	if (v->in)
-		say(v, v->port, CONTROL_PORT_OPEN, 1);
+	if (!v->in)
+		return;
+	drop_buffer(v);
+	say(v, v->port, CONTROL_PORT_OPEN, 1);
 }
 
 static void virtio_close(struct link *link)
@@ -345,15 +406,6 @@ static void virtio_close(struct link *link)
 	if (v->in)
 		say(v, v->port, CONTROL_PORT_OPEN, 0);
 }
-
-static const struct link_operations operations = {
-    .connect = virtio_connect,
-    .send = virtio_send,
-    .receive = virtio_receive,
-    .poll = virtio_poll,
-    .pending = virtio_pending,
-    .close = virtio_close,
-};
 
 /* Ports from 1 on have the queues from 4 on, two each. */
 static enum err init_queues(struct virtio_link *v)
@@ -381,6 +433,46 @@ static enum err take_pages(u8 **pages)
 	return err;
 }
 
+/* After a reset of the device. */
+static enum err begin(struct virtio_link *v)
+{
+	u64 kept = offsetof(struct virtio_link, in);
+	enum err err;
+
+	memset((u8 *)v + kept, 0, sizeof(*v) - kept);
+	err = init_queues(v);
+	if (err != OK)
+		return err;
+	virtio_go(&v->device);
+	for (u32 i = 0; i < VIRTIO_CONTROLS; i++)
+		listen(v, i);
+	virtio_kick(&v->device, &v->control_in);
+	say(v, ~0U, CONTROL_DEVICE_READY, 1);
+	return OK;
+}
+
+/* The port is found anew, and opened if the link is to be connected. */
+static enum err virtio_recall(struct link *link)
+{
+	struct virtio_link *v = virtio_of(link);
+	enum err err = virtio_reset(&v->device, FEATURE_MULTIPORT);
+
+	v->wants_open = false;
+	return err == OK ? begin(v) : err;
+}
+
+static const struct link_operations operations = {
+    .connect = virtio_connect,
+    .send = virtio_send,
+    .lend = virtio_lend,
+    .has_returned = virtio_has_returned,
+    .recall = virtio_recall,
+    .receive = virtio_receive,
+    .poll = virtio_poll,
+    .pending = virtio_pending,
+    .close = virtio_close,
+};
+
 static enum err begin_device(struct virtio_link *v)
 {
 	enum err err =
@@ -395,7 +487,7 @@ static enum err begin_device(struct virtio_link *v)
 		return ERR_UNSUPPORTED;
 	if (v->port_count > VIRTIO_PORTS_MAX)
 		v->port_count = VIRTIO_PORTS_MAX;
-	return init_queues(v);
+	return OK;
 }
 
 enum err virtio_link_init(struct virtio_link *v)
@@ -409,10 +501,5 @@ enum err virtio_link_init(struct virtio_link *v)
 	if (err != OK)
 		return err;
 	v->link = (struct link){.operations = &operations, .name = "virtio"};
-	virtio_go(&v->device);
-	for (u32 i = 0; i < VIRTIO_CONTROLS; i++)
-		listen(v, i);
-	virtio_kick(&v->device, &v->control_in);
-	say(v, ~0U, CONTROL_DEVICE_READY, 1);
-	return OK;
+	return begin(v);
 }

@@ -3,17 +3,15 @@
  * The link over a virtio-serial port, found by its name (Virtual I/O Device
  * Version 1.1, "Console Device"; QEMU: -device virtserialport,name=umbra.0).
  *
- *	sent	gathered from up to eight pages of ours into one buffer, many of
- *		which are under way
+ *	sent	gathered into buffers, of which many are under way:
+ *
+ *		| head of a record | page, page | page |    one buffer, three
+ *		   copied here       lent, where they lie   descriptors
+ *
  *	come	pages lie ready; a page is taken when it is read
  *
- * Bytes are copied once on their way out, and not gathered from the guest's
- * memory: a record's checksum is of what the device reads, and a guest that
- * runs may write a page between the two. The peer would have to take pages on
- * trust until the audit, and a page could not leave the guest (it has ended, it
- * has moved) before the device gives it back, which nobody can make it do. The
- * copy is half an instruction per 8 bytes (./umbra bench --only links), a third
- * of finding out that a page is not zero.
+ * Parts that are neighbours in memory are one descriptor. Nobody can make a
+ * device give a buffer back but by a reset: that is how lent memory is recalled.
  *
  * UP when the host says that the peer's side is open. A multiport device has
  * flow control; without that feature its only port is a console that throws
@@ -28,6 +26,8 @@
 #define VIRTIO_LINK_NAME     "umbra.0"
 #define VIRTIO_PORTS_MAX     32U
 #define VIRTIO_LINK_PAGES    64U /* for each direction */
+#define VIRTIO_PARTS_MAX     16U /* of a buffer: a record's head, 15 pages */
+#define VIRTIO_SENDING_MAX   64U /* buffers under way */
 #define VIRTIO_CONTROLS      16U
 #define VIRTIO_CONTROL_BYTES 128U
 
@@ -40,7 +40,14 @@ struct virtio_ready {
 struct virtio_sending {
 	u16 id;
 	bool is_done;
-	u32 pages;
+	u32 pages; /* with copied bytes, and ... */
+	u32 lent;  /* ... bytes that lie elsewhere */
+};
+
+/* What has been done since the device was reset. */
+struct virtio_counts {
+	u64 buffers, parts;
+	u32 most_under_way; /* buffers, at one moment */
 };
 
 struct virtio_link {
@@ -49,23 +56,28 @@ struct virtio_link {
 	u32 port_count;
 	struct virtio_queue control_in, control_out;
 	struct virtio_queue queues[2 * VIRTIO_PORTS_MAX];
-	struct virtio_queue *in, *out; /* of our port; NULL: not found yet */
-	u32 port;
-	u64 open_ports;  /* at the host's side, that is, the peer's */
-	bool is_open;    /* ours of them */
+	u8 *in_pages, *out_pages;
 	bool wants_open; /* link_connect was called */
+	/* From here on: nothing after a reset. Our port; NULL: not found yet */
+	struct virtio_queue *in, *out;
+	u32 port;
+	u64 open_ports; /* at the host's side, that is, the peer's */
+	bool is_open;   /* ours of them */
 	/* Received: what has come and has not been read. */
-	u8 *in_pages;
 	u32 in_page[VIRTIO_QUEUE_MAX]; /* by the buffer's number */
 	struct virtio_ready ready[VIRTIO_LINK_PAGES];
 	u32 ready_put, ready_taken; /* free-running */
 	u32 ready_at;               /* in the oldest */
-	/* Sent: pages are used round and round. done <= given <= put */
-	u8 *out_pages;
-	u32 out_put, out_given, out_done; /* pages, free-running */
-	u32 out_filled;                   /* bytes of the page of out_put */
-	struct virtio_sending sending[VIRTIO_LINK_PAGES];
+	/* Sent: the buffer that is being filled. */
+	struct virtio_part parts[VIRTIO_PARTS_MAX];
+	u32 part_count, filling_bytes, filling_lent;
+	/* Pages for copies, round and round. done <= given <= put */
+	u32 out_put, out_given, out_done; /* free-running */
+	u32 out_left;                     /* bytes, in the last one put */
+	struct virtio_sending sending[VIRTIO_SENDING_MAX];
 	u32 sending_put, sending_done;
+	u32 lent_bytes; /* not given back */
+	struct virtio_counts counts;
 	/* The control queues. */
 	u8 controls[VIRTIO_CONTROLS][VIRTIO_CONTROL_BYTES];
 	u32 control_of[VIRTIO_QUEUE_MAX];

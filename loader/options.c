@@ -97,6 +97,7 @@ static const struct cmdline_rule rules[OPTION_COUNT] = {
 				     [LINKTEST_BOTH] = "both",
 				     [LINKTEST_SEND] = "send",
 				     [LINKTEST_RECEIVE] = "receive",
+				     [LINKTEST_LEND] = "lend",
 				     [LINKTEST_BARE_SEND] = "bare-send",
 				     [LINKTEST_BARE_RECEIVE] = "bare-receive",
 				     [LINKTEST_MEMORY] = "memory"}},

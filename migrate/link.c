@@ -7,7 +7,7 @@
 void link_connect(struct link *link)
 {
 	link->state = LINK_CONNECTING;
-	link->sent_bytes = link->received_bytes = 0;
+	link->sent_bytes = link->received_bytes = link->lent_bytes = 0;
 	link->why[0] = 0;
 	link->operations->connect(link);
 }
@@ -21,6 +21,29 @@ u32 link_send(struct link *link, const u8 *bytes, u32 count)
 	CHECK(taken <= count);
 	link->sent_bytes += taken;
 	return taken;
+}
+
+u32 link_lend(struct link *link, const u8 *bytes, u32 count)
+{
+	u32 taken = 0;
+
+	if (link->state == LINK_UP && count)
+		taken = link->operations->lend(link, bytes, count);
+	CHECK(taken <= count);
+	link->sent_bytes += taken;
+	link->lent_bytes += taken;
+	return taken;
+}
+
+bool link_has_returned(struct link *link)
+{
+	return !link_can_lend(link) || link->operations->has_returned(link);
+}
+
+enum err link_recall(struct link *link)
+{
+	link_is_lost(link, "what was lent to it was taken back");
+	return link_has_returned(link) ? OK : link->operations->recall(link);
 }
 
 u32 link_receive(struct link *link, u8 *bytes, u32 room)

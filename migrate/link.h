@@ -9,7 +9,11 @@
  *
  * Nothing here waits: send takes what there is room for, receive gives what
  * has come, and link_poll, called often, does the rest. Bytes are taken whole
- * and in order; the taken ones are the link's own copy.
+ * and in order; the taken ones are the link's own copy, unless they were lent.
+ *
+ * Lent bytes are read where they lie, when it suits the carrier: also after a
+ * loss, until link_has_returned(). Their memory must exist so long, and if it is
+ * written meanwhile, what goes is what it holds when it is read.
  *
  * When is the peer absent, and when gone? A link that knows says LOST, with
  * words why. One that cannot know (a cable without handshake lines) stays
@@ -24,6 +28,7 @@
 #ifndef MIGRATE_LINK_H
 #define MIGRATE_LINK_H
 
+#include "lib/err.h"
 #include "lib/types.h"
 
 #define LINK_WHY_BYTES 100
@@ -41,6 +46,10 @@ struct link_operations {
 	void (*connect)(struct link *link);
 	/* Only while UP. Returns how many bytes were taken. */
 	u32 (*send)(struct link *link, const u8 *bytes, u32 count);
+	/* Likewise, without a copy; NULL: it cannot. And the two with it. */
+	u32 (*lend)(struct link *link, const u8 *bytes, u32 count);
+	bool (*has_returned)(struct link *link);
+	enum err (*recall)(struct link *link);
 	/* In any state. Returns how many bytes were there, up to `room`. */
 	u32 (*receive)(struct link *link, u8 *bytes, u32 room);
 	/* Moves bytes, and the state. */
@@ -56,6 +65,7 @@ struct link {
 	const char *name; /* "uart": as on the command line */
 	enum link_state state;
 	u64 sent_bytes, received_bytes; /* by this stream's users */
+	u64 lent_bytes;                 /* of those that were sent */
 	char why[LINK_WHY_BYTES];       /* of LOST */
 };
 
@@ -63,6 +73,23 @@ void link_connect(struct link *link);
 
 /* Returns how many bytes were taken: none unless UP. */
 u32 link_send(struct link *link, const u8 *bytes, u32 count);
+
+static inline bool link_can_lend(const struct link *link)
+{
+	return link->operations->lend;
+}
+
+/* As link_send, of a link that can, without a copy. */
+u32 link_lend(struct link *link, const u8 *bytes, u32 count);
+
+/* Nothing that was lent will be read any more. In any state; polls. */
+bool link_has_returned(struct link *link);
+
+/*
+ * Takes back at once what was lent: the link is LOST, and what was under way,
+ * too. An error: its device does not let go, and the memory must stay.
+ */
+MUST_CHECK enum err link_recall(struct link *link);
 
 /* Returns how many bytes have come, up to `room`. */
 u32 link_receive(struct link *link, u8 *bytes, u32 room);

@@ -18,7 +18,7 @@ from umbra.trouble import Trouble
 
 MOVED = {
     "result": "moved", "rounds": 3, "raw": 10, "lz4": 4, "delta": 2,
-    "zero": 90, "bytes": 50000, "rate": 7000000, "dirty": 12,
+    "lent": 3, "zero": 90, "bytes": 50000, "rate": 7000000, "dirty": 12,
     "time_us": 2500000, "audit": "full", "groups": 16, "throttle": 20,
     "downtime_us": {"total": 1500, "pause": 100, "copy": 400, "state": 50,
                     "audit": 550, "answer": 300, "start": 100, "pages": 7,
@@ -43,7 +43,8 @@ class Statistics(unittest.TestCase):
     def test_all_figures_are_said(self):
         text = "\n".join(migrate.statistics(MOVED))
         for words in ("3 rounds in 2.5 s", "100 pages (10 with contents, 4 of "
-                      "them compressed, 2 as what has changed, 90 zero)",
+                      "them compressed, 2 as what has changed, 3 not copied, "
+                      "90 zero)",
                       "50000 bytes", "7000 KB/s",
                       "12 pages/s written", "throttled by 20 %",
                       "standstill 0.6 ms: pause 0.0, copy 0.4, state 0.1, "
@@ -343,7 +344,8 @@ class LastLine(unittest.TestCase):
     """It is typed once, for the guest's number where it now is, whichever
     machine speaks first."""
 
-    SOURCE = ("migrated result=moved rounds=1 raw=1 lz4=0 delta=0 zero=0 "
+    SOURCE = ("migrated result=moved rounds=1 raw=1 lz4=0 delta=0 lent=0 "
+              "zero=0 "
               "bytes=1 rate=1 dirty=0 time_us=1 audit=off groups=0 throttle=0",
               "downtime_us total=1 pause=0 copy=0 state=1 audit=0 answer=0 "
               "start=0 pages=1 bytes=1")

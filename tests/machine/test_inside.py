@@ -2,7 +2,9 @@
 """Umbra inside Umbra: as a guest hypervisor it needs nothing that Umbra does
 not give its guests, and its own guests cannot tell."""
 
-from lib import machine_test
+import json
+
+from lib import check, machine_test
 
 UMBRA = "build/umbra.elf"
 HELLO = "build/guests/hello.elf"
@@ -65,20 +67,33 @@ def label_that_one_guest_or_three_have_is_told(machine):
              "hello and hello-2 have them")
 
 
-@machine_test(seconds=10, limit=200)
-def two_umbras_in_an_umbra_move_a_guest(machine):
-    """L1s with Umbra's virtio-serial driver, over the cable; the guest is what
-    the outer Umbra calls L2."""
+def moved_inside(machine, *options):
+    """By L1s with Umbra's virtio-serial driver, over the cable; the guest is
+    what the outer Umbra calls L2."""
     run = machine.umbra("migrate", RING, "--inside", "--append",
                         "mb=1 mark=0 laps=10000", "--mem", "4M", "--engine",
                         machine.engine_name(), "--timeout",
                         str(machine.seconds_left()), "--at", "RING base",
-                        "--set", "downtime=200s")
+                        "--set", "downtime=200s", *options)
     run.ended_with(1)
+    return run
+
+
+@machine_test(seconds=10, limit=200)
+def two_umbras_in_an_umbra_move_a_guest(machine):
+    run = moved_inside(machine)
     run.guest_verdict()
     run.said(r"^umbra: audit full: \d+ groups of pages are the same$")
     run.said("destination: umbra: migration: guest ring is here")
     run.said("source: umbra: guest ring has ended: it has moved to the peer")
+
+
+@machine_test(seconds=10, limit=200)
+def pages_are_read_while_the_guest_writes_them(machine):
+    run = moved_inside(machine, "--set", "compress=off", "--json")
+    result = json.loads(run.out)["migrations"][0]
+    check(result["audit"] == "full" and result["groups"] == 16
+          and result["lent"] == result["raw"] > 256, f"it says {result}")
 
 
 @machine_test(seconds=12, limit=150)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The links between two machines: every byte arrives, in order, both ways."""
 
+import re
 import sys
 
 from lib import ROOT, check, machine_test
@@ -9,12 +10,13 @@ sys.path.insert(0, str(ROOT / "tools"))
 from umbra import linktest  # pylint: disable=wrong-import-position
 
 
-def cross(engine, kind, byte_count, device=""):
-    outcome = linktest.run(engine, kind, ("both", "both"), byte_count,
-                           str(ROOT), limit=80, device=device)
+def cross(engine, kind, byte_count, device="", ways=("both", "both")):
+    outcome = linktest.run(engine, kind, ways, byte_count, str(ROOT), limit=80,
+                           device=device)
     for text in outcome.consoles:
         print(text)
     check(outcome.is_good, "; ".join(outcome.failures))
+    return outcome.consoles[0]
 
 
 @machine_test(seconds=2)
@@ -67,3 +69,15 @@ def bytes_cross_legacy_virtio_serial(_machine):
 @machine_test(engine="qemu", seconds=3, limit=100)
 def bytes_cross_modern_virtio_serial(_machine):
     cross("qemu", "virtio", 3000000, ",disable-legacy=on")
+
+
+@machine_test(engine="qemu", seconds=3, limit=100)
+def bytes_are_read_from_where_they_lie(_machine):
+    text = cross("qemu", "virtio", 30000000, ways=("lend", "receive"))
+    told = re.search(r"(\d+) buffers of (\d+) parts, at most (\d+) under way",
+                     text)
+    check(told, "how many buffers went is not said")
+    buffers, parts, most = map(int, told.groups())
+    # Pieces of 32 KiB, each a part; many of them at the same time.
+    check(buffers <= parts <= 30000000 / 32768 + 3, f"{parts} parts")
+    check(most > 4, f"only {most} buffers were under way")

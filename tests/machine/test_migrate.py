@@ -5,6 +5,7 @@ complete there, whatever the link and the number of CPUs."""
 import json
 import re
 import sys
+import time
 
 from lib import ROOT, check, machine_test
 
@@ -192,6 +193,85 @@ def guest_that_has_not_started_moves_without_vmx(machine):
     run.said("^umbra: migration moved: ")
     run.said(r"^umbra: audit full: \d+ groups of pages are the same$")
     run.said("destination: umbra: error: guests cannot run: this CPU has no")
+
+
+def make_module(machine, megabytes):
+    """A file whose pages are all different, and none of them zero."""
+    path = machine.folder / "module"
+    with open(path, "wb") as file:
+        for page in range(megabytes << 8):
+            file.write((page + 1).to_bytes(8, "little") * 512)
+    return str(path)
+
+
+@machine_test(engine="qemu", seconds=6, limit=60)
+def pages_go_from_where_they_lie(machine):
+    run = migrate(machine, RING, "--append", "mb=1", "--module",
+                  make_module(machine, 16), "--mem", "64M", "--link", "virtio",
+                  "--set", "start=no", "--set", "compress=off", "--at", "0.2",
+                  "--json")
+    run.ended_with(0)
+    result = json.loads(run.out)["migrations"][0]
+    check(result["result"] == "moved" and result["audit"] == "full"
+          and result["groups"] == 256, f"it says {result}")
+    check(result["lent"] == result["raw"] >= 16 << 8,
+          f"{result['lent']} of {result['raw']} pages were not copied")
+    check(result["bytes"] < 1.02 * 4096 * result["raw"] + 20000,
+          f"{result['bytes']} bytes for {result['raw']} pages")
+
+
+class Hung(migrations.Migration):
+    """The destination stands still in the middle, for longer than the source
+    waits for it and for its link, and then goes on."""
+
+    wakes = None
+    is_hung = False
+    ends = []
+
+    def _on_record(self, side, text):
+        super()._on_record(side, text)
+        sent = re.search(r"^migration round=0 .* sent=(\d+)", text)
+        if sent and int(sent[1]) > 100000 and not self.is_hung:
+            self.is_hung = True
+            self._sides[1].stand_still()
+
+    def _end_one(self, downtime):
+        super()._end_one(downtime)
+        self.ends.append(self.results[-1]["result"])
+        if self.ends == ["failed"]:
+            self.failed = False
+            self.results.clear()
+            self.wakes = time.monotonic() + 8
+            self._at = 12.0
+            self._arm()
+
+    def _begin_when_due(self):
+        if self.wakes and time.monotonic() > self.wakes:
+            self.wakes = None
+            self._sides[1].go_on()
+        super()._begin_when_due()
+
+
+@machine_test(engine="qemu", seconds=20, limit=100)
+def what_a_hung_link_was_lent_is_taken_back(machine):
+    log = machine.folder / "log"
+    kept, migrations.Migration = migrations.Migration, Hung
+    try:
+        status = cli.main([
+            "migrate", RING, "--engine", "qemu", "--append", "mb=1",
+            "--module", make_module(machine, 32), "--mem", "64M", "--link",
+            "virtio", "--set", "start=no", "--set", "compress=off", "--set",
+            "umbra.link.silence=2", "--at", "0.2", "--log", str(log),
+            "--timeout", str(machine.seconds_left())])
+    finally:
+        migrations.Migration = kept
+    text = log.read_text(encoding="utf-8", errors="replace")
+    check(Hung.ends == ["failed", "moved"], f"the attempts ended {Hung.ends}")
+    check("ring stays here: the peer has been silent for" in text,
+          "the source does not say why the guest stays")
+    check("link virtio: the memory that it was lent is taken back" in text,
+          "what was lent was not taken back")
+    check(status == 0, f"status {status}")
 
 
 RESETS = ("--append", "mb=1 mark=0 laps=8000 reset=1", "--mem", "4M", "--link",

@@ -28,12 +28,20 @@ _STEPS = (("zero", "finding a zero page, per 8 bytes", 2),
           ("hash", "the record's checksum, per 8 bytes", None),
           ("link", "giving the record to a link in memory, per 8 bytes",
            None),
-          ("pack", "compressing the page, per 8 bytes", None))
+          ("pack", "compressing the page, per 8 bytes", None),
+          ("lend", "or all of that for a page that is lent, per 8 bytes",
+           None))
 
 
 def _speed(engine, kind, ways, count):
     return max(linktest.speed(engine, kind, ways, count, str(tree.ROOT),
                               limit=120) for _ in range(_TURNS))
+
+
+def _row(name, ours, bare):
+    return Row(f"{name}; limit: the bare device", umbra=ours / 1000,
+               limit=bare / 1000, target=_SHARE * bare / 1000, unit="KB/s",
+               better=Better.MORE)
 
 
 def _links(bench):
@@ -44,10 +52,10 @@ def _links(bench):
             ours = _speed(engine, kind, ("send", "receive"), count)
         except NoRun as error:
             raise Trouble(f"{engine}, {kind}: {error}") from None
-        yield Row(f"{kind} in {engine}; limit: the bare device",
-                  umbra=ours / 1000, limit=bare / 1000,
-                  target=_SHARE * bare / 1000, unit="KB/s",
-                  better=Better.MORE)
+        yield _row(f"{kind} in {engine}", ours, bare)
+        if kind == "virtio":
+            lent = _speed(engine, kind, ("lend", "receive"), count)
+            yield _row(f"{kind} in {engine}, not copied", lent, bare)
 
 
 def _page(bench):

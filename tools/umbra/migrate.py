@@ -357,7 +357,8 @@ def statistics(result):
     yield (f"migration {result['result']}: {result['rounds']} rounds in "
            f"{seconds:.1f} s, {pages} pages ({result['raw']} with contents, "
            f"{result['lz4']} of them compressed, {result['delta']} as what "
-           f"has changed, {result['zero']} zero), "
+           f"has changed, {result['lent']} not copied, "
+           f"{result['zero']} zero), "
            f"{result['bytes']} bytes, "
            f"{result['rate'] / 1000:.0f} KB/s, {result['dirty']} pages/s "
            f"written, throttled by {result['throttle']} %")
