@@ -283,14 +283,19 @@ static bool has_stopped(const struct vm *vm)
 	       !__atomic_load_n(&vm->live_vcpus, __ATOMIC_SEQ_CST);
 }
 
-/* For one that came from a peer, what is here and begins the same guest. */
+/*
+ * For one that came from a peer, what is here and begins the same guest. The
+ * fingerprint is the peer's word: a VM that has not the plan's vCPUs is not
+ * it, and into memory that is not the plan's nothing is loaded.
+ */
 static const struct guest_plan *plan_to_restart(const struct vm *vm)
 {
 	if (vm_plans[vm->index])
 		return vm_plans[vm->index];
 	for (u32 i = 0; vm->began_with && i < plans.guest_count; i++)
-		if (guest_plan_fingerprint(&plans.guests[i], boot_info) ==
-		    vm->began_with)
+		if (plans.guests[i].cpus == vm->vcpu_count &&
+		    guest_plan_fingerprint(&plans.guests[i], boot_info) ==
+			vm->began_with)
 			return &plans.guests[i];
 	return NULL;
 }
