@@ -303,6 +303,16 @@ def guest_begins_anew_where_it_has_moved_to(machine):
           "it resets again")
 
 
+@machine_test(seconds=10, limit=100)
+def guest_begins_anew_where_it_comes_back_to(machine):
+    """With the files that it was started from there."""
+    run = migrate(machine, RING, *RESETS, "--times", "2", "--set",
+                  "reset=restart")
+    moved(run, times=2)
+    run.ended_with(1)
+    run.said("source: umbra: guest ring resets$")
+
+
 @machine_test(seconds=7, limit=100)
 def guest_that_cannot_begin_anew_after_the_move_is_said(machine):
     """What the destination has begins another guest: its command line is not

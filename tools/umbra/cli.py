@@ -91,7 +91,8 @@ _MIGRATE_EPILOG = """\
 settings of the guest (--set): downtime=300ms (how long it may stand still at
 most), audit=off|sent|full, compress=off|lz4|on (on: also as what has changed),
 dirty=pml|wp|auto, dirty.l2=wp|translate (what its own guest writes),
-stuck=fail|switch (what to do when it writes faster than the link carries);
+stuck=fail|switch (what to do when it writes faster than the link carries),
+reset=stop|restart (begin anew after a reset, also where it has moved to);
 under Bochs a machine that waits for the other one sees much time pass
 status:  as of umbra run, of the machine that has the guest at the end; 125
          also when it could not be migrated"""
