@@ -5,7 +5,7 @@
  * in L1 without a current VMCS, with one, before and after VMLAUNCH; an entry
  * pending, with an event and without; in L2; L2 halted; an event in the middle
  * of its delivery; an exception for L2, and one for L1; an exit for L1 that
- * waits; NMIs blocked; L1's preemption timer counting; L1's log part full; an
+ * waits; NMIs blocked, and held; L1's preemption timer counting; L1's log part full; an
  * EPT entry that L1 has changed and not invalidated; a linked shadow VMCS.
  *
  *	mtf	L1 steps L2 by the monitor trap flag, too
@@ -113,6 +113,12 @@ static void reads_what_is_not(void)
 
 static void takes_nmi(void)
 {
+	say(nmis);
+}
+
+static void takes_nmi_and_goes_on(void)
+{
+	touch();
 	say(nmis);
 }
 
@@ -313,6 +319,20 @@ static void nmi(void)
 	ends();
 }
 
+/* Without virtual NMIs no IRET of L2's unblocks them; one of L1's does. */
+static void held_nmi(void)
+{
+	register u32 fault __asm__("r8");
+
+	begin(&(struct l2_controls){.pin = PIN_NMI}, takes_nmi_and_goes_on);
+	inject(EVENT_NMI << 8 | EXCEPTION_NMI);
+	hears(2);
+	expect("held", vmread(VMCS_GUEST_INTERRUPTIBILITY), BLOCKING_BY_NMI);
+	ends();
+	vmwrite(VMCS_GUEST_INTERRUPTIBILITY, 0);
+	__asm__ volatile(TRY("ud2") : "=&r"(fault)::"memory");
+}
+
 static void timer(void)
 {
 	begin(&(struct l2_controls){.pin = PIN_PREEMPTION_TIMER}, is_timed);
@@ -414,6 +434,7 @@ static void be_everywhere(void)
 	events();
 	exceptions();
 	nmi();
+	held_nmi();
 	timer();
 	sleep();
 	change();

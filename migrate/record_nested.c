@@ -265,6 +265,7 @@ static void check_l2_events(struct record_reader *reader,
  */
 static void describe_l2(const struct record_l2 *l2, struct vmcs12 *v)
 {
+	v->guest_interruptibility &= ~nested_held_nmis(v);
 	v->pin_controls |= (u32)(PIN_NMI | PIN_VIRTUAL_NMIS);
 	v->entry_controls |=
 	    (u32)(ENTRY_LOAD_EFER | ENTRY_LOAD_PAT | ENTRY_LOAD_DEBUG_CONTROLS);

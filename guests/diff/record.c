@@ -122,8 +122,10 @@ static void note_information(struct diff_case *c, const struct l2_exit *exit)
 	u32 reason = (u32)exit->reason;
 
 	diff_note(c, "reason", exit->reason);
-	/* Of two odd values either may be met first. */
-	if (exit->reason & EXIT_REASON_ENTRY_FAILED && c->oddities > 1)
+	/* Of two odd things either may be met first. */
+	if (exit->reason ==
+		(EXIT_ENTRY_GUEST_STATE | EXIT_REASON_ENTRY_FAILED) &&
+	    c->oddities + diff_is_wide(c) > 1)
 		return;
 	if (reason != EXIT_EPT_MISCONFIGURATION &&
 	    !names_register(reason, exit->instruction_info))

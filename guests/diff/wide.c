@@ -181,9 +181,13 @@ static void put_to_sleep(void)
 		vmwrite(VMCS_GUEST_ACTIVITY_STATE, ACTIVITY_HLT);
 }
 
+/* An NMI behind STI has another qualification in Bochs 2.7: nmi-sti. */
 static void shade(struct diff_random *r)
 {
 	bool sti = vmread(VMCS_GUEST_RFLAGS) & RFLAGS_IF && diff_chance(r, 50);
+
+	if (has_event(EVENT_NMI))
+		sti = false;
 
 	vmwrite(VMCS_GUEST_INTERRUPTIBILITY,
 		sti ? BLOCKING_BY_STI : BLOCKING_BY_MOV_SS);

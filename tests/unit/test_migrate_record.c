@@ -475,6 +475,22 @@ static void vmcs12_that_was_saved_is_checked_again(void **state)
 	refused("no CPU can be in that state of L2");
 }
 
+/* Without virtual NMIs they are blocked in vmcs12 alone: an NMI can go in. */
+static void nmi_goes_in_where_nmis_are_held(void **state)
+{
+	(void)state;
+	make_world();
+	l2s[3].event = (u32)(EVENT_VALID | (u32)EVENT_NMI << 8 | EXCEPTION_NMI);
+	nested[3].vmcs12.guest_interruptibility = (u32)BLOCKING_BY_NMI;
+	nested[3].vmcs12.pin_controls |= (u32)PIN_NMI;
+	nested[3].vmcs12.pin_controls &= ~(u32)PIN_VIRTUAL_NMIS;
+	taken(save_world(first));
+	assert_int_equal(nested[3].vmcs12.guest_interruptibility,
+			 BLOCKING_BY_NMI);
+	nested[3].vmcs12.pin_controls |= (u32)PIN_VIRTUAL_NMIS;
+	refused("injected NMI with virtual-NMI blocking");
+}
+
 static void vmxon_pointer_goes_with_vmxoff(void **state)
 {
 	u32 bytes;
@@ -839,6 +855,7 @@ int main(void)
 	    cmocka_unit_test(efer_of_a_32_bit_l2_is_not_taken_for_l1s),
 	    cmocka_unit_test(pdptes_of_l2_are_not_found_by_another_cr3),
 	    cmocka_unit_test(preemption_timer_goes_on_from_where_it_was),
+	    cmocka_unit_test(nmi_goes_in_where_nmis_are_held),
 	    cmocka_unit_test(vmcs12_that_was_saved_is_checked_again),
 	    cmocka_unit_test(vmxon_pointer_goes_with_vmxoff),
 	    cmocka_unit_test(shadow_vmcs_needs_vmcs_shadowing),

@@ -265,6 +265,18 @@ static inline void begin_l2(struct vcpu *vcpu)
 	vcpu_sync_pml(vcpu);
 }
 
+/*
+ * vmcs01 has the mode that L1 exits to, which is the one that it entered in
+ * (SDM vol. 3, "Checks Related to Address-Space Size"); no exit says it again.
+ */
+static void write_mode_of_l1(const struct vmcs12 *v)
+{
+	vmcs_write(
+	    VMCS_ENTRY_CONTROLS,
+	    bits_set(vmcs_read(VMCS_ENTRY_CONTROLS), ENTRY_IA32E_MODE_GUEST,
+		     bits_get(v->exit_controls, EXIT_HOST_ADDRESS_SPACE_SIZE)));
+}
+
 void nested_entry_resume(struct vcpu *vcpu)
 {
 	struct nested_vcpu *n = vcpu->nested;
@@ -281,6 +293,7 @@ void nested_entry_resume(struct vcpu *vcpu)
 		return;
 	}
 	nested_host_make(&n->state.vmcs12, &n->now->loaded.host);
+	write_mode_of_l1(&n->state.vmcs12);
 	read_l1(&l1);
 	l1.cr0 =
 	    (control_registers_read_cr0() & ~NESTED_CR0_KEPT) | n->l2.cr0_kept;

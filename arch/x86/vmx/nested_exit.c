@@ -119,16 +119,6 @@ static u64 efer_of_host(const struct vmcs12 *v, u64 efer_of_l2)
 	return (efer_of_l2 & ~mode) | (is_64_bit_host(v) ? mode : 0);
 }
 
-/* The mode is that of before the entry: see the checks of the host state. */
-static void keep_mode(bool is_64_bit)
-{
-	u64 controls = vmcs_read(VMCS_ENTRY_CONTROLS);
-
-	if (((controls & ENTRY_IA32E_MODE_GUEST) != 0) != is_64_bit)
-		vmcs_write(VMCS_ENTRY_CONTROLS,
-			   controls ^ ENTRY_IA32E_MODE_GUEST);
-}
-
 /* SDM vol. 3, "Updating Non-Register State"; an entry that fails changes
  * nothing. */
 static NOINLINE u64 blocking_otherwise(const struct vmcs12 *v)
@@ -158,7 +148,8 @@ static ALWAYS_INLINE u64 blocking_of_host(const struct vmcs12 *v)
 
 /*
  * At every exit: nothing here is a loop, or computed. EFER and PAT are L2's,
- * where the exit controls do not load them.
+ * where the exit controls do not load them. The mode in vmcs01's entry controls
+ * is that of before the entry: see nested_entry.c.
  */
 static ALWAYS_INLINE void load_host_state(struct vcpu *vcpu, u64 efer, u64 pat)
 {
@@ -172,7 +163,6 @@ static ALWAYS_INLINE void load_host_state(struct vcpu *vcpu, u64 efer, u64 pat)
 	vmcs_write_first(VMCS_GUEST_PAT,
 			 v->exit_controls & EXIT_LOAD_PAT ? v->host_pat : pat);
 	vmcs_write_first(VMCS_GUEST_INTERRUPTIBILITY, blocking_of_host(v));
-	keep_mode(is_64_bit);
 	control_registers_load_l1(
 	    (v->host_cr0 & ~NESTED_CR0_KEPT) | loaded->cr0_kept,
 	    is_64_bit ? v->host_cr4 | CR4_PAE : v->host_cr4 & ~CR4_PCIDE);
