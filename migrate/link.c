@@ -7,7 +7,7 @@
 void link_connect(struct link *link)
 {
 	link->state = LINK_CONNECTING;
-	link->sent_bytes = link->received_bytes = link->lent_bytes = 0;
+	link->sent_bytes = link->received_bytes = 0;
 	link->why[0] = 0;
 	link->operations->connect(link);
 }
@@ -31,7 +31,6 @@ u32 link_lend(struct link *link, const u8 *bytes, u32 count)
 		taken = link->operations->lend(link, bytes, count);
 	CHECK(taken <= count);
 	link->sent_bytes += taken;
-	link->lent_bytes += taken;
 	return taken;
 }
 

@@ -65,7 +65,6 @@ struct link {
 	const char *name; /* "uart": as on the command line */
 	enum link_state state;
 	u64 sent_bytes, received_bytes; /* by this stream's users */
-	u64 lent_bytes;                 /* of those that were sent */
 	char why[LINK_WHY_BYTES];       /* of LOST */
 };
 
