@@ -12,7 +12,7 @@
  *	step		the monitor trap flag
  *	posted		posted interrupts
  *	order		which of two exits comes first; what wakes a sleeping L2
- *	apic		the APIC that L2 sees
+ *	vapic		the APIC that L2 sees
  *	init		INIT and start-up IPIs, on two CPUs
  *
  *	bochs		what only the CPU can tell may be wrong as in Bochs 2.7
@@ -34,7 +34,7 @@ static const struct {
     {"step", suite_step},
     {"posted", suite_posted},
     {"order", suite_order},
-    {"apic", suite_apic},
+    {"vapic", suite_apic},
     {"init", suite_init},
 };
 

@@ -439,6 +439,12 @@ static void msrs_are_virtual(void)
 			     "the virtual TPR");
 		expect_msr(write_msr, 0x808, 0x100, VECTOR_GP);
 	}
+	suite_case("x2apic_id_is_l1s");
+	if (apic_mode() == APIC_X2APIC && make(PRIMARY_TPR_SHADOW, X2APIC)) {
+		*(volatile u64 *)(page + 0x20) = 0x99;
+		expect_msr(read_msr, 0x802, 0, NO_FAULT);
+		suite_expect(value, apic_id(), "what L2 has read");
+	}
 	suite_case("x2apic_registers_are_read");
 	if (!make(PRIMARY_TPR_SHADOW, X2APIC | REGISTERS))
 		return;
