@@ -105,6 +105,18 @@ class Outputs(unittest.TestCase):
             self.assertEqual(out.getvalue(),
                              b"a| RESULT PA\na| RESULT PASS\na| \na| more\n")
 
+    def test_line_that_begins_again_shows_how_it_ends(self):
+        outputs = console.Outputs(["a", "b"])
+        with captured() as (out, _):
+            outputs.text(Text(1, b"1 of 3\r2 of 3"))
+            time.sleep(console._PARTIAL_LINE_SECONDS)
+            outputs.tick()
+            outputs.text(Text(1, b"\r      \r"))
+            time.sleep(console._PARTIAL_LINE_SECONDS)
+            outputs.tick()
+            outputs.text(Text(1, b"all\r\n"))
+            self.assertEqual(out.getvalue(), b"a| 2 of 3\na| all\n")
+
     def test_boot_loader_is_silent_until_asked_for(self):
         outputs = console.Outputs(["a"], boot_shown=False)
         with captured() as (_, err):

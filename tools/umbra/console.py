@@ -23,6 +23,12 @@ _UMBRA_LINE = re.compile(rb"\bumbra: [^\r\n]*")
 _CONTROLS = re.compile(rb"\x1b\[[0-?]*[ -/]*[@-~]|[\x00-\x09\x0b-\x1f]")
 
 
+def _visible(line):
+    """As on a terminal: behind a carriage return a line begins again, as those
+    do that tell of progress."""
+    return line.rstrip(b"\r").rpartition(b"\r")[2]
+
+
 class Lines:
     """Cuts a stream of bytes into lines and hands each one on. An unfinished
     line (a prompt) is handed on when nothing has followed it for a while; if
@@ -32,31 +38,31 @@ class Lines:
     def __init__(self, write_line):
         self._write_line = write_line
         self._open = b""
-        self._shown = 0  # so many bytes of it were handed on
+        self._shown = None  # what was handed on of it
         self._since = 0.0
 
     def feed(self, data):
         *lines, self._open = (self._open + data).split(b"\n")
         self._since = time.monotonic()
         for line in lines:
-            if len(line.rstrip(b"\r")) > self._shown or not self._shown:
-                self._write_line(line.rstrip(b"\r"))
-            self._shown = 0
+            if _visible(line) != self._shown:
+                self._write_line(_visible(line))
+            self._shown = None
         if len(self._open) >= _LINE_BYTES:
             self.flush()
             self.take_open()
 
     def take_open(self):
         """What has no end yet, to be handed on by somebody else."""
-        data, self._open, self._shown = self._open, b"", 0
+        data, self._open, self._shown = self._open, b"", None
         return data
 
     def flush(self, older_than=0.0):
-        line = self._open.rstrip(b"\r")
-        if len(line) > self._shown and \
+        text = _visible(self._open)
+        if text.strip() and text != self._shown and \
                 time.monotonic() - self._since >= older_than:
-            self._write_line(line)
-            self._shown = len(line)
+            self._write_line(text)
+            self._shown = text
 
 
 class Log:
