@@ -324,6 +324,8 @@ static bool restart(struct vm *vm)
 		refuse_restart(vm);
 		return false;
 	}
+	/* The next time it need not be looked for, which takes reading it. */
+	vm_plans[vm->index] = plan;
 	log_info("guest %s resets", vm->name);
 	err = vm_reset(vm, plan, boot_info);
 	if (err != OK) {

@@ -177,28 +177,31 @@ enum emulate_result access_map(struct emulation *e, const struct reference *r,
 	return translate(e, linear, r->access, &span->parts[1]);
 }
 
-static u32 piece_of(const struct span *span, u32 part, u32 at)
+/* Where the operand's byte `done` is, and how many one access takes: 0 at its
+ * end. */
+static u32 next_piece(const struct span *span, u32 done, gpa_t *at)
 {
-	u32 rest = span->part_bytes[part] - at;
+	u32 part = done >= span->part_bytes[0];
+	u32 offset = done - (part ? span->part_bytes[0] : 0);
+	u32 rest = span->part_bytes[part] - offset;
 
+	*at = gpa_add(span->parts[part], offset);
 	return rest < sizeof(u64) ? rest : sizeof(u64);
 }
 
 enum emulate_result access_read_bytes(struct emulation *e,
 				      const struct span *span, u8 *bytes)
 {
-	for (u32 part = 0; part < 2; part++) {
-		for (u32 at = 0; at < span->part_bytes[part];) {
-			u32 piece = piece_of(span, part, at);
-			enum err err = e->bus->read(
-			    e->context, gpa_add(span->parts[part], at), bytes,
-			    piece);
+	gpa_t at;
+	u32 piece;
 
-			if (err != OK)
-				return bus_result(err);
-			at += piece;
-			bytes += piece;
-		}
+	for (u32 done = 0; (piece = next_piece(span, done, &at));
+	     done += piece) {
+		enum err err =
+		    e->bus->read(e->context, at, bytes + done, piece);
+
+		if (err != OK)
+			return bus_result(err);
 	}
 	return EMULATE_DONE;
 }
@@ -206,18 +209,16 @@ enum emulate_result access_read_bytes(struct emulation *e,
 enum emulate_result access_write_bytes(struct emulation *e,
 				       const struct span *span, const u8 *bytes)
 {
-	for (u32 part = 0; part < 2; part++) {
-		for (u32 at = 0; at < span->part_bytes[part];) {
-			u32 piece = piece_of(span, part, at);
-			enum err err = e->bus->write(
-			    e->context, gpa_add(span->parts[part], at), bytes,
-			    piece);
+	gpa_t at;
+	u32 piece;
 
-			if (err != OK)
-				return bus_result(err);
-			at += piece;
-			bytes += piece;
-		}
+	for (u32 done = 0; (piece = next_piece(span, done, &at));
+	     done += piece) {
+		enum err err =
+		    e->bus->write(e->context, at, bytes + done, piece);
+
+		if (err != OK)
+			return bus_result(err);
 	}
 	return EMULATE_DONE;
 }

@@ -6,6 +6,7 @@ import json
 import re
 import sys
 import time
+from unittest import mock
 
 from lib import ROOT, check, machine_test
 
@@ -324,14 +325,11 @@ def guest_that_cannot_begin_anew_after_the_move_is_said(machine):
                                 " more") for module in modules]
 
     log = machine.folder / "log"
-    kept, machines.for_resets = machines.for_resets, another
-    try:
+    with mock.patch.object(machines, "for_resets", another):
         status = cli.main([
             "migrate", RING, "--engine", "bochs", *RESETS, "--set",
             "reset=restart", "--log", str(log), "--timeout",
             str(machine.seconds_left())])
-    finally:
-        machines.for_resets = kept
     check(status == 126, f"status {status}: it has begun anew")
     text = log.read_text(encoding="utf-8", errors="replace")
     check("guest ring asks for a reset, which is to begin anew "
