@@ -41,9 +41,8 @@ enum form {
 	FORM_STRING,
 	FORM_PORT_STRING,
 	FORM_XLAT,
-	FORM_PAIR, /* memory of twice the operand size */
-	FORM_VECTOR_LOAD,
-	FORM_VECTOR_STORE,
+	FORM_PAIR,   /* memory of twice the operand size */
+	FORM_VECTOR, /* see vector_moves */
 };
 
 enum group {
@@ -180,20 +179,20 @@ struct vector_move {
 	u8 opcode, prefix;
 	u8 bytes; /* in memory; 0: 4, with REX.W 8 */
 	bool is_aligned;
-	u8 form;
+	enum { LOAD, STORE } way;
 };
 
-#define VECTOR_LOAD(opcode, prefix, bytes)                           \
-	{                                                            \
-		0x0f, opcode, prefix, bytes, false, FORM_VECTOR_LOAD \
+#define VECTOR_LOAD(opcode, prefix, bytes)               \
+	{                                                \
+		0x0f, opcode, prefix, bytes, false, LOAD \
 	}
-#define VECTOR_STORE(opcode, prefix, bytes)                           \
-	{                                                             \
-		0x0f, opcode, prefix, bytes, false, FORM_VECTOR_STORE \
+#define VECTOR_STORE(opcode, prefix, bytes)               \
+	{                                                 \
+		0x0f, opcode, prefix, bytes, false, STORE \
 	}
-#define VECTOR_ALIGNED(opcode, prefix, form)                \
-	{                                                   \
-		0x0f, opcode, prefix, 16, true, FORM_##form \
+#define VECTOR_ALIGNED(opcode, prefix, way)         \
+	{                                           \
+		0x0f, opcode, prefix, 16, true, way \
 	}
 
 static const struct vector_move vector_moves[] = {
@@ -205,26 +204,25 @@ static const struct vector_move vector_moves[] = {
     VECTOR_STORE(0x11, 0x66, 16),
     VECTOR_STORE(0x11, 0xf3, 4),
     VECTOR_STORE(0x11, 0xf2, 8),
-    VECTOR_ALIGNED(0x28, 0, VECTOR_LOAD), /* MOVAPS, MOVAPD */
-    VECTOR_ALIGNED(0x28, 0x66, VECTOR_LOAD),
-    VECTOR_ALIGNED(0x29, 0, VECTOR_STORE),
-    VECTOR_ALIGNED(0x29, 0x66, VECTOR_STORE),
-    VECTOR_ALIGNED(0x2b, 0, VECTOR_STORE), /* MOVNTPS, MOVNTPD */
-    VECTOR_ALIGNED(0x2b, 0x66, VECTOR_STORE),
+    VECTOR_ALIGNED(0x28, 0, LOAD), /* MOVAPS, MOVAPD */
+    VECTOR_ALIGNED(0x28, 0x66, LOAD),
+    VECTOR_ALIGNED(0x29, 0, STORE),
+    VECTOR_ALIGNED(0x29, 0x66, STORE),
+    VECTOR_ALIGNED(0x2b, 0, STORE), /* MOVNTPS, MOVNTPD */
+    VECTOR_ALIGNED(0x2b, 0x66, STORE),
     VECTOR_LOAD(0x6e, 0x66, 0), /* MOVD, MOVQ */
     VECTOR_STORE(0x7e, 0x66, 0),
     VECTOR_LOAD(0x7e, 0xf3, 8), /* MOVQ */
     VECTOR_STORE(0xd6, 0x66, 8),
-    VECTOR_ALIGNED(0x6f, 0x66, VECTOR_LOAD), /* MOVDQA */
-    VECTOR_ALIGNED(0x7f, 0x66, VECTOR_STORE),
+    VECTOR_ALIGNED(0x6f, 0x66, LOAD), /* MOVDQA */
+    VECTOR_ALIGNED(0x7f, 0x66, STORE),
     VECTOR_LOAD(0x6f, 0xf3, 16), /* MOVDQU */
     VECTOR_STORE(0x7f, 0xf3, 16),
-    VECTOR_ALIGNED(0xe7, 0x66, VECTOR_STORE),       /* MOVNTDQ */
-    VECTOR_LOAD(0xf0, 0xf2, 16),                    /* LDDQU */
-    {0x38, 0x2a, 0x66, 16, true, FORM_VECTOR_LOAD}, /* MOVNTDQA */
+    VECTOR_ALIGNED(0xe7, 0x66, STORE),  /* MOVNTDQ */
+    VECTOR_LOAD(0xf0, 0xf2, 16),        /* LDDQU */
+    {0x38, 0x2a, 0x66, 16, true, LOAD}, /* MOVNTDQA */
 };
-static const struct row vector_load_row = ROW(MOV_VECTOR, VECTOR_LOAD, 0);
-static const struct row vector_store_row = ROW(MOV_VECTOR, VECTOR_STORE, 0);
+static const struct row vector_row = ROW(MOV_VECTOR, VECTOR, 0);
 
 /* By ModR/M.reg. A form of its own replaces that of the opcode's row. */
 struct member {
@@ -395,8 +393,7 @@ static const struct row *find_vector(struct decoder *d, u8 map, u8 opcode)
 		    move->prefix != prefix)
 			continue;
 		d->vector = move;
-		return move->form == FORM_VECTOR_LOAD ? &vector_load_row
-						      : &vector_store_row;
+		return &vector_row;
 	}
 	return &unsupported;
 }
@@ -737,7 +734,7 @@ static enum decode_result take_vector_operands(struct decoder *d)
 	if (d->mod == 3)
 		return DECODE_UNSUPPORTED;
 	in->is_aligned = d->vector->is_aligned;
-	if (d->vector->form == FORM_VECTOR_LOAD) {
+	if (d->vector->way == LOAD) {
 		in->destination = vector;
 		in->source = rm_operand(d, bytes);
 	} else {

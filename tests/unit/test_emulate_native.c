@@ -96,34 +96,35 @@ static u8 *emit(u8 *at, const char *bytes, size_t count)
 	return at + count;
 }
 
-/* mov [address], reg or mov reg, [address], 64 bits, absolute. */
-static u8 *emit_move(u8 *at, u8 opcode, u32 reg, const u64 *address)
+/* ModR/M for a register, or an opcode's number, and an absolute address. */
+static u8 *emit_absolute(u8 *at, u32 reg, const u64 *address)
 {
 	u32 displacement = (u32)(u64)address;
 
-	*at++ = (u8)(0x48 | (reg >= 8 ? 4 : 0));
-	*at++ = opcode;
 	*at++ = (u8)(4 | (reg & 7) << 3);
 	*at++ = 0x25;
 	memcpy(at, &displacement, 4);
 	return at + 4;
 }
 
+/* mov [address], reg or mov reg, [address], 64 bits. */
+static u8 *emit_move(u8 *at, u8 opcode, u32 reg, const u64 *address)
+{
+	*at++ = (u8)(0x48 | (reg >= 8 ? 4 : 0));
+	*at++ = opcode;
+	return emit_absolute(at, reg, address);
+}
+
 #define STORE 0x89
 #define LOAD  0x8b
 
-/* movups [address], xmm or movups xmm, [address], absolute. */
+/* movups [address], xmm or movups xmm, [address]. */
 static u8 *emit_vector_move(u8 *at, u8 opcode, u32 number, const u64 *address)
 {
-	u32 displacement = (u32)(u64)address;
-
 	*at++ = (u8)(0x40 | (number >= 8 ? 4 : 0));
 	*at++ = 0x0f;
 	*at++ = opcode;
-	*at++ = (u8)(4 | (number & 7) << 3);
-	*at++ = 0x25;
-	memcpy(at, &displacement, 4);
-	return at + 4;
+	return emit_absolute(at, number, address);
 }
 
 #define VECTOR_STORE 0x11
@@ -132,13 +133,8 @@ static u8 *emit_vector_move(u8 *at, u8 opcode, u32 number, const u64 *address)
 /* push [address] or pop [address] */
 static u8 *emit_stack(u8 *at, u8 opcode, u8 reg, const u64 *address)
 {
-	u32 displacement = (u32)(u64)address;
-
 	*at++ = opcode;
-	*at++ = (u8)(4 | reg << 3);
-	*at++ = 0x25;
-	memcpy(at, &displacement, 4);
-	return at + 4;
+	return emit_absolute(at, reg, address);
 }
 
 static u8 *emit_jump(u8 *at, u64 target)
