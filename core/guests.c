@@ -284,20 +284,15 @@ static bool has_stopped(const struct vm *vm)
 }
 
 /*
- * For one that came from a peer, what is here and begins the same guest. The
- * fingerprint is the peer's word: a VM that has not the plan's vCPUs is not
- * it, and into memory that is not the plan's nothing is loaded.
+ * For one that came from a peer, what is here and begins the same guest; into
+ * memory that is not the plan's vm_reset() loads nothing.
  */
 static const struct guest_plan *plan_to_restart(const struct vm *vm)
 {
 	if (vm_plans[vm->index])
 		return vm_plans[vm->index];
-	for (u32 i = 0; vm->began_with && i < plans.guest_count; i++)
-		if (plans.guests[i].cpus == vm->vcpu_count &&
-		    guest_plan_fingerprint(&plans.guests[i], boot_info) ==
-			vm->began_with)
-			return &plans.guests[i];
-	return NULL;
+	return guest_plan_find(&plans, boot_info, vm->began_with,
+			       vm->vcpu_count);
 }
 
 static void refuse_restart(struct vm *vm)

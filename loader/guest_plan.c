@@ -452,3 +452,18 @@ u64 guest_plan_fingerprint(const struct guest_plan *plan,
 	}
 	return BIT(63) | (bytes & BITS(30, 0)) << 32 | crc;
 }
+
+const struct guest_plan *guest_plan_find(const struct guest_plans *all,
+					 const struct boot_info *boot,
+					 u64 fingerprint, u32 cpus)
+{
+	for (u32 i = 0; fingerprint && i < all->guest_count; i++) {
+		const struct guest_plan *plan = &all->guests[i];
+
+		/* It takes reading the files: the last thing to look at. */
+		if (plan->cpus == cpus &&
+		    guest_plan_fingerprint(plan, boot) == fingerprint)
+			return plan;
+	}
+	return NULL;
+}

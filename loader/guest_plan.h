@@ -84,6 +84,15 @@ void guest_plan_all(struct guest_plans *plans, const struct boot_info *boot);
 u64 guest_plan_fingerprint(const struct guest_plan *plan,
 			   const struct boot_info *boot);
 
+/*
+ * The plan with which a guest began that came from a peer, or NULL. The
+ * fingerprint is the peer's word, 0 where it has none: a guest that has not the
+ * plan's CPUs is not that guest, whatever the peer says.
+ */
+const struct guest_plan *guest_plan_find(const struct guest_plans *plans,
+					 const struct boot_info *boot,
+					 u64 fingerprint, u32 cpus);
+
 /* A setting's value, or NULL when the guest's string does not have the key. */
 const char *guest_plan_setting(const struct guest_plan *plan, const char *key);
 

@@ -324,6 +324,25 @@ static void fingerprint_is_of_all_that_a_guest_begins_with(void **state)
 	assert_true(fingerprint != fingerprint_of(words, part, 60));
 }
 
+/* The fingerprint that a peer tells may be anybody's. */
+static void plan_of_a_guest_that_came_has_its_cpus(void **state)
+{
+	u64 fingerprint;
+
+	(void)state;
+	module("guest name=a mem=64M cpus=2");
+	module("guest name=b mem=64M cpus=2 -- b");
+	plan();
+	assert_int_equal(plans.guest_count, 2);
+	fingerprint = guest_plan_fingerprint(&plans.guests[1], &boot);
+	assert_ptr_equal(guest_plan_find(&plans, &boot, fingerprint, 2),
+			 &plans.guests[1]);
+	assert_null(guest_plan_find(&plans, &boot, fingerprint, 1));
+	assert_null(guest_plan_find(&plans, &boot, fingerprint, 3));
+	assert_null(guest_plan_find(&plans, &boot, fingerprint + 1, 2));
+	assert_null(guest_plan_find(&plans, &boot, 0, 2));
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup(name, reset)
@@ -343,6 +362,7 @@ int main(void)
 	    TEST(words_before_a_modules_dashes_are_warned_about),
 	    TEST(limits_hold_and_are_named),
 	    TEST(fingerprint_is_of_all_that_a_guest_begins_with),
+	    TEST(plan_of_a_guest_that_came_has_its_cpus),
 	};
 
 	return cmocka_run_group_tests_name("guest_plan", tests, NULL, NULL);
