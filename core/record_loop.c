@@ -94,30 +94,12 @@ static void wait_a_while(void)
 	    insn_rdtsc() + tsc_from_ns(loop.random % (loop.wait_ns + 1));
 }
 
-/* One of two words; without one it is the first. */
-struct choice {
-	const char *key, *first, *second;
-};
-
-static enum err read_choice(const struct guest_plan *plan,
-			    const struct choice *choice, bool *is_second)
-{
-	const char *text = guest_plan_setting(plan, choice->key);
-
-	*is_second = text && !strcmp(text, choice->second);
-	if (!text || *is_second || !strcmp(text, choice->first))
-		return OK;
-	log_error("guest %s: %s=%s: it is %s or %s", plan->name, choice->key,
-		  text, choice->first, choice->second);
-	return ERR_BAD_FORMAT;
-}
-
 enum err record_loop_start(struct vm *vm, const struct guest_plan *plan)
 {
 	u64 rounds = 0, seed = 1, wait_ns = WAIT_NS;
-	static const struct choice at = {"record.at", "moments", "exits"};
-	static const struct choice least = {"record.least", "off", "on"};
-	bool at_exits, says_least;
+	static const struct setting_choice at = {"record.at", "moments",
+						 "exits"};
+	bool at_exits;
 	enum err err = setting_number(plan, "record.loop", &rounds);
 
 	if (err == OK)
@@ -125,9 +107,7 @@ enum err record_loop_start(struct vm *vm, const struct guest_plan *plan)
 	if (err == OK)
 		err = setting_number(plan, "record.wait", &wait_ns);
 	if (err == OK)
-		err = read_choice(plan, &at, &at_exits);
-	if (err == OK)
-		err = read_choice(plan, &least, &says_least);
+		err = setting_choose(plan, &at, &at_exits);
 	if (err != OK || !rounds)
 		return err;
 	if (loop.vm)
@@ -137,8 +117,6 @@ enum err record_loop_start(struct vm *vm, const struct guest_plan *plan)
 				 "two state records", &loop.block);
 	if (err != OK)
 		return err;
-	if (says_least)
-		vm_record_write_least();
 	loop.vm = vm;
 	loop.at_exits = at_exits;
 	loop.rounds_left = rounds;

@@ -15,8 +15,7 @@
  * been made of it, and another one when it has been decided what the next entry
  * takes in, which is where a migration may find the guest.
  *
- * record.least=on: a record says only what it must. One need not say where an
- * enlightened VMCS is.
+ * record.least=on: a record says only what it must (core/vm_record.h).
  *
  * At the end it says where in VMX operation vCPUs were: in L2, with an entry
  * pending, ...

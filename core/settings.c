@@ -27,3 +27,16 @@ enum err setting_number(const struct guest_plan *plan, const char *key,
 	log_error("guest %s: %s", plan->name, explanation);
 	return err;
 }
+
+enum err setting_choose(const struct guest_plan *plan,
+			const struct setting_choice *choice, bool *is_second)
+{
+	const char *text = guest_plan_setting(plan, choice->key);
+
+	*is_second = text && !strcmp(text, choice->second);
+	if (!text || *is_second || !strcmp(text, choice->first))
+		return OK;
+	log_error("guest %s: %s=%s: it can be %s or %s", plan->name,
+		  choice->key, text, choice->first, choice->second);
+	return ERR_BAD_FORMAT;
+}

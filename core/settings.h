@@ -10,4 +10,13 @@
 MUST_CHECK enum err setting_number(const struct guest_plan *plan,
 				   const char *key, u64 *value);
 
+/* One of two words; without the setting it is the first. */
+struct setting_choice {
+	const char *key, *first, *second;
+};
+
+MUST_CHECK enum err setting_choose(const struct guest_plan *plan,
+				   const struct setting_choice *choice,
+				   bool *is_second);
+
 #endif

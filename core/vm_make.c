@@ -12,6 +12,7 @@
 #include "core/console.h"
 #include "core/loopback.h"
 #include "core/record_loop.h"
+#include "core/settings.h"
 #include "devices/guest_acpi.h"
 #include "drivers/rtc.h"
 #include "lib/string.h"
@@ -536,32 +537,29 @@ static enum err pin(struct vm *vm, const struct guest_plan *plan)
 	return OK;
 }
 
-/* hyperv=on shows the guest the interface of devices/hyperv.h. */
-static enum err read_hyperv(struct vm *vm, const struct guest_plan *plan)
+/* Whether it sees devices/hyperv.h; what its records hold. */
+static enum err read_switches(struct vm *vm, const struct guest_plan *plan)
 {
-	const char *text = guest_plan_setting(plan, "hyperv");
+	static const struct setting_choice hyperv = {"hyperv", "off", "on"};
+	static const struct setting_choice least = {"record.least", "off",
+						    "on"};
+	enum err err = setting_choose(plan, &hyperv, &vm->hyperv.on);
 
-	if (text && strcmp(text, "on") != 0 && strcmp(text, "off") != 0) {
-		log_error("guest %s: hyperv=%s: \"on\" or \"off\" is wanted",
-			  plan->name, text);
-		return ERR_BAD_FORMAT;
-	}
-	vm->hyperv.on = text && strcmp(text, "on") == 0;
-	return OK;
+	if (err == OK)
+		err = setting_choose(plan, &least, &vm->says_least);
+	return err;
 }
 
 /* dirty.l2=wp, the default, or translate: how L2's writes are tracked. */
 static enum err choose_l2_way(struct vm *vm, const struct guest_plan *plan)
 {
-	const char *text = guest_plan_setting(plan, "dirty.l2");
+	static const struct setting_choice way = {"dirty.l2", "wp",
+						  "translate"};
+	bool translates;
+	enum err err = setting_choose(plan, &way, &translates);
 
-	if (!text || strcmp(text, "wp") == 0)
-		return OK;
-	if (strcmp(text, "translate") != 0) {
-		log_error("guest %s: dirty.l2=%s: it can be wp or translate",
-			  plan->name, text);
-		return ERR_BAD_FORMAT;
-	}
+	if (err != OK || !translates)
+		return err;
 	if (!vmx_capability.has_pml) {
 		log_error("guest %s: dirty.l2=translate: this CPU has no "
 			  "page-modification log; use dirty.l2=wp",
@@ -583,7 +581,7 @@ enum err vm_make(const struct guest_plan *plan, const struct boot_info *boot,
 	vm->index = index;
 	err = make_cpuid(vm, plan);
 	if (err == OK)
-		err = read_hyperv(vm, plan);
+		err = read_switches(vm, plan);
 	if (err == OK)
 		err = pin(vm, plan);
 	if (err == OK)

@@ -522,13 +522,6 @@ _Static_assert((u32)RECORD_L2_ACTIVE == (u32)VCPU_ACTIVE &&
 		   (u32)RECORD_L2_SHUTDOWN == (u32)VCPU_SHUTDOWN,
 	       "the record's numbers");
 
-static bool writes_least;
-
-void vm_record_write_least(void)
-{
-	writes_least = true;
-}
-
 /* One that was no hypervisor has none of it. */
 static void put_nested(struct wire_writer *writer, const struct vcpu *vcpu)
 {
@@ -539,7 +532,7 @@ static void put_nested(struct wire_writer *writer, const struct vcpu *vcpu)
 	if (!nested_vcpu_in_vmx(vcpu))
 		return;
 	record_put_nested(writer, &vcpu->nested->state);
-	if (vcpu->nested->state.is_enlightened && !writes_least &&
+	if (vcpu->nested->state.is_enlightened && !vcpu->vm->says_least &&
 	    nested_knows_evmcs(&vcpu->nested->state))
 		record_put_evmcs(writer, &vcpu->nested->state);
 	if (is_in_l2(vcpu))

@@ -24,7 +24,9 @@ u32 vm_record_room(u32 vcpu_count);
  * The VM is paused and none of its vCPUs is loaded. Everything that is due by
  * now is done first; guest memory that this writes is marked. `tsc` is the
  * guest's TSC at the moment of the record: vm_record_moment(), or that of the
- * record from which the VM was made and has not run since.
+ * record from which the VM was made and has not run since. Of a VM that says the
+ * least, record.least=on, it is without what it need not have: where an
+ * enlightened VMCS is.
  */
 u32 vm_record_save(struct vm *vm, u64 tsc, u8 *room, u32 room_bytes);
 u64 vm_record_moment(const struct vm *vm);
@@ -45,9 +47,6 @@ void vm_record_start_clock(struct vm *vm);
  * write its sections, or to read and check them.
  */
 u64 vm_record_nested_ticks(void);
-
-/* From now on: without what a record need not have, an eVMCS' address. */
-void vm_record_write_least(void);
 
 /* How the VM looks from outside; and what this machine can show a guest. */
 void vm_record_shape(const struct vm *vm, struct vm_shape *shape);

@@ -109,6 +109,25 @@ def hypervisor_moves_while_the_cpu_logs_its_guest(machine):
           f"writes were found so: {last}")
 
 
+@machine_test(seconds=15, limit=200)
+def hypervisor_moves_without_the_address_of_its_enlightened_vmcs(machine):
+    """Which L2 has hidden. What a record leaves out is the guest's setting, also
+    where it has no loop of records."""
+    def moves(least):
+        return migrate(
+            machine, "build/guests/l1evmcs.elf", "--append", "hide n=4000000",
+            "--mem", "64M", "--link", "net", "--at", "0.3", "--set",
+            "hyperv=on", "--set", "host.ips=20000000", "--set",
+            "downtime=200s", "--set", f"record.least={least}")
+
+    run = moves("off")
+    run.ended_with(1)
+    moved(run, guest="l1evmcs")
+    run = moves("on")
+    run.ended_with(126)
+    run.said("its enlightened VMCS is not where its VP-assist page says")
+
+
 @machine_test(seconds=30, limit=250)
 def demo_shows_a_hypervisor_that_moves_with_its_guest(machine):
     page = machine.folder / "demo.html"

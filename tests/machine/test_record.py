@@ -148,16 +148,21 @@ def record_of_an_enlightened_vmcs_is_complete_at_every_exit(machine):
             run.said(rf"^umbra: record: \d+ {moment}$")
 
 
-@machine_test(seconds=4)
+@machine_test(seconds=6)
 def record_without_an_address_needs_a_vp_assist_page(machine):
     """L2 itself takes the eVMCS out of that page. Who has the address goes on;
     who has not cannot exit to L1, and says so."""
-    def hides(least):
-        return enlightened(machine, "hide n=200000", "--set",
-                           "record.loop=1000", "--set", "record.wait=1000000",
-                           "--set", f"record.least={least}")
+    def hides(least, *options):
+        return enlightened(machine, "hide n=200000", "--its",
+                           "record.loop=1000", "--its", "record.wait=1000000",
+                           "--its", f"record.least={least}", *options)
 
     run = hides("off")
+    run.ended_with(1)
+    run.said(r"^umbra: record: \d+ in L2 of an enlightened VMCS$")
+    # It is nobody else's setting.
+    run = hides("off", "--guest", "build/guests/hello.elf", "--its",
+                "record.least=on")
     run.ended_with(1)
     run.said(r"^umbra: record: \d+ in L2 of an enlightened VMCS$")
     run = hides("on")

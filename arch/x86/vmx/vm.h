@@ -85,6 +85,7 @@ struct vm {
 	bool said_dead;    /* that no vCPU will run on */
 	bool restarts;     /* a reset begins anew instead of ending it */
 	u64 began_with;    /* guest_plan_fingerprint(); 0: not known */
+	bool says_least;   /* its records: see core/vm_record.h */
 	u64 restart_tsc;   /* not again before; host TSC */
 	u32 faulting_msrs; /* how many accesses have been logged */
 	u32 cable_end;     /* 0 or 1 */
