@@ -89,7 +89,7 @@ u64 guest_plan_fingerprint(const struct guest_plan *plan,
  * fingerprint is the peer's word, 0 where it has none: a guest that has not the
  * plan's CPUs is not that guest, whatever the peer says.
  */
-const struct guest_plan *guest_plan_find(const struct guest_plans *plans,
+const struct guest_plan *guest_plan_find(const struct guest_plans *all,
 					 const struct boot_info *boot,
 					 u64 fingerprint, u32 cpus);
 

@@ -111,8 +111,8 @@ def hypervisor_moves_while_the_cpu_logs_its_guest(machine):
 
 @machine_test(seconds=15, limit=200)
 def hypervisor_moves_without_the_address_of_its_enlightened_vmcs(machine):
-    """Which L2 has hidden. What a record leaves out is the guest's setting, also
-    where it has no loop of records."""
+    """Which L2 has hidden. What a record leaves out is the guest's setting,
+    also where it has no loop of records."""
     def moves(least):
         return migrate(
             machine, "build/guests/l1evmcs.elf", "--append", "hide n=4000000",
