@@ -197,7 +197,7 @@ static void run_link(const struct options *options)
 	move_all(options->link.silence_seconds * 1000000000UL);
 	us = (tsc_now_ns() - begun) / 1000;
 	if (options->link.kind == LINK_KIND_VIRTIO)
-		say_buffers(&links_virtio()->counts);
+		say_buffers(&links_virtio()->gather.counts);
 	log_info("linktest: good: %lu bytes sent, %lu received, %lu us",
 		 test.sent, test.got, us);
 	leave_peer();

@@ -12,7 +12,6 @@
 #define CONFIG_PORTS      4U /* offset of max_nr_ports */
 #define CONTROL_IN        2
 #define CONTROL_OUT       3
-#define BUFFER_BYTES      (64U * KIB) /* then it goes */
 
 /* "Multiport Device Operation". */
 enum control_event {
@@ -97,6 +96,7 @@ static void found_port(struct virtio_link *v, u32 port)
 	v->port = port;
 	v->in = &v->queues[2UL * port];
 	v->out = &v->queues[2UL * port + 1];
+	virtio_gather_begin(&v->gather, v->out_pages, v->out->size);
 	for (u32 i = 0; i < VIRTIO_LINK_PAGES; i++)
 		give_page(v, i);
 	virtio_kick(&v->device, v->in);
@@ -164,115 +164,36 @@ static void poll_control(struct virtio_link *v)
 
 /* --- Sending -------------------------------------------------------------- */
 
-static u8 *out_page(const struct virtio_link *v, u32 number)
-{
-	return v->out_pages + (u64)(number % VIRTIO_LINK_PAGES) * PAGE_4K;
-}
-
-/* Buffers may come back in any order; pages are free again in theirs. */
 static void poll_sent(struct virtio_link *v)
 {
 	u16 id;
 	u32 bytes;
 
 	while (virtio_take(v->out, &id, &bytes))
-		for (u32 n = v->sending_done; n != v->sending_put; n++) {
-			struct virtio_sending *sending =
-			    &v->sending[n % VIRTIO_SENDING_MAX];
-
-			if (sending->id == id && !sending->is_done) {
-				sending->is_done = true;
-				v->lent_bytes -= sending->lent;
-				break;
-			}
-		}
-	while (v->sending_done != v->sending_put &&
-	       v->sending[v->sending_done % VIRTIO_SENDING_MAX].is_done)
-		v->out_done +=
-		    v->sending[v->sending_done++ % VIRTIO_SENDING_MAX].pages;
-}
-
-static void begin_buffer(struct virtio_link *v)
-{
-	v->part_count = v->filling_bytes = v->filling_lent = 0;
-	v->out_given = v->out_put;
-	v->out_left = 0;
+		virtio_gather_returned(&v->gather, id);
 }
 
 /* What has been gathered becomes the device's. False: it has no room. */
 static bool give_buffer(struct virtio_link *v)
 {
-	struct virtio_sending *sending =
-	    &v->sending[v->sending_put % VIRTIO_SENDING_MAX];
-	u32 under_way;
+	struct virtio_gather *gather = &v->gather;
+	u16 id;
 
-	if (!v->part_count)
+	if (!gather->part_count)
 		return true;
-	if (v->sending_put - v->sending_done == VIRTIO_SENDING_MAX ||
-	    !virtio_put(v->out, v->parts, v->part_count, VIRTIO_TO_DEVICE,
-			&sending->id))
+	if (!virtio_gather_is_ready(gather) ||
+	    !virtio_put(v->out, gather->parts, gather->part_count,
+			VIRTIO_TO_DEVICE, &id))
 		return false;
-	sending->is_done = false;
-	sending->pages = v->out_put - v->out_given;
-	sending->lent = v->filling_lent;
-	under_way = ++v->sending_put - v->sending_done;
-	v->counts.buffers++;
-	v->counts.parts += v->part_count;
-	if (under_way > v->counts.most_under_way)
-		v->counts.most_under_way = under_way;
-	begin_buffer(v);
+	virtio_gather_given(gather, id);
 	virtio_kick(&v->device, v->out);
 	return true;
-}
-
-/* What was not given is nobody's. */
-static void drop_buffer(struct virtio_link *v)
-{
-	v->lent_bytes -= v->filling_lent;
-	v->out_put = v->out_given;
-	begin_buffer(v);
 }
 
 /* A full one goes at once, or there is no room. */
 static bool make_room(struct virtio_link *v)
 {
-	u32 parts =
-	    v->out->size < VIRTIO_PARTS_MAX ? v->out->size : VIRTIO_PARTS_MAX;
-
-	return (v->part_count < parts && v->filling_bytes < BUFFER_BYTES) ||
-	       give_buffer(v);
-}
-
-static void add_part(struct virtio_link *v, const u8 *at, u32 bytes)
-{
-	struct virtio_part *last =
-	    v->part_count ? &v->parts[v->part_count - 1] : NULL;
-
-	v->filling_bytes += bytes;
-	if (last && (const u8 *)last->at + last->bytes == at)
-		last->bytes += bytes;
-	else
-		v->parts[v->part_count++] = (struct virtio_part){at, bytes};
-}
-
-/* As much as the page has room for that is being filled; 0: all are used. */
-static u32 copy_some(struct virtio_link *v, const u8 *bytes, u32 count)
-{
-	u32 here;
-	u8 *at;
-
-	if (!v->out_left) {
-		if (v->out_put - v->out_done == VIRTIO_LINK_PAGES)
-			return 0;
-		v->out_put++;
-		v->out_left = PAGE_4K;
-	}
-	here = count < v->out_left ? count : v->out_left;
-	at = out_page(v, v->out_put - 1) + PAGE_4K - v->out_left;
-	memcpy(at, bytes, here);
-	add_part(v, at, here);
-	v->out_left -= here;
-	return here;
+	return virtio_gather_has_room(&v->gather) || give_buffer(v);
 }
 
 static u32 virtio_send(struct link *link, const u8 *bytes, u32 count)
@@ -282,7 +203,8 @@ static u32 virtio_send(struct link *link, const u8 *bytes, u32 count)
 
 	poll_sent(v);
 	while (taken < count && here && make_room(v)) {
-		here = copy_some(v, bytes + taken, count - taken);
+		here = virtio_gather_copy(&v->gather, bytes + taken,
+					  count - taken);
 		taken += here;
 	}
 	make_room(v);
@@ -296,18 +218,14 @@ static u32 virtio_lend(struct link *link, const u8 *bytes, u32 count)
 	poll_sent(v);
 	if (!make_room(v))
 		return 0;
-	add_part(v, bytes, count);
-	v->filling_lent += count;
-	v->lent_bytes += count;
+	virtio_gather_lend(&v->gather, bytes, count);
 	make_room(v);
 	return count;
 }
 
 static u32 virtio_pending(struct link *link)
 {
-	struct virtio_link *v = virtio_of(link);
-
-	return (u32)((v->out_put - v->out_done) * PAGE_4K) + v->lent_bytes;
+	return virtio_gather_pending(&virtio_of(link)->gather);
 }
 
 static bool virtio_has_returned(struct link *link)
@@ -317,9 +235,9 @@ static bool virtio_has_returned(struct link *link)
 	if (v->out) {
 		poll_sent(v);
 		if (link->state != LINK_UP)
-			drop_buffer(v);
+			virtio_gather_drop(&v->gather);
 	}
-	return v->lent_bytes == 0;
+	return v->gather.lent_bytes == 0;
 }
 
 /* --- Receiving ------------------------------------------------------------ */
@@ -394,7 +312,7 @@ static void virtio_connect(struct link *link)
 		continue;
 	if (!v->in)
 		return;
-	drop_buffer(v);
+	virtio_gather_drop(&v->gather);
 	say(v, v->port, CONTROL_PORT_OPEN, 1);
 }
 
@@ -422,11 +340,11 @@ static enum err init_queues(struct virtio_link *v)
 	return err;
 }
 
-static enum err take_pages(u8 **pages)
+static enum err take_pages(u32 count, u8 **pages)
 {
 	hpa_t base;
-	enum err err = frame_alloc_zeroed(
-	    frame_order_for(VIRTIO_LINK_PAGES * PAGE_4K), "virtio link", &base);
+	enum err err = frame_alloc_zeroed(frame_order_for(count * PAGE_4K),
+					  "virtio link", &base);
 
 	if (err == OK)
 		*pages = phys_ptr(base);
@@ -495,9 +413,9 @@ enum err virtio_link_init(struct virtio_link *v)
 	enum err err = begin_device(v);
 
 	if (err == OK)
-		err = take_pages(&v->in_pages);
+		err = take_pages(VIRTIO_LINK_PAGES, &v->in_pages);
 	if (err == OK)
-		err = take_pages(&v->out_pages);
+		err = take_pages(VIRTIO_GATHER_PAGES, &v->out_pages);
 	if (err != OK)
 		return err;
 	v->link = (struct link){.operations = &operations, .name = "virtio"};

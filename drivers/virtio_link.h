@@ -10,8 +10,8 @@
  *
  *	come	pages lie ready; a page is taken when it is read
  *
- * Parts that are neighbours in memory are one descriptor. Nobody can make a
- * device give a buffer back but by a reset: that is how lent memory is recalled.
+ * (drivers/virtio_gather.h). Nobody can make a device give a buffer back but by a
+ * reset: that is how lent memory is recalled.
  *
  * UP when the host says that the peer's side is open. A multiport device has
  * flow control; without that feature its only port is a console that throws
@@ -21,33 +21,18 @@
 #define DRIVERS_VIRTIO_LINK_H
 
 #include "drivers/virtio.h"
+#include "drivers/virtio_gather.h"
 #include "migrate/link.h"
 
 #define VIRTIO_LINK_NAME     "umbra.0"
 #define VIRTIO_PORTS_MAX     32U
-#define VIRTIO_LINK_PAGES    64U /* for each direction */
-#define VIRTIO_PARTS_MAX     16U /* of a buffer: a record's head, 15 pages */
-#define VIRTIO_SENDING_MAX   64U /* buffers under way */
+#define VIRTIO_LINK_PAGES    64U /* to receive into */
 #define VIRTIO_CONTROLS      16U
 #define VIRTIO_CONTROL_BYTES 128U
 
 /* A page with bytes for the reader. */
 struct virtio_ready {
 	u32 page, bytes;
-};
-
-/* A buffer that the device is sending. */
-struct virtio_sending {
-	u16 id;
-	bool is_done;
-	u32 pages; /* with copied bytes, and ... */
-	u32 lent;  /* ... bytes that lie elsewhere */
-};
-
-/* What has been done since the device was reset. */
-struct virtio_counts {
-	u64 buffers, parts;
-	u32 most_under_way; /* buffers, at one moment */
 };
 
 struct virtio_link {
@@ -66,18 +51,9 @@ struct virtio_link {
 	/* Received: what has come and has not been read. */
 	u32 in_page[VIRTIO_QUEUE_MAX]; /* by the buffer's number */
 	struct virtio_ready ready[VIRTIO_LINK_PAGES];
-	u32 ready_put, ready_taken; /* free-running */
-	u32 ready_at;               /* in the oldest */
-	/* Sent: the buffer that is being filled. */
-	struct virtio_part parts[VIRTIO_PARTS_MAX];
-	u32 part_count, filling_bytes, filling_lent;
-	/* Pages for copies, round and round. done <= given <= put */
-	u32 out_put, out_given, out_done; /* free-running */
-	u32 out_left;                     /* bytes, in the last one put */
-	struct virtio_sending sending[VIRTIO_SENDING_MAX];
-	u32 sending_put, sending_done;
-	u32 lent_bytes; /* not given back */
-	struct virtio_counts counts;
+	u32 ready_put, ready_taken;  /* free-running */
+	u32 ready_at;                /* in the oldest */
+	struct virtio_gather gather; /* sent */
 	/* The control queues. */
 	u8 controls[VIRTIO_CONTROLS][VIRTIO_CONTROL_BYTES];
 	u32 control_of[VIRTIO_QUEUE_MAX];
