@@ -6,15 +6,18 @@
  *	ept=0    L2 runs on the guest's own page tables (default: EPT, where
  *	         there is one)
  *	n=N      how many CPUIDs L2 does (default 10)
+ *	lost     L2 gets an interrupt, and its stack is where L1 has no memory
  */
 #include "guests/lib/ept12.h"
 #include "guests/lib/guest.h"
 #include "guests/lib/l2.h"
 #include "guests/lib/pages.h"
+#include "lib/x86.h"
 
 #define PATTERN   0x1122334455667788ull
 #define ANSWER    0x0a0b0c0d01020304ull
 #define CALL_ECHO L2_CALL_USER
+#define NO_MEMORY 0xd0000000ull
 
 static volatile u64 written, answered;
 
@@ -80,6 +83,21 @@ static void follow_program(void)
 	      written);
 }
 
+/* Its first instruction reaches the same page, but may not be done. */
+static void write_without_memory(void)
+{
+	*(volatile u8 *)NO_MEMORY = 1;
+}
+
+static void lose_the_stack(void)
+{
+	l2_begin(&l2, write_without_memory);
+	vmwrite(VMCS_GUEST_RSP, NO_MEMORY + PAGE_BYTES);
+	l2_set(VMCS_GUEST_RFLAGS, RFLAGS_IF);
+	vmwrite(VMCS_ENTRY_INTERRUPTION_INFO, EVENT_VALID | 0x40);
+	check(false, "l2_has_ended", "by %#x", l2_run(&l2));
+}
+
 static void make_l2(void)
 {
 	struct l2_controls controls = {.primary = PRIMARY_HLT};
@@ -110,7 +128,10 @@ u8 guest_main(void)
 	check(did == VMX_OK, "vmxon", "%#x", did);
 	if (did == VMX_OK) {
 		make_l2();
-		follow_program();
+		if (boot_has_word("lost"))
+			lose_the_stack();
+		else
+			follow_program();
 		vmx_off();
 	}
 	return result_print();

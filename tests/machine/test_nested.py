@@ -27,6 +27,16 @@ def guest_runs_a_guest_on_ept(machine):
     hypervisor(machine, "l1", "n=100").printed(r"^L1: an L2 with EPT$")
 
 
+@machine_test(seconds=4)
+def guest_of_a_guest_whose_stack_is_nowhere_ends(machine):
+    """And the interrupt that needs it is not forgotten."""
+    for words in ("lost", "lost ept=0"):
+        run = machine.run(f"{GUESTS}/l1.elf", "--append", words)
+        run.said("an exception or interrupt needs its stack or tables at "
+                 "0xd0000[0-9a-f]+, where it has no memory")
+        run.ended_with(126)
+
+
 @machine_test(seconds=3)
 def guest_sees_no_vmx_if_told_so(machine):
     run = machine.run(f"{GUESTS}/l1.elf", "--no-nested")

@@ -33,6 +33,12 @@ enum exit_action exit_handle_ours(struct vcpu *vcpu);
 /* "EPT violation" and so on, never NULL. */
 const char *exit_reason_text(u32 reason);
 
+/*
+ * An access of L1's or L2's to where L1 has no memory, at vcpu->exit.physical:
+ * an instruction's access to a device, or the end of the guest. exit_ept.c
+ */
+exit_handler exit_ept_device;
+
 /* The handlers, by file. */
 exit_handler on_cpuid, on_xsetbv;                          /* exit_cpuid.c */
 exit_handler on_io;                                        /* exit_io.c */

@@ -61,25 +61,27 @@ static ALWAYS_INLINE bool is_tracked_write(struct vcpu *vcpu,
 		   TRACK_FAULT_FIXED;
 }
 
+enum exit_action exit_ept_device(struct vcpu *vcpu, const struct vmx_exit *exit)
+{
+	const char *lost = lost_reason(exit);
+
+	if (!lost)
+		return exit_emulate(vcpu);
+	vcpu_fail(vcpu, "%s at %#lx, where it has no %s", lost,
+		  gpa_raw(exit->physical),
+		  is_memory(vcpu->vm, exit->physical) ? "right to" : "memory");
+	return ACTION_STOP;
+}
+
 static NOINLINE enum exit_action on_other_violation(struct vcpu *vcpu,
 						    const struct vmx_exit *exit)
 {
-	const char *lost;
-
 	undo_nmi_unblocking(exit);
 	nested_vcpu_leave_guest(vcpu);
 	if (is_tracked_write(vcpu, exit) || is_watched_write(vcpu->vm, exit))
 		return ACTION_RESUME;
 	vcpu->untracked_violations++;
-	lost = lost_reason(exit);
-	if (lost) {
-		vcpu_fail(vcpu, "%s at %#lx, where it has no %s", lost,
-			  gpa_raw(exit->physical),
-			  is_memory(vcpu->vm, exit->physical) ? "right to"
-							      : "memory");
-		return ACTION_STOP;
-	}
-	return exit_emulate(vcpu);
+	return exit_ept_device(vcpu, exit);
 }
 
 /*

@@ -518,7 +518,7 @@ after_shadow_fault(struct vcpu *vcpu, u32 reason,
 		vcpu->exit.physical = result.address;
 		vcpu->exit.qualification = exit->qualification;
 		vcpu->exit.idt_vectoring = exit->idt_vectoring;
-		return exit_emulate(vcpu);
+		return exit_ept_device(vcpu, &vcpu->exit);
 	case SHADOW_BUSY:
 		nested_kick_others(vcpu);
 		break;
