@@ -497,6 +497,27 @@ static void nested_exception(void)
 		     "the IDT-vectoring information");
 }
 
+/* #GP without a gate for it: the #DF that exits is not in its delivery. */
+static void double_fault(void)
+{
+	struct l2_exit exit;
+
+	suite_case("double_fault_exits");
+	make(&(struct l2_controls){0}, (void (*)(void))(u64)do_gp);
+	vmwrite(VMCS_GUEST_IDTR_LIMIT, 5 * GATE_BYTES); /* up to #BR */
+	vmwrite(VMCS_EXCEPTION_BITMAP, BIT(VECTOR_DF));
+	if (!suite_run(EXIT_EXCEPTION_OR_NMI))
+		return;
+	l2_read_exit(&exit);
+	suite_expect(exit.interruption_info & EVENT_KNOWN,
+		     EVENT_VALID | TYPE(EVENT_HARDWARE_EXCEPTION) |
+			 EVENT_HAS_ERROR_CODE | VECTOR_DF,
+		     "the interruption information");
+	suite_expect(exit.interruption_error, 0, "the error code");
+	suite_expect(exit.vectoring_info & EVENT_VALID, 0,
+		     "the IDT-vectoring information");
+}
+
 /* --- Windows -------------------------------------------------------------- */
 
 static volatile u64 steps;
@@ -862,6 +883,7 @@ void suite_events(void)
 	deliveries_are_cut_short();
 	own_exception_is_cut_short();
 	nested_exception();
+	double_fault();
 	interrupt_window();
 	window_is_open_at_entry();
 	nmi_window();

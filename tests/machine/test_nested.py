@@ -37,6 +37,16 @@ def guest_of_a_guest_whose_stack_is_nowhere_ends(machine):
         run.ended_with(126)
 
 
+@machine_test(seconds=4)
+def exit_out_of_long_mode_to_a_host_of_32_bits_aborts(machine):
+    hypervisor_of_32_bits = machine.run(f"{GUESTS}/l1abort.elf", "--append",
+                                        "stay")
+    hypervisor_of_32_bits.ended_with(1)
+    run = machine.run(f"{GUESTS}/l1abort.elf")
+    run.said("guest l1abort, vCPU 0: VMX abort 6$")
+    run.ended_with(126)
+
+
 @machine_test(seconds=3)
 def guest_sees_no_vmx_if_told_so(machine):
     run = machine.run(f"{GUESTS}/l1.elf", "--no-nested")

@@ -141,6 +141,64 @@ static void nothing_on_its_way_changes_nothing(void **state)
 	assert_int_equal(later, 0);
 }
 
+/* --- In L2 ---------------------------------------------------------------- */
+
+#define VECTOR_BIT(vector) (1u << (vector))
+
+static struct vcpu_event current, exits;
+static u32 postponed;
+
+/* `on_top` in L2 while `before` is on its way; L1 wants these vectors. */
+static enum event_outcome in_l2(struct vcpu_event before,
+				struct vcpu_event on_top, u32 wanted)
+{
+	current = before;
+	exits = (struct vcpu_event){0};
+	postponed = 1;
+	return event_raise_in_l2(&current, &on_top, wanted, &exits, &postponed);
+}
+
+static void double_fault_that_exits_is_in_no_delivery(void **state)
+{
+	const struct vcpu_event gp = exception(EXCEPTION_GP);
+	const struct vcpu_event np = exception(EXCEPTION_NP);
+
+	(void)state;
+	assert_int_equal(in_l2(gp, np, VECTOR_BIT(EXCEPTION_DF)), EVENT_EXITS);
+	assert_int_equal(exits.info, EVENT_VALID | EVENT_HAS_ERROR_CODE |
+					 EVENT_HARDWARE_EXCEPTION << 8 |
+					 EXCEPTION_DF);
+	assert_int_equal(exits.error_code, 0);
+	assert_false(current.info & EVENT_VALID);
+	/* L1 does not want it: it goes in. */
+	assert_int_equal(in_l2(gp, np, VECTOR_BIT(EXCEPTION_GP)),
+			 EVENT_GOES_IN);
+	assert_int_equal(vector_of(&current), EXCEPTION_DF);
+	assert_int_equal(exits.info, 0);
+}
+
+static void triple_fault_of_l2_is_in_no_delivery(void **state)
+{
+	(void)state;
+	assert_int_equal(in_l2(exception(EXCEPTION_DF), exception(EXCEPTION_NP),
+			       VECTOR_BIT(EXCEPTION_DF)),
+			 EVENT_SHUTDOWN);
+	assert_false(current.info & EVENT_VALID);
+}
+
+static void exception_that_l2_keeps_goes_in(void **state)
+{
+	const struct vcpu_event interrupt =
+	    event(EVENT_EXTERNAL_INTERRUPT, 0x42);
+	const struct vcpu_event np = exception(EXCEPTION_NP);
+
+	(void)state;
+	assert_int_equal(in_l2(interrupt, np, ~VECTOR_BIT(EXCEPTION_NP)),
+			 EVENT_GOES_IN);
+	assert_memory_equal(&current, &np, sizeof(np));
+	assert_int_equal(postponed, interrupt.info);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -149,6 +207,9 @@ int main(void)
 	    cmocka_unit_test(interrupts_and_nmis_come_later),
 	    cmocka_unit_test(software_events_are_executed_again),
 	    cmocka_unit_test(nothing_on_its_way_changes_nothing),
+	    cmocka_unit_test(double_fault_that_exits_is_in_no_delivery),
+	    cmocka_unit_test(triple_fault_of_l2_is_in_no_delivery),
+	    cmocka_unit_test(exception_that_l2_keeps_goes_in),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

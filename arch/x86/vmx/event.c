@@ -65,3 +65,21 @@ enum event_outcome event_raise(struct vcpu_event *current,
 	*current = *exception;
 	return EVENT_GOES_IN;
 }
+
+enum event_outcome event_raise_in_l2(struct vcpu_event *current,
+				     const struct vcpu_event *exception,
+				     u32 bitmap, struct vcpu_event *exits,
+				     u32 *later)
+{
+	enum event_outcome outcome = event_raise(current, exception, later);
+
+	if (outcome == EVENT_GOES_IN) {
+		if ((current->info & EVENT_VECTOR) != EXCEPTION_DF ||
+		    !(bitmap >> EXCEPTION_DF & 1))
+			return EVENT_GOES_IN;
+		*exits = *current;
+		outcome = EVENT_EXITS;
+	}
+	current->info = 0;
+	return outcome;
+}

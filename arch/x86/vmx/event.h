@@ -28,6 +28,7 @@ struct vcpu_event {
 enum event_outcome {
 	EVENT_GOES_IN,
 	EVENT_SHUTDOWN, /* a fault in the delivery of #DF: a triple fault */
+	EVENT_EXITS,    /* in L2: it is L1's */
 };
 
 /*
@@ -36,5 +37,16 @@ enum event_outcome {
  */
 enum event_outcome event_raise(struct vcpu_event *current,
 			       const struct vcpu_event *exception, u32 *later);
+
+/*
+ * The same in L2, of an exception that is not L1's. EVENT_EXITS: what became of
+ * both is, as a double fault, by L1's exception bitmap. Then, and after
+ * EVENT_SHUTDOWN, *current is none: that exit is in no delivery (SDM vol. 3,
+ * "Information for VM Exits That Occur During Event Delivery").
+ */
+enum event_outcome event_raise_in_l2(struct vcpu_event *current,
+				     const struct vcpu_event *exception,
+				     u32 bitmap, struct vcpu_event *exits,
+				     u32 *later);
 
 #endif

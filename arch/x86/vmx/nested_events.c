@@ -43,7 +43,6 @@ static void exit_by_triple_fault(struct vcpu *vcpu)
 {
 	const struct nested_exit exit = nested_exit_of(EXIT_TRIPLE_FAULT);
 
-	vcpu->injection.info = 0;
 	nested_exit(vcpu, &exit);
 }
 
@@ -70,26 +69,31 @@ static void settle_exception(struct vcpu *vcpu)
 	const struct nested_exception e = n->exception;
 	const struct vcpu_event new = {.info = e.info,
 				       .error_code = e.error_code};
-	u32 vector = e.info & (u32)EVENT_VECTOR;
+	u32 bitmap = n->state.vmcs12.exception_bitmap;
+	struct vcpu_event df;
+	u32 later;
 
 	n->exception.info = 0;
-	if (nested_exception_is_l1s(&n->state.vmcs12, vector, e.error_code)) {
+	if (nested_exception_is_l1s(&n->state.vmcs12,
+				    e.info & (u32)EVENT_VECTOR, e.error_code)) {
 		exit_by_exception(vcpu, &e);
 		return;
 	}
 	set_registers(&e);
-	if (vcpu_events_put_in(vcpu, &new) == EVENT_SHUTDOWN) {
+	switch (
+	    event_raise_in_l2(&vcpu->injection, &new, bitmap, &df, &later)) {
+	case EVENT_GOES_IN:
+		if (later)
+			vcpu_events_postpone(vcpu, later);
+		vcpu->attention = 1;
+		break;
+	case EVENT_EXITS:
+		exit_by_exception(vcpu,
+				  &(struct nested_exception){.info = df.info});
+		break;
+	case EVENT_SHUTDOWN:
 		exit_by_triple_fault(vcpu);
-		return;
-	}
-	vector = vcpu->injection.info & (u32)EVENT_VECTOR;
-	if (vector == EXCEPTION_DF &&
-	    nested_exception_is_l1s(&n->state.vmcs12, vector, 0)) {
-		const struct nested_exception df = {.info =
-							vcpu->injection.info};
-
-		vcpu->injection.info = 0;
-		exit_by_exception(vcpu, &df);
+		break;
 	}
 }
 

@@ -21,7 +21,7 @@ static void queue(struct vcpu *vcpu, enum event_type type, u32 vector)
 	};
 }
 
-static void postpone(struct vcpu *vcpu, u32 info)
+void vcpu_events_postpone(struct vcpu *vcpu, u32 info)
 {
 	if (event_type(info) == EVENT_NMI)
 		vcpu->nmi_pending = true;
@@ -29,17 +29,19 @@ static void postpone(struct vcpu *vcpu, u32 info)
 		vcpu->postponed_interrupt = info;
 }
 
-enum event_outcome vcpu_events_put_in(struct vcpu *vcpu,
-				      const struct vcpu_event *exception)
+/* With the next entry, on top of what was being delivered. */
+static void put_in(struct vcpu *vcpu, const struct vcpu_event *exception)
 {
 	u32 later;
 
-	if (event_raise(&vcpu->injection, exception, &later) == EVENT_SHUTDOWN)
-		return EVENT_SHUTDOWN;
+	if (event_raise(&vcpu->injection, exception, &later) ==
+	    EVENT_SHUTDOWN) {
+		vcpu_triple_fault(vcpu);
+		return;
+	}
 	if (later)
-		postpone(vcpu, later);
+		vcpu_events_postpone(vcpu, later);
 	vcpu->attention = 1;
-	return EVENT_GOES_IN;
 }
 
 /*
@@ -66,8 +68,8 @@ static void raise(struct vcpu *vcpu, u32 info, u32 error_code, u64 detail)
 	set_resume_flag(info & (u32)EVENT_VECTOR);
 	if (vcpu->in_l2)
 		nested_events_raise(vcpu, &exception, detail);
-	else if (vcpu_events_put_in(vcpu, &exception) == EVENT_SHUTDOWN)
-		vcpu_triple_fault(vcpu);
+	else
+		put_in(vcpu, &exception);
 }
 
 void vcpu_raise(struct vcpu *vcpu, u32 vector)

@@ -50,11 +50,8 @@ void vcpu_events_debug_trap(struct vcpu *vcpu, u64 step);
 /* The NMI that an IRET has unblocked is blocked again: the IRET faulted. */
 void vcpu_events_block_nmi(void);
 
-/*
- * An exception goes in with the next entry, on top of what was being delivered.
- */
-enum event_outcome vcpu_events_put_in(struct vcpu *vcpu,
-				      const struct vcpu_event *exception);
+/* What an exception has taken the place of: an interrupt, or an NMI. */
+void vcpu_events_postpone(struct vcpu *vcpu, u32 info);
 
 /* A debug exception, and what it leaves in DR6; or only the latter. */
 void vcpu_events_raise_debug(struct vcpu *vcpu, u64 what);
