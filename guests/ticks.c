@@ -18,6 +18,9 @@
 #define CR0_WP                 BIT(16)
 #define POST_PORT              0x80
 #define PIC_MASK_PORT          0x21
+#define UART_DATA              0x3f8
+#define UART_LINE_STATUS       0x3fd
+#define NOBODYS_PORT           0x1230
 #define IOAPIC_SELECT          ((volatile u32 *)0xfec00000)
 #define IOAPIC_WINDOW          ((volatile u32 *)0xfec00010)
 
@@ -126,9 +129,25 @@ static void do_pause(void)
 	cpu_pause();
 }
 
+/* What a byte of text costs is these two. This one moves no cursor. */
+static void do_uart_out(void)
+{
+	out8(UART_DATA, '\r');
+}
+
 static void do_uart_status(void)
 {
-	in8(0x3f8 + 5);
+	in8(UART_LINE_STATUS);
+}
+
+static void do_nobody_out(void)
+{
+	out8(NOBODYS_PORT, 0);
+}
+
+static void do_nobody_in(void)
+{
+	in8(NOBODYS_PORT);
 }
 
 static void do_apic_read(void)
@@ -304,6 +323,9 @@ static void measure_instructions(void)
 	measure("pic_out", do_pic_out);
 	measure("pic_in", do_pic_in);
 	measure("uart_status", do_uart_status);
+	measure("uart_out", do_uart_out);
+	measure("nobody_in", do_nobody_in);
+	measure("nobody_out", do_nobody_out);
 	measure("rdtsc", do_rdtsc);
 	if (has_tsc_adjust()) {
 		measure("rdmsr_tsc_adjust", do_rdmsr);
