@@ -3,6 +3,7 @@
 #include "drivers/serial.h"
 #include "arch/x86/cpu/insn.h"
 #include "lib/bits.h"
+#include "lib/string.h"
 
 enum serial_register {
 	UART_DATA = 0,        /* DLAB=0 */
@@ -60,6 +61,21 @@ static bool ring_put(struct serial_ring *ring, u8 byte)
 	return true;
 }
 
+/* As many as there is room for; returns how many. */
+static size_t ring_fill(struct serial_ring *ring, const u8 *bytes, size_t count)
+{
+	u32 at = ring->put % SERIAL_RING_BYTES;
+	u32 room = SERIAL_RING_BYTES - (ring->put - ring->taken);
+	u32 first =
+	    room < SERIAL_RING_BYTES - at ? room : SERIAL_RING_BYTES - at;
+
+	if (count < first)
+		first = (u32)count;
+	memcpy(ring->bytes + at, bytes, first);
+	ring->put += first;
+	return first;
+}
+
 static bool ring_take(struct serial_ring *ring, u8 *byte)
 {
 	if (ring->put == ring->taken)
@@ -96,17 +112,46 @@ static bool may_send(struct serial *serial)
 	return cts || !serial->has_cts;
 }
 
-/* Fills the FIFO if it is empty. The lock is held. */
+/* While nothing waits, nobody wants to know that the FIFO is empty. */
+static void ask_for_interrupts(struct serial *serial)
+{
+	u8 wanted = IER_RECEIVED;
+
+	if (!serial->interrupts)
+		return;
+	if (serial->output.put != serial->output.taken)
+		wanted |= IER_TRANSMITTED;
+	if (wanted == serial->asked)
+		return;
+	serial->asked = wanted;
+	set(serial, UART_IER, wanted);
+}
+
+/* What fills the FIFO, or stands before the ring's end. */
+static void fill_fifo(struct serial *serial)
+{
+	struct serial_ring *ring = &serial->output;
+	u32 at = ring->taken % SERIAL_RING_BYTES;
+	u32 count = ring->put - ring->taken;
+
+	if (count > FIFO_BYTES)
+		count = FIFO_BYTES;
+	if (count > SERIAL_RING_BYTES - at)
+		count = SERIAL_RING_BYTES - at;
+	insn_outs8((u16)(serial->port + UART_DATA), ring->bytes + at, count);
+	ring->taken += count;
+}
+
+/*
+ * Fills the FIFO if it is empty. The interrupt is asked for behind that: it comes
+ * also if the FIFO has become empty before. The lock is held.
+ */
 static void send_some(struct serial *serial)
 {
-	u8 byte;
-
-	if (serial->output.put == serial->output.taken ||
-	    !(get(serial, UART_LSR) & LSR_THRE) || !may_send(serial))
-		return;
-	for (u32 i = 0; i < FIFO_BYTES && ring_take(&serial->output, &byte);
-	     i++)
-		set(serial, UART_DATA, byte);
+	if (serial->output.put != serial->output.taken &&
+	    (get(serial, UART_LSR) & LSR_THRE) && may_send(serial))
+		fill_fifo(serial);
+	ask_for_interrupts(serial);
 }
 
 static void send_all(struct serial *serial)
@@ -154,7 +199,7 @@ void serial_use_interrupts(struct serial *serial)
 		return;
 	spin_lock(&serial->lock);
 	serial->interrupts = true;
-	set(serial, UART_IER, IER_RECEIVED | IER_TRANSMITTED);
+	ask_for_interrupts(serial);
 	spin_unlock(&serial->lock);
 }
 
@@ -186,9 +231,15 @@ void serial_write(struct serial *serial, const u8 *bytes, size_t count)
 	if (!serial->present)
 		return;
 	spin_lock(&serial->lock);
-	for (size_t i = 0; i < count; i++)
-		while (!ring_put(&serial->output, bytes[i]))
-			send_some(serial);
+	for (;;) {
+		size_t taken = ring_fill(&serial->output, bytes, count);
+
+		bytes += taken;
+		count -= taken;
+		if (!count)
+			break;
+		send_some(serial);
+	}
 	if (serial->interrupts)
 		send_some(serial);
 	else

@@ -3,7 +3,8 @@
  * Umbra's own 16550 UARTs, for the console and the migration link.
  *
  * Output goes through a ring: whoever writes puts bytes in and lets the FIFO
- * take what it can; the transmitter's interrupt takes the rest. Before
+ * take what it can; the transmitter's interrupt, on while anything waits, takes
+ * the rest. Before
  * serial_use_interrupts() and after serial_flush() nothing waits in the ring.
  * Input is collected by the interrupt handler (or serial_poll()).
  *
@@ -39,6 +40,7 @@ struct serial {
 	u16 port;
 	bool present;
 	bool interrupts;
+	u8 asked; /* of the interrupts: those in IER */
 	struct serial_ring output;
 	struct serial_ring input;
 	u64 input_lost; /* bytes that found the input ring full */

@@ -118,6 +118,18 @@ def endless_guests_leave_the_cpu_to_others(machine):
 
 
 @machine_test(seconds=4)
+def slow_line_brings_all_that_an_endless_guest_has_said(machine):
+    """The line takes thousands of instructions for a byte: most of it waits
+    in Umbra's ring, for an interrupt."""
+    with machine.talk(FAULTS, "--append", "loop", "--mem", "8M", "--set",
+                      "host.ips=50000000") as talk:
+        talk.expect("^faults: loop$")
+        talk.type(QUIT)
+        run = Run.of(talk)
+    run.never_said("is stopped")
+
+
+@machine_test(seconds=4)
 def endless_guest_runs_into_the_timeout(machine):
     run = machine.run(FAULTS, "--append", "loop", "--mem", "8M", "--timeout",
                       "3")
