@@ -265,7 +265,7 @@ static void put_isa_device(struct aml *out, const struct isa_device *isa)
 static u32 put_dsdt(struct aml *out)
 {
 	static const struct isa_device com1 = {
-	    "COM1", "PNP0501", 1, 0x3f8, 8, PLATFORM_LINE_COM1};
+	    "COM1", "PNP0501", 1, PLATFORM_COM1_PORT, 8, PLATFORM_LINE_COM1};
 	static const struct isa_device rtc = {"RTC0", "PNP0B00",        0, 0x70,
 					      2,      PLATFORM_LINE_RTC};
 	u32 start = begin_table(out, "DSDT", 2);

@@ -334,6 +334,7 @@ void platform_still(struct platform *platform, u64 now_ns)
 {
 	for (u32 i = 0; i < platform->lapic_count; i++)
 		lapic_tick(platform->lapics[i], now_ns);
+	platform_hand_over(platform);
 	spin_lock(&platform->lock);
 	tick_devices(platform, now_ns);
 	spin_unlock(&platform->lock);
@@ -384,7 +385,6 @@ void platform_console_ready(struct platform *platform, u64 now_ns)
 {
 	spin_lock(&platform->lock);
 	platform_advance(platform, now_ns);
-	platform_send_com1(platform);
 	platform_run_console(platform);
 	platform_settle(platform);
 	spin_unlock(&platform->lock);

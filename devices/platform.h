@@ -41,6 +41,7 @@
 #include "mm/addr.h"
 
 #define PLATFORM_VCPU_MAX              64
+#define PLATFORM_COM1_BATCH            16 /* bytes */
 
 /* --- The guest-physical address map ---------------------------------------
  *
@@ -67,6 +68,7 @@
  * A line is an input of the PIC and the pin of the same number of the I/O
  * APIC; only line 0, the PIT, is pin 2.
  */
+#define PLATFORM_COM1_PORT             0x3f8
 #define PLATFORM_PM_PORT               0x600 /* devices/acpi_pm.h */
 #define PLATFORM_PCI_PORT              0xc000 /* ports for PCI devices: 4 KiB from here */
 #define PLATFORM_PIT_PIN               2
@@ -127,6 +129,9 @@ struct platform {
 	u64 devices_due_ns;  /* the same, but for calls; with the lock */
 	u64 unclaimed_count; /* accesses that no device answered */
 	u64 unclaimed_quiet_until_ns;
+	/* What has left COM1 and is not with the host yet; with the lock. */
+	u32 batch_count;
+	u8 batch[PLATFORM_COM1_BATCH];
 };
 
 /*
@@ -155,6 +160,14 @@ u32 platform_port_read(struct platform *platform,
 void platform_port_write(struct platform *platform,
 			 const struct platform_access *access, u16 port,
 			 u32 value);
+
+/*
+ * COM1 by its register, 0 to 7, a byte at a time: what nearly all accesses to
+ * ports are. The guest sees what it would see by the above, but time does not come
+ * in, and bytes that it prints are collected (platform_hand_over).
+ */
+u8 platform_com1_read(struct platform *platform, u32 index);
+void platform_com1_write(struct platform *platform, u32 index, u8 value);
 
 /* ABSENT: no device is there; a read gave all ones, a write was dropped. */
 enum platform_mmio { PLATFORM_MMIO_DONE, PLATFORM_MMIO_ABSENT };
@@ -269,6 +282,19 @@ void platform_tick(struct platform *platform, u32 vcpu, u64 now_ns);
 u64 platform_console_input(struct platform *platform,
 			   enum platform_console console, const u8 *bytes,
 			   u64 count, u64 now_ns);
+
+/*
+ * Hands the host what waits for it, if anything does. Whoever runs a vCPU calls it
+ * whenever the vCPU looks, which is often enough for eyes, when it rests, and
+ * before something is said of its end. Any CPU, without the lock.
+ */
+void platform_hand_over_batch(struct platform *platform);
+
+static inline void platform_hand_over(struct platform *platform)
+{
+	if (__atomic_load_n(&platform->batch_count, __ATOMIC_RELAXED))
+		platform_hand_over_batch(platform);
+}
 
 /* The host has room again for what console_write() could not take. */
 void platform_console_ready(struct platform *platform, u64 now_ns);

@@ -28,7 +28,7 @@ void platform_pulse_pit(struct platform *platform);
 void platform_do_outcome(struct platform *platform, u32 vcpu,
 			 struct lapic_outcome outcome);
 
-/* Offers COM1's output to the host. */
+/* Offers COM1's output to the host, what was collected first. */
 void platform_send_com1(struct platform *platform);
 
 /* Counts an access that nobody answered; says so now and then. */
@@ -68,7 +68,7 @@ enum platform_mmio platform_pci_write(struct platform *platform, u64 address,
 void platform_pci_send_messages(struct platform *platform);
 u32 platform_pci_lines(const struct platform_devices *devices);
 
-/* The virtio console: work on its queues; input for one of its ports. */
+/* Output of COM1, then the virtio console: work on its queues; input for one of its ports. */
 void platform_run_console(struct platform *platform);
 u64 platform_receive_console(struct platform *platform, u32 port,
 			     const u8 *bytes, u64 count);

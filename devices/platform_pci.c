@@ -60,6 +60,8 @@ void platform_run_console(struct platform *platform)
 {
 	const struct virtqueue_memory memory = memory_of(platform);
 
+	/* Both are the guest's console: what was printed first comes first. */
+	platform_send_com1(platform);
 	platform->devices.console_work =
 	    virtio_console_run(&platform->devices.console, &memory) ==
 	    VIRTIO_CONSOLE_MORE;

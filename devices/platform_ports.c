@@ -8,6 +8,7 @@
 #include "devices/platform_parts.h"
 #include "lib/check.h"
 #include "lib/log.h"
+#include "lib/string.h"
 
 #define PIC_MASTER_PORT 0x20
 #define PIT_PORT        0x40
@@ -15,11 +16,11 @@
 #define PORT61          0x61
 #define I8042_COMMAND   0x64
 #define RTC_PORT        0x70
-#define POST_PORT       0x80
+#define POST_PORT       0x80 /* codes go nowhere; also a short delay */
 #define PORT92          0x92
 #define PIC_SLAVE_PORT  0xa0
 #define DEBUG_EXIT_PORT 0xf4
-#define COM1_PORT       0x3f8
+#define COM1_PORT       PLATFORM_COM1_PORT
 #define ELCR_PORT       0x4d0
 #define PCI_ADDRESS     0xcf8 /* 32 bits at once; else others live there */
 #define RESET_PORT      0xcf9
@@ -33,8 +34,10 @@
 /* What a read gives when nobody answers it. */
 #define NOBODY          (-1)
 
+/* What the guest has printed before comes before. */
 static void end(struct platform *platform, enum platform_end how, u32 value)
 {
+	platform_send_com1(platform);
 	platform->config.host->end(platform->config.host_context, how, value);
 }
 
@@ -72,19 +75,6 @@ static int read_byte(struct platform_devices *devices, u16 port)
 	default:
 		return NOBODY;
 	}
-}
-
-void platform_send_com1(struct platform *platform)
-{
-	struct uart_state *com1 = &platform->devices.com1;
-	u8 bytes[UART_FIFO_BYTES];
-	u32 count = uart_output(com1, bytes);
-
-	if (!count)
-		return;
-	uart_output_taken(com1, platform->config.host->console_write(
-				    platform->config.host_context,
-				    PLATFORM_COM1, bytes, count));
 }
 
 static void write_i8042(struct platform *platform, u16 port, u8 value)
@@ -164,6 +154,91 @@ static enum answer write_byte(struct platform *platform, u16 port, u8 value)
 	}
 }
 
+/* --- COM1 ----------------------------------------------------------------- */
+
+static u64 print(struct platform *platform, const u8 *bytes, u32 count)
+{
+	return count ? platform->config.host->console_write(
+			   platform->config.host_context, PLATFORM_COM1, bytes,
+			   count)
+		     : 0;
+}
+
+static void set_batch_count(struct platform *platform, u32 count)
+{
+	__atomic_store_n(&platform->batch_count, count, __ATOMIC_RELAXED);
+}
+
+void platform_send_com1(struct platform *platform)
+{
+	struct uart_state *com1 = &platform->devices.com1;
+	u8 bytes[UART_FIFO_BYTES];
+	u32 taken =
+	    (u32)print(platform, platform->batch, platform->batch_count);
+	u32 rest = platform->batch_count - taken;
+
+	memmove(platform->batch, platform->batch + taken, rest);
+	set_batch_count(platform, rest);
+	if (!rest)
+		uart_output_taken(
+		    com1, print(platform, bytes, uart_output(com1, bytes)));
+}
+
+/* Nothing but its line can have changed. */
+static void settle_com1(struct platform *platform)
+{
+	const struct platform_devices *devices = &platform->devices;
+	u32 before = devices->lines & 1U << PLATFORM_LINE_COM1;
+
+	if (!before && !devices->com1.interrupt_enable)
+		return;
+	if ((u32)uart_interrupt(&devices->com1) << PLATFORM_LINE_COM1 != before)
+		platform_settle(platform);
+}
+
+void platform_hand_over_batch(struct platform *platform)
+{
+	spin_lock(&platform->lock);
+	platform_send_com1(platform);
+	settle_com1(platform);
+	spin_unlock(&platform->lock);
+}
+
+static void write_com1(struct platform *platform, u32 index, u8 value)
+{
+	struct uart_state *com1 = &platform->devices.com1;
+	u32 count = platform->batch_count;
+
+	if (index || count == PLATFORM_COM1_BATCH || !uart_pass(com1)) {
+		uart_write(com1, index, value);
+		platform_send_com1(platform);
+		return;
+	}
+	platform->batch[count] = value;
+	set_batch_count(platform, count + 1);
+	if (count + 1 == PLATFORM_COM1_BATCH)
+		platform_send_com1(platform);
+}
+
+u8 platform_com1_read(struct platform *platform, u32 index)
+{
+	u8 value;
+
+	spin_lock(&platform->lock);
+	value = uart_read(&platform->devices.com1, index);
+	settle_com1(platform);
+	spin_unlock(&platform->lock);
+	return value;
+}
+
+void platform_com1_write(struct platform *platform, u32 index, u8 value)
+{
+	spin_lock(&platform->lock);
+	write_com1(platform, index, value);
+	settle_com1(platform);
+	spin_unlock(&platform->lock);
+}
+
 /* --- Registers that see an access whole ----------------------------------- */
 
 static bool is_whole(struct platform *platform, u16 port, u32 bytes)
@@ -171,7 +246,6 @@ static bool is_whole(struct platform *platform, u16 port, u32 bytes)
 	switch (port) {
 	case PCI_ADDRESS:
 		return bytes == 4;
-	case POST_PORT:
 	case PCI_DATA ... PCI_DATA + 3:
 	case DEBUG_EXIT_PORT ... DEBUG_EXIT_PORT + 3:
 	case PLATFORM_PM_PORT ... PLATFORM_PM_PORT + ACPI_PM_PORTS - 1:
@@ -200,7 +274,6 @@ static u32 read_whole(struct platform *platform, u16 port, u32 bytes)
 	}
 }
 
-/* POST codes go nowhere; writing them is also used as a short delay. */
 static void write_whole(struct platform *platform,
 			const struct platform_access *access, u16 port,
 			u32 value)
@@ -221,8 +294,6 @@ static void write_whole(struct platform *platform,
 	case PCI_DATA ... PCI_DATA + 3:
 		platform_pci_config_write(platform, port - PCI_DATA,
 					  access->bytes, value);
-		break;
-	case POST_PORT:
 		break;
 	default:
 		platform_pci_notify(platform);
@@ -245,6 +316,7 @@ void platform_note_unclaimed(struct platform *platform,
 		  what, address, access->vcpu, platform->unclaimed_count);
 }
 
+/* Of registers that nobody has, nothing has changed. */
 static u32 read_bytes(struct platform *platform,
 		      const struct platform_access *access, u16 port)
 {
@@ -260,6 +332,8 @@ static u32 read_bytes(struct platform *platform,
 	if (absent == access->bytes)
 		platform_note_unclaimed(platform, access, "read from port",
 					port);
+	else
+		platform_settle(platform);
 	return value;
 }
 
@@ -275,22 +349,29 @@ static void write_bytes(struct platform *platform,
 	if (absent == access->bytes)
 		platform_note_unclaimed(platform, access, "write to port",
 					port);
+	else
+		platform_settle(platform);
 }
 
 u32 platform_port_read(struct platform *platform,
 		       const struct platform_access *access, u16 port)
 {
+	u32 ones = (u32)platform_all_ones(access->bytes);
 	u32 value;
 
 	CHECK(access->bytes == 1 || access->bytes == 2 || access->bytes == 4);
+	if (port == POST_PORT)
+		return ones;
 	spin_lock(&platform->lock);
 	platform_advance(platform, access->now_ns);
-	value = is_whole(platform, port, access->bytes)
-		    ? read_whole(platform, port, access->bytes)
-		    : read_bytes(platform, access, port);
-	platform_settle(platform);
+	if (is_whole(platform, port, access->bytes)) {
+		value = read_whole(platform, port, access->bytes);
+		platform_settle(platform);
+	} else {
+		value = read_bytes(platform, access, port);
+	}
 	spin_unlock(&platform->lock);
-	return value & (u32)platform_all_ones(access->bytes);
+	return value & ones;
 }
 
 void platform_port_write(struct platform *platform,
@@ -299,12 +380,15 @@ void platform_port_write(struct platform *platform,
 {
 	CHECK(access->bytes == 1 || access->bytes == 2 || access->bytes == 4);
 	value &= (u32)platform_all_ones(access->bytes);
+	if (port == POST_PORT)
+		return;
 	spin_lock(&platform->lock);
 	platform_advance(platform, access->now_ns);
-	if (is_whole(platform, port, access->bytes))
+	if (is_whole(platform, port, access->bytes)) {
 		write_whole(platform, access, port, value);
-	else
+		platform_settle(platform);
+	} else {
 		write_bytes(platform, access, port, value);
-	platform_settle(platform);
+	}
 	spin_unlock(&platform->lock);
 }

@@ -45,6 +45,13 @@ void uart_reset(struct uart_state *uart);
 u8 uart_read(struct uart_state *uart, u32 index);
 void uart_write(struct uart_state *uart, u32 index, u8 value);
 
+/*
+ * A byte that goes to THR may pass through at once, because nothing stands before
+ * it and no loop is closed: it has been transmitted if this says so, and must go
+ * to the host. Else nothing has changed, and uart_write() is the way.
+ */
+bool uart_pass(struct uart_state *uart);
+
 /* What waits to leave, oldest first; returns how many bytes. */
 u32 uart_output(const struct uart_state *uart, u8 bytes[UART_FIFO_BYTES]);
 

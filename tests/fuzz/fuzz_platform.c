@@ -30,6 +30,9 @@ static void check_platform(void)
 		check_lapic(i);
 	CHECK(devices->com1.received.count <= UART_FIFO_BYTES);
 	CHECK(devices->com1.transmitted.count <= UART_FIFO_BYTES);
+	CHECK(platform.batch_count <= PLATFORM_COM1_BATCH);
+	CHECK(uart_interrupt(&devices->com1) ==
+	      (devices->lines >> PLATFORM_LINE_COM1 & 1));
 	CHECK(devices->ioapic.lines < 1U << IOAPIC_PIN_COUNT);
 	CHECK(platform.pic_interrupt == pic_interrupt(&devices->pic));
 }

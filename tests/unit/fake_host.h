@@ -19,14 +19,16 @@ static struct fake_host {
 	u8 ram[FAKE_RAM_BYTES];
 	char console[PLATFORM_CONSOLE_COUNT][FAKE_CONSOLE_BYTES];
 	u64 console_count[PLATFORM_CONSOLE_COUNT];
-	u32 console_full; /* 1: takes nothing */
-	u32 is_joined;    /* port 1 has end 0 of this cable */
+	u32 console_full;  /* 1: takes nothing */
+	u64 console_takes; /* at once, at most; 0: all */
+	u32 is_joined;     /* port 1 has end 0 of this cable */
 	struct cable cable;
 	enum platform_port guest_port;
 	u32 kicks[PLATFORM_VCPU_MAX];
 	u32 end_count;
 	enum platform_end end;
 	u32 end_value;
+	u64 printed_at_end; /* by COM1 */
 } fake;
 
 static struct platform platform;
@@ -39,6 +41,8 @@ UNUSED static u64 fake_console_write(void *context,
 	(void)context;
 	if (fake.console_full)
 		return 0;
+	if (fake.console_takes && count > fake.console_takes)
+		count = fake.console_takes;
 	if (console == PLATFORM_PORT1 && fake.is_joined)
 		return cable_write(&fake.cable, 0, bytes, count);
 	for (u64 i = 0; i < count; i++)
@@ -91,6 +95,7 @@ UNUSED static void fake_end(void *context, enum platform_end how, u32 value)
 	fake.end_count++;
 	fake.end = how;
 	fake.end_value = value;
+	fake.printed_at_end = fake.console_count[PLATFORM_COM1];
 }
 
 static bool fake_in_ram(gpa_t address, u64 bytes)

@@ -42,11 +42,24 @@ static u64 address_of(const struct step *step)
 	return page + (step->value >> 52);
 }
 
+static bool is_com1(u16 port)
+{
+	return port / UART_PORTS == PLATFORM_COM1_PORT / UART_PORTS;
+}
+
 static void access_port(const struct step *step, u32 vcpu)
 {
 	const struct platform_access access = {
 	    vcpu, 1U << (step->what >> 6) % 3, now_ns};
 
+	if (step->value >> 32 & 1 && is_com1(port_of(step))) {
+		if (step->what & 8)
+			platform_com1_write(&platform, port_of(step) % 8,
+					    (u8)step->value);
+		else
+			(void)platform_com1_read(&platform, port_of(step) % 8);
+		return;
+	}
 	if (step->what & 8)
 		platform_port_write(&platform, &access, port_of(step),
 				    (u32)step->value);
@@ -142,6 +155,7 @@ static void outside(const struct step *step)
 		break;
 	case 4:
 		platform_console_ready(&platform, now_ns);
+		platform_hand_over(&platform);
 		break;
 	default:
 		platform_power_button(&platform, now_ns);

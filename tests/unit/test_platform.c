@@ -458,6 +458,160 @@ static void guest_waits_for_a_full_console(void **state)
 	assert_int_equal(fake.console_count[PLATFORM_COM1], 1);
 }
 
+static void print(const char *text)
+{
+	for (; *text; text++)
+		platform_com1_write(&platform, 0, (u8)*text);
+}
+
+static void expect_printed(const char *text)
+{
+	assert_int_equal(fake.console_count[PLATFORM_COM1], strlen(text));
+	assert_memory_equal(fake.console[PLATFORM_COM1], text, strlen(text));
+}
+
+static void printed_bytes_go_to_the_host_together(void **state)
+{
+	(void)state;
+	print("0123456789abcde");
+	expect_printed("");
+	assert_int_equal(platform_com1_read(&platform, 5), 0x60);
+	print("f");
+	expect_printed("0123456789abcdef");
+	print("gh");
+	expect_printed("0123456789abcdef");
+	platform_hand_over(&platform);
+	expect_printed("0123456789abcdefgh");
+	print("i");
+	out(COM1, 1, 'j'); /* part of a string */
+	expect_printed("0123456789abcdefghij");
+}
+
+static void printed_bytes_come_before_what_follows(void **state)
+{
+	(void)state;
+	print("a");
+	out(0xf4, 1, 0);
+	assert_int_equal(fake.printed_at_end, 1);
+	print("b");
+	out(0xcf9, 1, 6);
+	assert_int_equal(fake.printed_at_end, 2);
+	print("c");
+	platform_still(&platform, 0);
+	expect_printed("abc");
+}
+
+static void full_host_holds_up_what_was_collected(void **state)
+{
+	(void)state;
+	fake.console_full = 1;
+	platform_com1_write(&platform, 2, 1);
+	print("0123456789abcdef");
+	platform_hand_over(&platform);
+	assert_int_equal(platform_com1_read(&platform, 5), 0x60);
+	print("g");
+	assert_int_equal(platform_com1_read(&platform, 5), 0);
+	fake.console_full = 0;
+	fake.console_takes = 5;
+	platform_console_ready(&platform, 0);
+	expect_printed("01234");
+	assert_int_equal(platform_com1_read(&platform, 5), 0);
+	fake.console_full = 1;
+	print("h"); /* there is room before `g` now */
+	fake.console_full = 0;
+	for (u32 i = 0; i < 4; i++)
+		platform_console_ready(&platform, 0);
+	expect_printed("0123456789abcdefgh");
+	assert_int_equal(platform_com1_read(&platform, 5), 0x60);
+}
+
+/* --- COM1 by its registers, and as any port -------------------------------- */
+
+enum way { AS_ANY_PORT, BY_REGISTER };
+
+static u32 next_random(u32 *seed)
+{
+	*seed = *seed * 1664525 + 1013904223;
+	return *seed >> 8;
+}
+
+static u32 use_com1(enum way way, u32 *seed)
+{
+	u32 what = next_random(seed);
+	u32 index = what % 8;
+	u32 more = next_random(seed);
+	u8 value = (u8)(more & more >> 8); /* few modes at a time */
+	u8 byte = (u8)what;
+
+	if (what % 32 == 31)
+		return (u32)platform_console_input(&platform, PLATFORM_COM1,
+						   &byte, 1, 0);
+	if (what >> 7 & 1)
+		return way == BY_REGISTER ? platform_com1_read(&platform, index)
+					  : in((u16)(COM1 + index), 1);
+	if (way == BY_REGISTER)
+		platform_com1_write(&platform, index, value);
+	else
+		out((u16)(COM1 + index), 1, value);
+	return 0;
+}
+
+#define ACCESSES 20000
+
+/* After each access: what was read, and what it has led to. */
+struct outcome {
+	u32 value;
+	u32 interrupts;
+	u32 lines;
+	struct uart_state com1;
+	struct pic_state pic;
+};
+
+static void run_com1(enum way way, struct outcome *outcomes)
+{
+	u32 seed = 1;
+
+	assert_int_equal(fake_platform(), OK);
+	all_in_x2apic_mode();
+	program_ioapic(4, 0x34);
+	for (u32 i = 0; i < ACCESSES; i++) {
+		struct outcome *outcome = &outcomes[i];
+
+		memset(outcome, 0, sizeof(*outcome));
+		outcome->value = use_com1(way, &seed);
+		outcome->interrupts = reached(0x34);
+		outcome->lines = platform.devices.lines;
+		outcome->com1 = platform.devices.com1;
+		/* Empty always, but where it has been is no matter. */
+		assert_int_equal(outcome->com1.transmitted.count, 0);
+		outcome->com1.transmitted = (struct uart_fifo){0};
+		outcome->pic = platform.devices.pic;
+	}
+	platform_hand_over(&platform);
+}
+
+static void com1_is_the_same_by_its_registers(void **state)
+{
+	static struct outcome outcomes[2][ACCESSES];
+	static struct fake_host before;
+	u32 interrupts = 0;
+
+	(void)state;
+	run_com1(AS_ANY_PORT, outcomes[0]);
+	before = fake;
+	run_com1(BY_REGISTER, outcomes[1]);
+	for (u32 i = 0; i < ACCESSES; i++) {
+		assert_memory_equal(&outcomes[0][i], &outcomes[1][i],
+				    sizeof(outcomes[0][i]));
+		interrupts += outcomes[0][i].interrupts;
+	}
+	assert_true(interrupts > 100);
+	assert_true(before.console_count[PLATFORM_COM1] > 100);
+	assert_int_equal(fake.console_count[PLATFORM_COM1],
+			 before.console_count[PLATFORM_COM1]);
+	assert_memory_equal(fake.console, before.console, sizeof(fake.console));
+}
+
 /* --- Power ---------------------------------------------------------------- */
 
 static void s5_powers_off(void **state)
@@ -646,6 +800,10 @@ int main(void)
 	    TEST(own_apic_is_reached_by_registers_in_every_mode),
 	    TEST(rtc_interrupts_through_line_8),
 	    TEST(guest_waits_for_a_full_console),
+	    TEST(printed_bytes_go_to_the_host_together),
+	    TEST(printed_bytes_come_before_what_follows),
+	    TEST(full_host_holds_up_what_was_collected),
+	    TEST(com1_is_the_same_by_its_registers),
 	    TEST(s5_powers_off),
 	    TEST(power_button_raises_the_sci),
 	    TEST(pm_timer_counts_at_its_frequency),

@@ -71,6 +71,33 @@ static void what_is_sent_waits_for_the_host(void **state)
 	assert_int_equal(uart_output(&uart, bytes), 0);
 }
 
+static void byte_passes_where_nothing_stands_before_it(void **state)
+{
+	struct uart_state before;
+
+	(void)state;
+	set(FCR, 1);
+	set(IER, 2);
+	get(IIR);
+	assert_true(uart_pass(&uart));
+	assert_int_equal(get(LSR), 0x60);
+	assert_int_equal(get(IIR), 0xc2);
+	get(IIR);
+	before = uart;
+	set(LCR, 0x83);
+	assert_false(uart_pass(&uart)); /* it is for the divisor */
+	set(LCR, 0x03);
+	set(MCR, 0x10);
+	assert_false(uart_pass(&uart)); /* it comes back */
+	set(MCR, 0x00);
+	get(MSR);
+	assert_memory_equal(&uart, &before, sizeof(uart));
+	set(DATA, 'x');
+	assert_false(uart_pass(&uart)); /* it must wait its turn */
+	take_output("x");
+	assert_true(uart_pass(&uart));
+}
+
 static void divisor_hides_data_and_interrupt_enable(void **state)
 {
 	(void)state;
@@ -210,6 +237,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    TEST(what_is_sent_waits_for_the_host),
+	    TEST(byte_passes_where_nothing_stands_before_it),
 	    TEST(divisor_hides_data_and_interrupt_enable),
 	    TEST(received_bytes_come_in_order_and_only_with_room),
 	    TEST(interrupts_have_the_priorities_of_the_data_sheet),

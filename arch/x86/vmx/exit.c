@@ -65,7 +65,7 @@ static const struct exit_entry entries[EXIT_REASON_COUNT] = {
     [EXIT_VMXON] = DIRECT(on_vmx_instruction, "VMXON"),
     [EXIT_CONTROL_REGISTER] = AFTER(
 	on_control_register, "control-register access", READS_QUALIFICATION),
-    [EXIT_IO] = AFTER(on_io, "I/O instruction", READS_QUALIFICATION),
+    [EXIT_IO] = DIRECT(on_io, "I/O instruction"),
     [EXIT_RDMSR] = DIRECT(on_rdmsr, "RDMSR"),
     [EXIT_WRMSR] = DIRECT(on_wrmsr, "WRMSR"),
     [EXIT_ENTRY_GUEST_STATE] =

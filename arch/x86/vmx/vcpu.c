@@ -508,6 +508,7 @@ enum vcpu_stop vcpu_run(struct vcpu *vcpu, u64 until_tsc)
 	vcpu_choose_timer(vcpu);
 	stop = run_until_stopped(vcpu, until_tsc);
 	nested_vcpu_leave_guest(vcpu);
+	platform_hand_over(&vcpu->vm->platform);
 	/* Whoever does not run has nothing in its PML page: see vm_sync. */
 	vcpu_sync_drain(vcpu);
 	return stop;

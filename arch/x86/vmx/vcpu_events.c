@@ -461,6 +461,7 @@ enum vcpu_look vcpu_events_look(struct vcpu *vcpu, u64 until_tsc,
 	__atomic_store_n(&vcpu->attention, 0, __ATOMIC_SEQ_CST);
 	if (has_stepped(vcpu, stop))
 		return VCPU_LOOK_STOP;
+	platform_hand_over(&vcpu->vm->platform);
 	vcpu_sync(vcpu);
 	vcpu_sync_shadow(vcpu);
 	if (!vcpu->in_l2)

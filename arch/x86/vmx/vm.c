@@ -94,6 +94,7 @@ void vcpu_fail(struct vcpu *vcpu, const char *format, ...)
 
 	if (vm_has_ended(vcpu->vm))
 		return;
+	platform_hand_over(&vcpu->vm->platform);
 	va_start(args, format);
 	fmt_va(reason, sizeof(reason), format, args);
 	va_end(args);
