@@ -241,11 +241,26 @@ struct word {
 	u64 value;
 } PACKED;
 
+struct words {
+	u8 bytes[64];
+};
+
 static inline u64 take_word(u64 crc, const u8 *at)
 {
 	const struct word *word = (const void *)at;
 
 	__asm__("crc32q %1, %0" : "+r"(crc) : "m"(*word));
+	return crc;
+}
+
+/* 64 bytes: a loop around each word would be most of the work. */
+static inline u64 take_words(u64 crc, const u8 *at)
+{
+	__asm__(".irp n, 0, 8, 16, 24, 32, 40, 48, 56\n\t"
+		"crc32q \\n(%1), %0\n\t"
+		".endr"
+		: "+r"(crc)
+		: "r"(at), "m"(*(const struct words *)at));
 	return crc;
 }
 
@@ -311,6 +326,8 @@ static u32 instruction_bytes(u32 before, const u8 *at, u64 bytes)
 		crc = take_three_long_chains(crc, at);
 	for (; bytes >= 3 * CHAIN; bytes -= 3 * CHAIN, at += 3 * CHAIN)
 		crc = take_three_chains(crc, at);
+	for (; bytes >= 64; bytes -= 64, at += 64)
+		crc = take_words(crc, at);
 	for (; bytes >= 8; bytes -= 8, at += 8)
 		crc = take_word(crc, at);
 	for (; bytes; bytes--, at++)
@@ -324,6 +341,9 @@ static u32 instruction_bytes(u32 before, const u8 *at, u64 bytes)
 static const u64 fold_by[2] = {0xdcb17aa4, 0xb9e02b86};
 
 _Static_assert(VECTORS_FOLD_BYTES == 256, "what fold_by is for");
+
+/* Of less, taking the registers and giving them back is too much of it. */
+#define VECTORS_LEAST (8 * VECTORS_FOLD_BYTES)
 
 struct folded {
 	u8 bytes[VECTORS_FOLD_BYTES];
@@ -349,7 +369,7 @@ static u32 vector_bytes(u32 crc, const u8 *at, u64 bytes)
 	u8 folded[VECTORS_FOLD_BYTES];
 	u64 whole = bytes - bytes % VECTORS_FOLD_BYTES;
 
-	if (whole >= 2 * VECTORS_FOLD_BYTES) {
+	if (whole >= VECTORS_LEAST) {
 		vectors_fold(crc, at, whole, fold_by, folded);
 		crc = folded_bytes(folded);
 		at += whole;
