@@ -84,14 +84,18 @@ static void uart_receive(u64 bytes)
 /* | to all 6 | from 6 | type 2 | number 4 | whatever: the last may be lost. */
 static bool put_frame(u32 number, u32 bytes)
 {
-	const struct e1000_part part = {piece, bytes};
+	u8 *room = e1000_room();
 
+	if (!room)
+		return false;
 	memset(piece, 0xff, 6);
 	memcpy(piece + 6, e1000_mac(), 6);
 	piece[12] = BARE_TYPE >> 8;
 	piece[13] = BARE_TYPE & 0xff;
 	memcpy(piece + 14, &number, sizeof(number));
-	return e1000_send(&part, 1);
+	memcpy(room, piece, bytes);
+	e1000_send(bytes);
+	return true;
 }
 
 /* The number in the next frame of ours that has come. */

@@ -62,10 +62,23 @@ enum e1000_register {
 #define TX_END_OF_PACKET BIT(0)
 #define TX_INSERT_CRC    BIT(1)
 #define TX_REPORT        BIT(3)
+#define TX_EXTENDED      BIT(5)
+#define TX_IPV4          BIT(1) /* of a context */
 #define TX_DONE          BIT(0)
+#define TX_TYPE_DATA     0x10
+#define TX_SUM_IP        BIT(0)
+#define TX_SUM_UDP       BIT(1)
+
+/* Where checksums stand in UDP in IPv4 in Ethernet. */
+#define IP_AT            14UL
+#define IP_SUM_AT        (IP_AT + 10)
+#define IP_LAST          (IP_AT + 19)
+#define UDP_AT           (IP_AT + 20)
+#define UDP_SUM_AT       (UDP_AT + 6)
 
 #define RING             256UL /* descriptors */
 #define BUFFER_BYTES     2048UL
+#define GIVE_BACK        16U
 #define RESET_US         20000U
 
 struct rx_descriptor {
@@ -75,16 +88,18 @@ struct rx_descriptor {
 	u16 special;
 };
 
+/* The legacy format, and of the extended ones what is used here. */
 struct tx_descriptor {
 	u64 address;
 	u16 length;
-	u8 checksum_offset, command, status, checksum_start;
+	u8 type, command, status, options;
 	u16 special;
 };
 
 _Static_assert(sizeof(struct rx_descriptor) == 16, "legacy format");
 _Static_assert(sizeof(struct tx_descriptor) == 16, "legacy format");
 _Static_assert(RING * 16 == PAGE_4K, "a ring is a frame");
+_Static_assert(E1000_KEPT_MAX + GIVE_BACK < RING / 2, "most lie ready");
 
 /* How the EEPROM is read differs. */
 struct model {
@@ -114,9 +129,10 @@ static struct {
 	volatile struct rx_descriptor *rx;
 	volatile struct tx_descriptor *tx;
 	u8 *rx_buffers, *tx_buffers;
-	u32 rx_at;     /* the descriptor that is filled next */
-	bool rx_given; /* the one before it still lies with the user */
-	u32 tx_at;     /* the one to be used next */
+	u32 rx_at;   /* the descriptor that is filled next */
+	u32 rx_back; /* the first that the device has not got back */
+	bool is_kept[RING];
+	u32 tx_at; /* the one to be used next */
 } nic;
 
 static u32 get(enum e1000_register reg)
@@ -242,8 +258,6 @@ static enum err take_memory(void)
 	for (u32 i = 0; i < RING; i++) {
 		nic.rx[i].address =
 		    hpa_raw(phys_of(nic.rx_buffers + i * BUFFER_BYTES));
-		nic.tx[i].address =
-		    hpa_raw(phys_of(nic.tx_buffers + i * BUFFER_BYTES));
 		nic.tx[i].status = TX_DONE;
 	}
 	return OK;
@@ -264,19 +278,33 @@ static void start_ring(enum e1000_register low, hpa_t ring)
 _Static_assert(E1000_RDT - E1000_RDBAL == 24, "as start_ring counts");
 _Static_assert(E1000_TDT - E1000_TDBAL == 24, "as start_ring counts");
 
+/*
+ * "TCP/IP Context Transmit Descriptor Format": of all frames that want
+ * checksums, which are of one kind.
+ */
+static void describe_sums(void)
+{
+	nic.tx[0].address = IP_AT | IP_SUM_AT << 8 | IP_LAST << 16 |
+			    UDP_AT << 32 | UDP_SUM_AT << 40;
+	nic.tx[0].status = 0;
+	nic.tx[0].command = TX_EXTENDED | TX_IPV4 | TX_REPORT;
+	nic.tx_at = 1;
+	set(E1000_TDT, nic.tx_at);
+}
+
 static void start(void)
 {
 	for (u32 i = 0; i < MTA_WORDS; i++)
 		nic.registers[E1000_MTA / 4 + i] = 0;
 	start_ring(E1000_RDBAL, nic.rx_ring);
 	start_ring(E1000_TDBAL, nic.tx_ring);
-	nic.rx_at = nic.tx_at = 0;
-	nic.rx_given = false;
+	nic.rx_at = nic.rx_back = nic.tx_at = 0;
 	set(E1000_TIPG, TIPG_COPPER);
 	set(E1000_TCTL, TCTL_ENABLE | TCTL_PAD | TCTL_COLLISIONS);
 	set(E1000_RCTL, RCTL_ENABLE | RCTL_BROADCAST | RCTL_STRIP_CRC);
 	/* One stays ours: a full ring would look like an empty one. */
 	set(E1000_RDT, RING - 1);
+	describe_sums();
 }
 
 enum err e1000_init(void)
@@ -306,53 +334,85 @@ bool e1000_has_carrier(void)
 
 /* --- Frames --------------------------------------------------------------- */
 
+/*
+ * A frame takes up to two descriptors, and one stays ours: a full ring would
+ * look like an empty one. They are done in their order.
+ */
 bool e1000_has_room(void)
 {
-	return nic.tx[nic.tx_at].status & TX_DONE;
+	return nic.tx[(nic.tx_at + 2) % RING].status & TX_DONE;
 }
 
-bool e1000_send(const struct e1000_part *parts, u32 part_count)
+static void describe(hpa_t at, u32 bytes, u64 command, u8 options)
 {
 	volatile struct tx_descriptor *tx = &nic.tx[nic.tx_at];
-	u8 *buffer = nic.tx_buffers + nic.tx_at * BUFFER_BYTES;
-	u32 bytes = 0;
 
-	if (!e1000_has_room())
-		return false;
-	for (u32 i = 0; i < part_count; i++) {
-		CHECK(parts[i].count <= E1000_FRAME_BYTES - bytes);
-		memcpy(buffer + bytes, parts[i].bytes, parts[i].count);
-		bytes += parts[i].count;
-	}
+	tx->address = hpa_raw(at);
 	tx->length = (u16)bytes;
+	tx->type = options ? TX_TYPE_DATA : 0;
 	tx->status = 0;
-	tx->command = TX_END_OF_PACKET | TX_INSERT_CRC | TX_REPORT;
+	tx->options = options;
+	tx->command = (u8)(command | (options ? TX_EXTENDED : 0U) |
+			   TX_INSERT_CRC | TX_REPORT);
 	nic.tx_at = (u32)((nic.tx_at + 1) % RING);
-	/* x86 keeps stores in order: the descriptor is there before. */
-	set(E1000_TDT, nic.tx_at);
-	return true;
 }
 
-/* The descriptor before rx_at goes back to the device. */
+u8 *e1000_room(void)
+{
+	return e1000_has_room() ? nic.tx_buffers + nic.tx_at * BUFFER_BYTES
+				: NULL;
+}
+
+static void send(u32 bytes, const u8 *end, u32 end_bytes, u8 options)
+{
+	u8 *room = e1000_room();
+
+	CHECK(room && bytes <= E1000_FRAME_BYTES &&
+	      end_bytes <= E1000_FRAME_BYTES - bytes);
+	describe(phys_of(room), bytes, end_bytes ? 0U : TX_END_OF_PACKET,
+		 options);
+	if (end_bytes)
+		describe(phys_of(end), end_bytes, TX_END_OF_PACKET, options);
+	/* x86 keeps stores in order: the descriptors are there before. */
+	set(E1000_TDT, nic.tx_at);
+}
+
+void e1000_send(u32 bytes)
+{
+	send(bytes, NULL, 0, 0);
+}
+
+void e1000_send_udp(u32 bytes, const u8 *end, u32 end_bytes)
+{
+	send(bytes, end, end_bytes, TX_SUM_IP | TX_SUM_UDP);
+}
+
+/*
+ * What lies with the user no longer goes back to the device, in its order. A
+ * register is slow: not for each.
+ */
 static void give_back(void)
 {
-	u32 last = (u32)((nic.rx_at + RING - 1) % RING);
+	u32 from = nic.rx_back, to = nic.rx_at;
 
-	if (!nic.rx_given)
+	if ((to - from) % RING < GIVE_BACK)
 		return;
-	nic.rx[last].status = 0;
-	set(E1000_RDT, last);
-	nic.rx_given = false;
+	while (nic.rx_back != to && !nic.is_kept[nic.rx_back]) {
+		nic.rx[nic.rx_back].status = 0;
+		nic.rx_back = (u32)((nic.rx_back + 1) % RING);
+	}
+	if (nic.rx_back != from)
+		set(E1000_RDT, (nic.rx_back + RING - 1) % RING);
 }
 
 /* A damaged frame, or a part of one that was too long, is passed over. */
 u32 e1000_receive(const u8 **frame)
 {
+	give_back();
 	for (u32 i = 0; i < RING; i++) {
 		volatile struct rx_descriptor *rx = &nic.rx[nic.rx_at];
 		u32 bytes;
 
-		give_back();
 		if (!(rx->status & RX_DONE))
 			return 0;
 		bytes = rx->length; /* only now is it there */
@@ -361,9 +421,22 @@ u32 e1000_receive(const u8 **frame)
 		    bytes > BUFFER_BYTES)
 			bytes = 0;
 		nic.rx_at = (u32)((nic.rx_at + 1) % RING);
-		nic.rx_given = true;
 		if (bytes)
 			return bytes;
 	}
 	return 0;
+}
+
+u32 e1000_keep(void)
+{
+	u32 last = (u32)((nic.rx_at + RING - 1) % RING);
+
+	nic.is_kept[last] = true;
+	return last;
+}
+
+void e1000_release(u32 kept)
+{
+	CHECK(kept < RING && nic.is_kept[kept]);
+	nic.is_kept[kept] = false;
 }

@@ -14,12 +14,7 @@
 #include "lib/types.h"
 
 #define E1000_FRAME_BYTES 1514U /* without the checksum */
-
-/* What is put together into one frame. */
-struct e1000_part {
-	const u8 *bytes;
-	u32 count;
-};
+#define E1000_KEPT_MAX    64U   /* frames */
 
 /*
  * Finds the first controller, resets it and lets it send and receive.
@@ -34,13 +29,34 @@ const u8 *e1000_mac(void);
 /* Is there a cable with somebody at its other end? */
 bool e1000_has_carrier(void);
 
-/* Would e1000_send() take a frame now? */
+/* Is there room for a frame now? */
 bool e1000_has_room(void);
 
-/* False: the ring is full. Copies. At most E1000_FRAME_BYTES. */
-bool e1000_send(const struct e1000_part *parts, u32 part_count);
+/*
+ * Where the next frame is to be put together, E1000_FRAME_BYTES, or NULL: there
+ * is no room now.
+ */
+u8 *e1000_room(void);
+
+/* Sends the `bytes` bytes that lie there; after e1000_room() gave it. */
+void e1000_send(u32 bytes);
+
+/*
+ * The same for UDP in IPv4 without options. The controller inserts both
+ * checksums; IPv4's has to be 0, UDP's the sum of the pseudo head. The frame's
+ * end, `end_bytes` (may be 0) at `end` in memory of Umbra's, is read where it
+ * lies, perhaps after the call.
+ */
+void e1000_send_udp(u32 bytes, const u8 *end, u32 end_bytes);
 
 /* One whole frame, which lies there until the next call. 0: none has come. */
 u32 e1000_receive(const u8 **frame);
+
+/*
+ * The frame that came last stays where it lies until e1000_release() with the
+ * number that this gives. At most E1000_KEPT_MAX at a time.
+ */
+u32 e1000_keep(void);
+void e1000_release(u32 kept);
 
 #endif

@@ -27,25 +27,46 @@ static bool net_has_room(struct frame_port *port)
 	return e1000_has_room();
 }
 
+/* Everybody: who has that address? */
+static bool ask(const struct net_link *link, u32 ip)
+{
+	u8 *room = e1000_room();
+
+	if (!room)
+		return false;
+	net_ask(&link->net, ip, room);
+	e1000_send(NET_ARP_BYTES);
+	return true;
+}
+
 /* What is not known is asked for, and sent again when it is missed. */
 static bool net_send(struct frame_port *port, const u8 *head,
 		     const struct stream_frame *frame, u64 to)
 {
 	struct net_link *link = net_of(port);
 	u32 ip = address_of(link, to);
-	u8 net_head[NET_HEAD_BYTES], question[NET_ARP_BYTES];
-	const struct e1000_part parts[] = {
-	    {net_head, sizeof(net_head)},
-	    {head, STREAM_HEAD_BYTES},
-	    {frame->body, frame->body_bytes},
-	};
-	const struct e1000_part ask = {question, sizeof(question)};
+	u8 *room = e1000_room();
 
-	if (net_wrap(&link->net, ip, STREAM_HEAD_BYTES + frame->body_bytes,
-		     net_head))
-		return e1000_send(parts, ARRAY_COUNT(parts));
-	net_ask(&link->net, ip, question);
-	return e1000_send(&ask, 1);
+	if (!room)
+		return false;
+	if (!net_wrap(&link->net, ip, STREAM_HEAD_BYTES + frame->body_bytes,
+		      room))
+		return ask(link, ip);
+	memcpy(room + NET_HEAD_BYTES, head, STREAM_HEAD_BYTES);
+	e1000_send_udp(NET_HEAD_BYTES + STREAM_HEAD_BYTES, frame->body,
+		       frame->body_bytes);
+	return true;
+}
+
+/* Lost if there is no room: the question comes again. */
+static void answer(const u8 frame[NET_ARP_BYTES])
+{
+	u8 *room = e1000_room();
+
+	if (!room)
+		return;
+	memcpy(room, frame, NET_ARP_BYTES);
+	e1000_send(NET_ARP_BYTES);
 }
 
 static u32 net_receive(struct frame_port *port, const u8 **frame, u64 *from)
@@ -56,9 +77,6 @@ static u32 net_receive(struct frame_port *port, const u8 **frame, u64 *from)
 	u32 count;
 
 	while ((count = e1000_receive(&bytes)) > 0) {
-		const struct e1000_part answer = {taken.answer,
-						  sizeof(taken.answer)};
-
 		switch (net_take(&link->net, bytes, count, &taken)) {
 		case NET_PAYLOAD:
 			if (link->peer && taken.from != link->peer)
@@ -67,7 +85,7 @@ static u32 net_receive(struct frame_port *port, const u8 **frame, u64 *from)
 			*from = taken.from;
 			return taken.payload_bytes;
 		case NET_ANSWER:
-			e1000_send(&answer, 1);
+			answer(taken.answer);
 			break;
 		case NET_NOTHING:
 			break;
@@ -76,10 +94,26 @@ static u32 net_receive(struct frame_port *port, const u8 **frame, u64 *from)
 	return 0;
 }
 
+static u32 net_keep(struct frame_port *port)
+{
+	(void)port;
+	return e1000_keep();
+}
+
+static void net_release(struct frame_port *port, u32 kept)
+{
+	(void)port;
+	e1000_release(kept);
+}
+
+_Static_assert(STREAM_SLOTS <= E1000_KEPT_MAX, "a stream's frames may stay");
+
 static const struct frame_port_operations operations = {
     .has_room = net_has_room,
     .send = net_send,
     .receive = net_receive,
+    .keep = net_keep,
+    .release = net_release,
 };
 
 /*
@@ -89,11 +123,7 @@ static const struct frame_port_operations operations = {
  */
 static void announce(const struct net_link *link)
 {
-	u8 announcement[NET_ARP_BYTES];
-	const struct e1000_part part = {announcement, sizeof(announcement)};
-
-	net_ask(&link->net, link->net.ip, announcement);
-	(void)e1000_send(&part, 1);
+	(void)ask(link, link->net.ip);
 }
 
 enum err net_link_init(struct net_link *link,
@@ -114,7 +144,8 @@ enum err net_link_init(struct net_link *link,
 	for (u32 i = 0; i < NET_MAC_BYTES; i++)
 		stream.entropy = stream.entropy * 257 + e1000_mac()[i];
 	link->peer = config->peer;
-	link->port = (struct frame_port){&operations, "net", STREAM_BODY_MAX};
+	link->port = (struct frame_port){&operations, "net", STREAM_BODY_MAX,
+					 STREAM_SEAL_PORT};
 	stream_init(&link->stream, &stream);
 	announce(link);
 	return OK;

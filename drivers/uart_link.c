@@ -81,7 +81,8 @@ enum err uart_link_init(struct uart_link *uart,
 	if (err != OK)
 		return err;
 	serial_use_handshake(&uart->serial);
-	uart->port = (struct frame_port){&operations, "uart", UART_BODY_BYTES};
+	uart->port = (struct frame_port){&operations, "uart", UART_BODY_BYTES,
+					 STREAM_SEAL_CRC};
 	stream_init(&uart->stream, &stream);
 	return OK;
 }

@@ -4,6 +4,9 @@
  *
  *	| Ethernet 14 | IPv4 20 | UDP 8 | payload |
  *
+ * The UDP checksum is always there and always checked: what carries frames of a
+ * stream vouches for their bodies.
+ *
  * A station is an IPv4 address, as a number (10.0.0.1 is 0x0a000001). Where
  * frames to it go is learned from ARP and from the frames that come from it,
  * so that a peer behind a router is answered through the router.
@@ -42,8 +45,10 @@ void net_init(struct net *net, const u8 mac[NET_MAC_BYTES], u32 ip,
 	      u32 gateway);
 
 /*
- * Writes what stands before a payload of that many bytes. False: where frames
- * to `to` go is not known; net_ask then makes the frame that asks for it.
+ * Writes what stands before a payload of that many bytes. Both checksums are
+ * left to the controller (e1000_send_udp): IPv4's is 0, and UDP's is what it
+ * begins with, the sum of the pseudo head. False: where frames to `to` go is
+ * not known; net_ask then makes the frame that asks for it.
  */
 bool net_wrap(struct net *net, u32 to, u32 payload_bytes,
 	      u8 head[NET_HEAD_BYTES]);

@@ -13,7 +13,9 @@
 #define WAIT_MAX_NS       (4000 * MS)
 #define SAY_DELAY_NS      (2 * MS) /* an acknowledgement waits for more */
 #define SAY_FRAMES        8U       /* but not for more than these */
+#define SAY_FRAMES_MAX    32U      /* of those that came together */
 #define FILL_DELAY_NS     (1 * MS) /* half a frame waits for more bytes */
+#define MIND_NS           (MS / 4) /* every so often it is seen to time */
 #define FLIGHT_FIRST      8U
 #define FLIGHT_MIN        2U
 #define LOST_AFTER        3U   /* later frames that were seen */
@@ -94,7 +96,7 @@ static bool say(struct stream *stream, enum stream_kind kind, u32 number)
 		frame.body = out_body(stream, number);
 		frame.body_bytes = out_slot(stream, number)->bytes;
 	}
-	stream_frame_head(&frame, head);
+	stream_frame_head(&frame, stream->port->seal, head);
 	if (!stream->port->operations->send(
 		stream->port, head, &frame,
 		kind == STREAM_HELLO ? FRAME_TO_ALL : stream->station))
@@ -318,6 +320,30 @@ static void on_said(struct stream *stream, const struct stream_frame *frame)
 		stream->limit = frame->limit;
 }
 
+/* A frame's body until it is taken: where it came, if the port can. */
+static void hold(struct stream *stream, struct stream_slot *slot,
+		 const struct stream_frame *frame)
+{
+	u8 *room = in_body(stream, frame->number);
+
+	if (stream->port->operations->keep) {
+		slot->body = frame->body;
+		slot->kept = stream->port->operations->keep(stream->port);
+	} else {
+		memcpy(room, frame->body, frame->body_bytes);
+		slot->body = room;
+	}
+	slot->bytes = frame->body_bytes;
+	slot->state = STREAM_SLOT_FULL;
+}
+
+static void let_go(struct stream *stream, struct stream_slot *slot)
+{
+	if (slot->state == STREAM_SLOT_FULL && stream->port->operations->keep)
+		stream->port->operations->release(stream->port, slot->kept);
+	slot->state = STREAM_SLOT_EMPTY;
+}
+
 static void on_data(struct stream *stream, const struct stream_frame *frame)
 {
 	struct stream_slot *slot = in_slot(stream, frame->number);
@@ -333,9 +359,7 @@ static void on_data(struct stream *stream, const struct stream_frame *frame)
 		return;
 	}
 	stream->counts.received++;
-	memcpy(in_body(stream, frame->number), frame->body, frame->body_bytes);
-	slot->bytes = frame->body_bytes;
-	slot->state = STREAM_SLOT_FULL;
+	hold(stream, slot, frame);
 	if (!is_before(frame->number, stream->in_end))
 		stream->in_end = frame->number + 1;
 	while (is_before(stream->due, stream->taken + STREAM_SLOTS) &&
@@ -446,7 +470,8 @@ static void on_frame(struct stream *stream, const u8 *bytes, u32 count,
 {
 	struct stream_frame frame;
 
-	if (stream_frame_parse(bytes, count, &frame) != OK) {
+	if (stream_frame_parse(bytes, count, stream->port->seal, &frame) !=
+	    OK) {
 		stream->counts.bad++;
 		return;
 	}
@@ -563,18 +588,26 @@ static void take_frames(struct stream *stream)
 
 		if (!count)
 			return;
+		stream->has_news = true;
 		on_frame(stream, bytes, count, station);
-		if (stream->must_say && stream->link.state == LINK_UP)
+		/* One word for many that came together. */
+		if (stream->unsaid >= SAY_FRAMES_MAX &&
+		    stream->link.state == LINK_UP)
 			say(stream, STREAM_ACK, stream->next);
 	}
 }
 
+/* Whoever waits polls all the time: what time alone brings is not urgent. */
 static void stream_poll(struct link *link, u64 now_ns)
 {
 	struct stream *stream = stream_of(link);
 
 	take_time(stream, now_ns);
 	take_frames(stream);
+	if (!stream->has_news && now_ns - stream->minded_ns < MIND_NS)
+		return;
+	stream->has_news = false;
+	stream->minded_ns = now_ns;
 	if (link->state == LINK_CONNECTING)
 		greet(stream);
 	if (link->state != LINK_UP)
@@ -601,6 +634,8 @@ static void stream_connect(struct link *link)
 	u64 now_ns = stream->now_ns;
 	u32 id = new_name(stream);
 
+	for (u32 i = 0; i < STREAM_SLOTS; i++)
+		let_go(stream, &stream->in[i]);
 	stream_init(stream, &config);
 	link->state = LINK_CONNECTING;
 	stream->id = id;
@@ -634,8 +669,11 @@ static u32 stream_send(struct link *link, const u8 *bytes, u32 count)
 		if (stream->filling == most)
 			ship(stream);
 	}
+	if (!taken)
+		return 0;
 	stream->pending += taken;
 	stream->filled_ns = stream->now_ns;
+	stream->has_news = true;
 	transmit_all(stream);
 	return taken;
 }
@@ -650,14 +688,12 @@ static u32 stream_receive(struct link *link, u8 *bytes, u32 room)
 		u32 here = slot->bytes - stream->taken_bytes;
 
 		here = here < room - got ? here : room - got;
-		memcpy(bytes + got,
-		       in_body(stream, stream->taken) + stream->taken_bytes,
-		       here);
+		memcpy(bytes + got, slot->body + stream->taken_bytes, here);
 		stream->taken_bytes += here;
 		got += here;
 		if (stream->taken_bytes < slot->bytes)
 			break;
-		slot->state = STREAM_SLOT_EMPTY;
+		let_go(stream, slot);
 		stream->taken_bytes = 0;
 		stream->taken++;
 	}

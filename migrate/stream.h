@@ -52,8 +52,10 @@ enum stream_slot_state {
 struct stream_slot {
 	enum stream_slot_state state;
 	u32 bytes;
-	u32 sent_count;
-	u64 sent_ns;
+	u32 sent_count; /* out */
+	u64 sent_ns;    /* out */
+	const u8 *body; /* in */
+	u32 kept;       /* in: by the port, under this number */
 };
 
 struct stream_counts {
@@ -72,6 +74,7 @@ struct stream {
 	u32 id, peer_id; /* names; STREAM_NOBODY: not known */
 	u64 station;
 	u64 now_ns, heard_ns, said_ns;
+	u64 minded_ns;               /* when it was last looked what is due */
 	u64 hello_ns, hello_wait_ns; /* when the next HELLO is due */
 	u64 suspect_ns; /* the peer is gone then, if not heard; 0: no doubt */
 	/* Sending. */
@@ -100,6 +103,7 @@ struct stream {
 	u32 unsaid;    /* frames that have arrived since the last said `due` */
 	u64 unsaid_ns; /* since when */
 	bool must_say; /* without waiting for more */
+	bool has_news; /* since minded_ns: something may be due */
 	struct stream_slot in[STREAM_SLOTS];
 	struct stream_counts counts;
 };

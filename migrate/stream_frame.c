@@ -21,14 +21,18 @@ struct head {
 _Static_assert(sizeof(struct head) == STREAM_HEAD_BYTES, "no padding");
 _Static_assert(offsetof(struct head, seen) == 24, "as drawn");
 
-static u32 crc_of(const u8 *head, const u8 *body, u32 body_bytes)
+static u32 crc_of(enum stream_seal seal, const u8 *head, const u8 *body,
+		  u32 body_bytes)
 {
-	u32 crc = crc32c(0, head + CRC_BYTES, STREAM_HEAD_BYTES - CRC_BYTES);
+	u32 crc;
 
+	if (seal == STREAM_SEAL_PORT)
+		return 0;
+	crc = crc32c(0, head + CRC_BYTES, STREAM_HEAD_BYTES - CRC_BYTES);
 	return crc32c(crc, body, body_bytes);
 }
 
-void stream_frame_head(const struct stream_frame *frame,
+void stream_frame_head(const struct stream_frame *frame, enum stream_seal seal,
 		       u8 head[STREAM_HEAD_BYTES])
 {
 	struct head h = {
@@ -46,8 +50,8 @@ void stream_frame_head(const struct stream_frame *frame,
 	};
 
 	memcpy(head, &h, sizeof(h));
-	h.crc = crc_of(head, frame->body, frame->body_bytes);
-	memcpy(head, &h, sizeof(h));
+	h.crc = crc_of(seal, head, frame->body, frame->body_bytes);
+	memcpy(head, &h.crc, sizeof(h.crc));
 }
 
 static bool is_sound(const struct head *h, u32 count)
@@ -59,7 +63,7 @@ static bool is_sound(const struct head *h, u32 count)
 }
 
 /* Bytes past the frame are a network's padding. */
-enum err stream_frame_parse(const u8 *bytes, u32 count,
+enum err stream_frame_parse(const u8 *bytes, u32 count, enum stream_seal seal,
 			    struct stream_frame *frame)
 {
 	struct head h;
@@ -72,7 +76,7 @@ enum err stream_frame_parse(const u8 *bytes, u32 count,
 	if (h.version != STREAM_VERSION)
 		return ERR_UNSUPPORTED;
 	if (!is_sound(&h, count) ||
-	    crc_of(bytes, bytes + STREAM_HEAD_BYTES, h.length) != h.crc)
+	    crc_of(seal, bytes, bytes + STREAM_HEAD_BYTES, h.length) != h.crc)
 		return ERR_BAD_FORMAT;
 	*frame = (struct stream_frame){
 	    .kind = (enum stream_kind)h.kind,

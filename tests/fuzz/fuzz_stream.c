@@ -45,7 +45,10 @@ static u32 port_receive(struct frame_port *p, const u8 **frame, u64 *from)
 }
 
 static const struct frame_port_operations operations = {
-    port_has_room, port_send, port_receive};
+    .has_room = port_has_room,
+    .send = port_send,
+    .receive = port_receive,
+};
 
 static void require_order(void)
 {
@@ -85,7 +88,7 @@ static void make_frame(const u8 **data, size_t *left)
 		frame.body = letter + STREAM_HEAD_BYTES;
 		frame.body_bytes = 1 + take(data, left, 2) % STREAM_BODY_MAX;
 	}
-	stream_frame_head(&frame, letter);
+	stream_frame_head(&frame, port.seal, letter);
 	letter_bytes = STREAM_HEAD_BYTES + frame.body_bytes;
 }
 
@@ -101,8 +104,11 @@ static void take_raw(const u8 *data, u32 bytes)
 	if (net_take(&net, data, bytes, &taken) == NET_PAYLOAD)
 		REQUIRE(taken.payload >= data &&
 			taken.payload + taken.payload_bytes <= data + bytes);
-	if (stream_frame_parse(data, bytes, &frame) == OK)
-		REQUIRE(frame.body_bytes <= STREAM_BODY_MAX);
+	for (enum stream_seal seal = STREAM_SEAL_CRC; seal <= STREAM_SEAL_PORT;
+	     seal++)
+		if (stream_frame_parse(data, bytes, seal, &frame) == OK)
+			REQUIRE(frame.body_bytes <= STREAM_BODY_MAX &&
+				frame.body + frame.body_bytes <= data + bytes);
 	while (bytes)
 		REQUIRE(serial_frame_take(&reader, &data, &bytes) <=
 			STREAM_FRAME_MAX);
@@ -114,7 +120,9 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 	u8 buffer[3000] = {0};
 
 	take_raw(data, (u32)size);
-	port = (struct frame_port){&operations, "fuzz", 200};
+	port =
+	    (struct frame_port){&operations, "fuzz", 200,
+				size % 2 ? STREAM_SEAL_CRC : STREAM_SEAL_PORT};
 	stream_init(&stream, &config);
 	link_connect(&stream.link);
 	for (u32 i = 0; size && i < 300; i++) {

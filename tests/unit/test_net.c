@@ -28,13 +28,35 @@ static void begin(void)
 	memset(frame, 0, sizeof(frame));
 }
 
+/* As the controller does: adds what is there, and puts the rest in place. */
+static void insert_sum(u32 from, u32 end, u32 at)
+{
+	u32 sum = 0;
+
+	for (u32 i = from; i < end; i++)
+		sum += (i - from) % 2 ? frame[i] : (u32)frame[i] << 8;
+	sum = (sum & 0xffff) + (sum >> 16);
+	sum = ~((sum & 0xffff) + (sum >> 16));
+	frame[at] = (u8)(sum >> 8);
+	frame[at + 1] = (u8)sum;
+}
+
+static u32 seal(u32 payload_bytes)
+{
+	u32 end = NET_HEAD_BYTES + payload_bytes;
+
+	insert_sum(14, 34, 24);
+	insert_sum(34, end, 40);
+	return end;
+}
+
 /* A frame of A's to B or to all, with "umbra" in it. */
 static u32 wrap(u32 to)
 {
 	assert_true(net_wrap(&a, to, 5, frame));
 	for (u32 i = 0; i < 5; i++)
 		frame[NET_HEAD_BYTES + i] = (u8) "umbra"[i];
-	return NET_HEAD_BYTES + 5;
+	return seal(5);
 }
 
 static void address_is_asked_for_answered_and_used(void **state)
@@ -66,14 +88,14 @@ static void who_speaks_needs_not_be_asked(void **state)
 	assert_memory_equal(frame, mac_a, 6);
 }
 
-/* Written down by hand: RFC 791 and 768, checksum of another program. */
+/* Written down by hand: RFC 791 and 768, checksums of another program. */
 static void head_is_what_the_standards_say(void **state)
 {
 	static const u8 expected[NET_HEAD_BYTES] = {
 	    0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x52, 0x54, 0x00, 0x12, 0x34,
 	    0x01, 0x08, 0x00, 0x45, 0x00, 0x00, 0x21, 0x00, 0x00, 0x40, 0x00,
 	    0x40, 0x11, 0x30, 0xcc, 0x0a, 0x00, 0x00, 0x01, 0xff, 0xff, 0xff,
-	    0xff, 0x55, 0x4d, 0x55, 0x4d, 0x00, 0x0d, 0x00, 0x00};
+	    0xff, 0x55, 0x4d, 0x55, 0x4d, 0x00, 0x0d, 0x12, 0x59};
 
 	(void)state;
 	begin();
@@ -123,6 +145,55 @@ static void what_is_not_ours_is_nothing(void **state)
 	}
 }
 
+static u32 wrap_any(struct random *dice, u32 bytes)
+{
+	assert_true(net_wrap(&a, NET_TO_ALL, bytes, frame));
+	for (u32 i = 0; i < bytes; i++)
+		frame[NET_HEAD_BYTES + i] = (u8)random_below(dice, 256);
+	return seal(bytes);
+}
+
+/* Of every length, at every bit of UDP's head and its payload. */
+static void what_is_damaged_is_nothing(void **state)
+{
+	struct random dice = random_from(1);
+
+	(void)state;
+	begin();
+	for (u32 bytes = 0; bytes < sizeof(frame) - NET_HEAD_BYTES;
+	     bytes += 1 + bytes / 8) {
+		u32 end = wrap_any(&dice, bytes);
+
+		assert_int_equal(net_take(&b, frame, end, &taken), NET_PAYLOAD);
+		for (u32 bit = 34 * 8; bit < end * 8; bit++) {
+			frame[bit / 8] ^= (u8)(1U << bit % 8);
+			if (net_take(&b, frame, end, &taken) != NET_NOTHING)
+				fail_msg("bit %u of %u bytes", bit, bytes);
+			frame[bit / 8] ^= (u8)(1U << bit % 8);
+		}
+	}
+}
+
+/* Zero and all ones mean the same: a controller may insert either. */
+static void sum_of_zero_is_a_sum(void **state)
+{
+	struct random dice = random_from(2);
+
+	(void)state;
+	begin();
+	for (u32 i = 0; i < 1000000; i++) {
+		u32 end = wrap_any(&dice, 2);
+
+		assert_int_equal(net_take(&b, frame, end, &taken), NET_PAYLOAD);
+		if (frame[40] || frame[41])
+			continue;
+		memset(frame + 40, 0xff, 2);
+		assert_int_equal(net_take(&b, frame, end, &taken), NET_PAYLOAD);
+		return;
+	}
+	fail_msg("never zero");
+}
+
 static void padding_is_not_payload(void **state)
 {
 	(void)state;
@@ -166,6 +237,8 @@ int main(void)
 	    cmocka_unit_test(head_is_what_the_standards_say),
 	    cmocka_unit_test(peers_behind_a_router_are_reached_through_it),
 	    cmocka_unit_test(what_is_not_ours_is_nothing),
+	    cmocka_unit_test(what_is_damaged_is_nothing),
+	    cmocka_unit_test(sum_of_zero_is_a_sum),
 	    cmocka_unit_test(padding_is_not_payload),
 	    cmocka_unit_test(nobody_and_groups_are_no_neighbours),
 	    cmocka_unit_test(link_local_addresses_differ_and_are_allowed),

@@ -27,14 +27,20 @@
 struct letter {
 	u8 bytes[STREAM_FRAME_MAX];
 	u32 count;
+	const u8 *body; /* that has not been read yet, or NULL */
 	u64 from, due_ns, order;
 };
+
+/* That lie before the reader, one of them not kept. */
+#define OPEN (STREAM_SLOTS + 1)
 
 struct station {
 	struct frame_port port;
 	u64 number;
 	struct letter letters[UNDER_WAY]; /* to it; count 0: free */
-	struct letter open;               /* that lies before the reader */
+	struct letter open[OPEN];
+	bool is_kept[OPEN];
+	u32 last, kept;
 	struct stream stream;
 	u8 room[STREAM_ROOM_BYTES];
 };
@@ -45,9 +51,20 @@ static u64 now_ns, letter_count;
 /* Of a hundred frames. */
 static u32 loss, damage, twice, late;
 static bool is_full;     /* ports take nothing */
+static bool is_direct;   /* ports vouch, keep, and read bodies late */
 static bool is_cut;      /* nothing arrives */
 static bool is_learning; /* only who has spoken to all is spoken to */
 static bool has_spoken[STATIONS];
+
+/* Who vouches for frames notices. */
+static void harm(struct letter *letter)
+{
+	if (is_direct)
+		letter->count = 0;
+	else
+		letter->bytes[random_below(&dice, letter->count)] ^=
+		    (u8)(1U << random_below(&dice, 8));
+}
 
 static void deliver(struct station *to, const struct letter *letter)
 {
@@ -62,8 +79,7 @@ static void deliver(struct station *to, const struct letter *letter)
 		if (random_below(&dice, 100) < late)
 			free->due_ns += random_below(&dice, 40) * MS;
 		if (random_below(&dice, 100) < damage)
-			free->bytes[random_below(&dice, free->count)] ^=
-			    (u8)(1U << random_below(&dice, 8));
+			harm(free);
 		return;
 	}
 	/* Full: lost. */
@@ -78,6 +94,7 @@ static bool net_send(struct frame_port *port, const u8 *head,
 	if (is_full)
 		return false;
 	letter.from = from->number;
+	letter.body = is_direct && frame->body_bytes ? frame->body : NULL;
 	letter.count = STREAM_HEAD_BYTES + frame->body_bytes;
 	memcpy(letter.bytes, head, STREAM_HEAD_BYTES);
 	if (frame->body_bytes)
@@ -113,10 +130,22 @@ static bool net_has_room(struct frame_port *port)
 	return !is_full;
 }
 
+static struct letter *open_one(struct station *station)
+{
+	for (u32 i = 0; i < OPEN; i++) {
+		if (station->is_kept[i])
+			continue;
+		station->last = i;
+		return &station->open[i];
+	}
+	fail_msg("all are kept");
+	return NULL;
+}
+
 static u32 net_receive(struct frame_port *port, const u8 **frame, u64 *from)
 {
 	struct station *station = (struct station *)port;
-	struct letter *next = NULL;
+	struct letter *next = NULL, *open;
 
 	for (u32 i = 0; i < UNDER_WAY; i++) {
 		struct letter *letter = &station->letters[i];
@@ -127,17 +156,50 @@ static u32 net_receive(struct frame_port *port, const u8 **frame, u64 *from)
 	}
 	if (!next)
 		return 0;
-	station->open = *next;
+	open = open_one(station);
+	*open = *next;
 	next->count = 0;
-	*frame = station->open.bytes;
-	*from = station->open.from;
-	return station->open.count;
+	if (open->body)
+		memcpy(open->bytes + STREAM_HEAD_BYTES, open->body,
+		       open->count - STREAM_HEAD_BYTES);
+	*frame = open->bytes;
+	*from = open->from;
+	return open->count;
+}
+
+static u32 net_keep(struct frame_port *port)
+{
+	struct station *station = (struct station *)port;
+
+	assert_false(station->is_kept[station->last]);
+	station->is_kept[station->last] = true;
+	station->kept++;
+	return station->last;
+}
+
+/* What is read afterwards is wrong. */
+static void net_release(struct frame_port *port, u32 kept)
+{
+	struct station *station = (struct station *)port;
+
+	assert_true(kept < OPEN && station->is_kept[kept]);
+	station->is_kept[kept] = false;
+	station->kept--;
+	memset(station->open[kept].bytes, 0xdd, STREAM_FRAME_MAX);
 }
 
 static const struct frame_port_operations net = {
     .has_room = net_has_room,
     .send = net_send,
     .receive = net_receive,
+};
+
+static const struct frame_port_operations direct_net = {
+    .has_room = net_has_room,
+    .send = net_send,
+    .receive = net_receive,
+    .keep = net_keep,
+    .release = net_release,
 };
 
 static void add_station(u32 i, u64 entropy)
@@ -149,7 +211,9 @@ static void add_station(u32 i, u64 entropy)
 	    .entropy = entropy,
 	};
 
-	stations[i].port = (struct frame_port){&net, "test", 500};
+	stations[i].port =
+	    (struct frame_port){is_direct ? &direct_net : &net, "test", 500,
+				is_direct ? STREAM_SEAL_PORT : STREAM_SEAL_CRC};
 	stations[i].number = 10 + i;
 	stream_init(&stations[i].stream, &config);
 	stations[i].stream.now_ns = now_ns;
@@ -279,6 +343,42 @@ static void every_byte_arrives_once_and_in_order(void **state)
 {
 	(void)state;
 	for_seeds(60, bad_network);
+}
+
+/*
+ * The worst of what a controller may do that sends from where a body lies: it
+ * reads it when the frame arrives, and says that it is intact.
+ */
+static void direct_network(u64 seed)
+{
+	is_direct = true;
+	bad_network(seed);
+	is_direct = false;
+	assert_int_equal(stations[0].kept + stations[1].kept, 0);
+}
+
+static void frames_may_stay_where_they_came_and_be_read_late(void **state)
+{
+	(void)state;
+	for_seeds(60, direct_network);
+}
+
+static void frames_that_nobody_took_are_let_go(void **state)
+{
+	static u8 bytes[STREAM_SLOTS * 500];
+
+	(void)state;
+	is_direct = true;
+	begin(5);
+	connect_both();
+	for (u32 i = 0; i < 200; i++) {
+		link_send(link_of(0), bytes, sizeof(bytes));
+		poll_all();
+	}
+	is_direct = false;
+	assert_int_equal(stations[1].kept, STREAM_SLOTS);
+	link_connect(link_of(1));
+	assert_int_equal(stations[1].kept, 0);
 }
 
 /* A frame that is lost costs about itself, not all that came after it. */
@@ -504,6 +604,11 @@ static void big_numbers_wrap(void **state)
 
 /* --- Frames --------------------------------------------------------------- */
 
+static enum err parse(const u8 *bytes, u32 count, struct stream_frame *frame)
+{
+	return stream_frame_parse(bytes, count, STREAM_SEAL_CRC, frame);
+}
+
 static void frames_say_what_was_put_in(void **state)
 {
 	static u8 bytes[STREAM_FRAME_MAX];
@@ -520,8 +625,8 @@ static void frames_say_what_was_put_in(void **state)
 	struct stream_frame got;
 
 	(void)state;
-	stream_frame_head(&frame, bytes);
-	assert_int_equal(stream_frame_parse(bytes, 140, &got), OK);
+	stream_frame_head(&frame, STREAM_SEAL_CRC, bytes);
+	assert_int_equal(parse(bytes, 140, &got), OK);
 	assert_int_equal(got.kind, STREAM_DATA);
 	assert_int_equal(got.from, 1);
 	assert_int_equal(got.to, 2);
@@ -532,14 +637,37 @@ static void frames_say_what_was_put_in(void **state)
 	assert_int_equal(got.echo, 6);
 	assert_ptr_equal(got.body, frame.body);
 	assert_int_equal(got.body_bytes, 100);
-	assert_int_equal(stream_frame_parse(bytes, 139, &got), ERR_BAD_FORMAT);
+	assert_int_equal(parse(bytes, 139, &got), ERR_BAD_FORMAT);
 	for (u32 bit = 0; bit < 140 * 8; bit++) {
 		bytes[bit / 8] ^= (u8)(1U << bit % 8);
-		assert_int_not_equal(stream_frame_parse(bytes, 140, &got), OK);
+		assert_int_not_equal(parse(bytes, 140, &got), OK);
 		bytes[bit / 8] ^= (u8)(1U << bit % 8);
 	}
 	bytes[6]++;
-	assert_int_equal(stream_frame_parse(bytes, 140, &got), ERR_UNSUPPORTED);
+	assert_int_equal(parse(bytes, 140, &got), ERR_UNSUPPORTED);
+}
+
+/* Of the body nothing is known, but fields that cannot be are seen. */
+static void ports_vouch_for_frames_without_a_checksum(void **state)
+{
+	static u8 bytes[STREAM_FRAME_MAX];
+	const struct stream_frame frame = {.kind = STREAM_DATA,
+					   .from = 1,
+					   .body = bytes + STREAM_HEAD_BYTES,
+					   .body_bytes = 100};
+	struct stream_frame got;
+
+	(void)state;
+	stream_frame_head(&frame, STREAM_SEAL_PORT, bytes);
+	assert_memory_equal(bytes, "\0\0\0\0", 4);
+	assert_int_equal(stream_frame_parse(bytes, 140, STREAM_SEAL_PORT, &got),
+			 OK);
+	assert_int_equal(parse(bytes, 140, &got), ERR_BAD_FORMAT);
+	assert_int_equal(stream_frame_parse(bytes, 139, STREAM_SEAL_PORT, &got),
+			 ERR_BAD_FORMAT);
+	stream_frame_head(&frame, STREAM_SEAL_CRC, bytes);
+	assert_int_equal(stream_frame_parse(bytes, 140, STREAM_SEAL_PORT, &got),
+			 ERR_BAD_FORMAT);
 }
 
 int main(void)
@@ -547,6 +675,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(nothing_is_sent_twice_on_a_clean_network),
 	    cmocka_unit_test(every_byte_arrives_once_and_in_order),
+	    cmocka_unit_test(frames_may_stay_where_they_came_and_be_read_late),
+	    cmocka_unit_test(frames_that_nobody_took_are_let_go),
 	    cmocka_unit_test(lost_frames_are_sent_again_alone),
 	    cmocka_unit_test(full_port_delays_and_loses_nothing),
 	    cmocka_unit_test(reader_that_waits_loses_nothing),
@@ -561,6 +691,7 @@ int main(void)
 	    cmocka_unit_test(frames_of_an_old_stream_are_refused),
 	    cmocka_unit_test(big_numbers_wrap),
 	    cmocka_unit_test(frames_say_what_was_put_in),
+	    cmocka_unit_test(ports_vouch_for_frames_without_a_checksum),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
