@@ -28,9 +28,13 @@ WORK = HERE.parent.parent / "build/model"
 
 VARIANT = re.compile(r"^ \* (holds|fails) (\S+)\s+(.*)$", re.MULTILINE)
 
-SEARCH = ["./pan", "-m2000000", "-w24"]
-COMPILE = ["gcc", "-w", "-O1", "-DSAFETY", "-DMEMLIM=2500", "pan.c", "-o",
-           "pan"]
+#: A search for a violation is soon at its end: to compile it would take most
+#: of the time. One that finds none goes through millions of states, for which
+#: -Og does nearly as much as -O1, whose compiling takes three times as long.
+OPTIMISED = {"holds": "-Og", "fails": "-O0"}
+HASH = {"holds": "-w24", "fails": "-w18"}
+COMPILE = ["gcc", "-w", "-DSAFETY", "-DMEMLIM=2500", "pan.c", "-o", "pan"]
+SEARCH = ["./pan", "-m2000000"]
 SECONDS = 120
 
 
@@ -61,11 +65,11 @@ class Variant:
         self.folder.mkdir(parents=True)
         shutil.copy(self.model, self.folder)
         for words in (["spin", "-a", *self.definitions, self.model.name],
-                      COMPILE):
+                      [*COMPILE, OPTIMISED[self.expected]]):
             status, output = self.command(*words)
             if status or not (self.folder / "pan.c").exists():
                 raise Broken(f"{words[0]} failed: {output.strip()}")
-        return self.command(*SEARCH)[1]
+        return self.command(*SEARCH, HASH[self.expected])[1]
 
     def judge(self):
         """None if the search ended as expected, else what it did instead."""
