@@ -169,10 +169,12 @@ class Tools:
         return result
 
 
-def output_until(program, verdict):
-    """What the program prints, until `verdict` appears or it ends."""
+def output_until(program, test, verdict):
+    """What the program prints of its one test (tests/unit/host_seams.c), until
+    `verdict` appears or it ends."""
     environment = dict(os.environ, TSAN_OPTIONS="halt_on_error=1",
-                       ASAN_OPTIONS="abort_on_error=1:detect_leaks=0")
+                       ASAN_OPTIONS="abort_on_error=1:detect_leaks=0",
+                       UMBRA_TEST_ONLY=test)
     process = subprocess.Popen([str(program)], cwd=ROOT, text=True,
                                stdout=subprocess.PIPE, env=environment,
                                stderr=subprocess.STDOUT, errors="replace")
@@ -200,7 +202,7 @@ def judge(mutant, tools):
     program = tools.build(mutant)
     verdict = re.compile(r"\[\s+(FAILED|OK)\s+\] " + mutant.test + "$",
                          re.MULTILINE)
-    output = output_until(program, verdict)
+    output = output_until(program, mutant.test, verdict)
     found = verdict.search(output)
     if found:
         survives = found.group(1) == "OK"

@@ -31,6 +31,18 @@ void log_line(enum log_level level, const char *format, ...)
 		fprintf(stderr, "umbra: %s\n", host_last_log);
 }
 
+/* Fuzzers link this file without cmocka. */
+__attribute__((weak)) void cmocka_set_test_filter(const char *pattern);
+
+/* A program of many tests runs one of them, if its environment says which. */
+__attribute__((constructor)) static void choose_test(void)
+{
+	const char *name = getenv("UMBRA_TEST_ONLY");
+
+	if (name && cmocka_set_test_filter)
+		cmocka_set_test_filter(name);
+}
+
 void vectors_copy(void *to, const void *from, u64 bytes)
 {
 	memcpy(to, from, bytes);
