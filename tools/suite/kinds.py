@@ -94,16 +94,23 @@ def fuzz_task(name, long_seconds):
                 limit=seconds + 60, environment=SANITIZERS, seconds=seconds)
 
 
+#: How long a script takes that is not soon at its end: if it began last, the
+#: other core would be idle meanwhile.
+SCRIPT_SECONDS = {"model": 120, "mutants": 300}
+
+
 def scripts(_options):
     """tests/X/run.py for an X that brings its own driver: prints lines."""
     for driver in sorted(ROOT.glob("tests/*/run.py")):
         name = driver.parent.name
         yield Task(name, "script", [sys.executable, str(driver)],
-                   task.read_lines, limit=1800, seconds=30)
+                   task.read_lines, limit=1800,
+                   seconds=SCRIPT_SECONDS.get(name, 30))
 
 
-#: Folders whose test_*.py are unittest modules.
+#: Folders whose test_*.py are unittest modules, and the seconds of long ones.
 PYTHON_FOLDERS = ("front", "checks", "build")
+PYTHON_SECONDS = {"test_build": 40, "test_runs": 15}
 
 
 def python(_options):
@@ -111,7 +118,8 @@ def python(_options):
         for file in sorted(ROOT.glob(f"tests/{folder}/test_*.py")):
             yield Task(f"{folder}/{file.stem}", "python",
                        [sys.executable, "tests/unittest_lines.py", str(file)],
-                       task.read_lines, limit=300, seconds=3)
+                       task.read_lines, limit=300,
+                       seconds=PYTHON_SECONDS.get(file.stem, 3))
 
 
 def machine(options):
