@@ -108,7 +108,7 @@ def moves_by_five_seeds(machine, *options):
           "a checksum is wrong")
 
 
-@machine_test(seconds=100, limit=900)
+@machine_test(seconds=180, limit=900)
 def linux_under_load_moves_by_five_seeds(machine):
     """Its two CPUs share one of the machine's, beside which a Bochs that waits
     costs nothing."""
