@@ -212,9 +212,9 @@ static void compare(struct loopback *l)
 	}
 	log_error("loopback: %lu pages were written and not logged",
 		  differences);
+	vm_end(l->vm, VM_END_FAILED, 0);
 	/* Also if it has ended well meanwhile. */
 	l->vm->end = VM_END_FAILED;
-	vm_end(l->vm, VM_END_FAILED, 0);
 }
 
 /* With all vCPUs stopped, this harvest is complete. */
