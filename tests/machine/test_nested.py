@@ -109,14 +109,14 @@ def posted_interrupts_are_as_in_the_manual(machine):
     check(conforms(machine, "posted", options=delivery) == set(), "posted")
 
 
-@machine_test(seconds=20)
+@machine_test(seconds=5)
 def apic_of_l2_is_as_in_the_manual(machine):
     """Whichever mode L1's own is in."""
     check(conforms(machine, "vapic") == set(), "vapic")
     check(conforms(machine, "vapic", "apic=x") == set(), "vapic, apic=x")
 
 
-@machine_test(seconds=20)
+@machine_test(seconds=5)
 def init_and_sipi_in_vmx_operation_are_as_in_the_manual(machine):
     check(conforms(machine, "init", "early", options=("--cpus", "2"))
           == set(), "init")
