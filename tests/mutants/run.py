@@ -109,8 +109,8 @@ class Tools:
 
     def __init__(self):
         self.compiler = make_variable("HOSTCC")
-        # A mistake may leave something unused.
-        self.flags = make_variable("HOST_CFLAGS") + ["-w"]
+        # A mistake may leave something unused; nobody debugs it.
+        self.flags = make_variable("HOST_CFLAGS") + ["-w", "-g0"]
         self.sanitizers = {flavour: make_variable(f"SAN_{flavour}")
                            for flavour in FLAVOURS.values()}
         self.image_compiler = (make_variable("CC") + make_variable("CPPFLAGS")
