@@ -4,6 +4,7 @@
 import json
 import os
 import pathlib
+import signal
 import struct
 import subprocess
 import sys
@@ -11,6 +12,9 @@ import tempfile
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 sys.path.insert(0, str(ROOT / "tools"))
+
+# A shell's background job ignores SIGINT, and so would all that is started.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 MIB = 1 << 20
 MB1_HEADER = struct.pack("<III", 0x1BADB002, 3, -0x1BADB002 - 3 & 0xFFFFFFFF)
