@@ -13,8 +13,10 @@ import tempfile
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 sys.path.insert(0, str(ROOT / "tools"))
 
-# A shell's background job ignores SIGINT, and so would all that is started.
+# A shell's background job ignores SIGINT, nohup's SIGHUP; and so would all that
+# is started.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 MIB = 1 << 20
 MB1_HEADER = struct.pack("<III", 0x1BADB002, 3, -0x1BADB002 - 3 & 0xFFFFFFFF)
