@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* Choosing and opening the link: see core/links.h. */
 #include "core/links.h"
+#include "arch/x86/cpu/apic.h"
 #include "arch/x86/cpu/cpu.h"
 #include "arch/x86/cpu/traps.h"
+#include "arch/x86/cpu/tsc.h"
 #include "core/machine.h"
 #include "drivers/interrupts.h"
 #include "drivers/net_link.h"
@@ -15,10 +17,12 @@
 #include "mm/phys.h"
 
 #define VECTOR_LINK (VECTOR_FIRST_DEVICE + 1)
+#define WAIT_NS     20000000 /* so late may a stream notice the time */
 
 static struct uart_link uart;
 static struct net_link net;
 static struct virtio_link virtio;
+static bool has_interrupt;
 
 static void on_uart_interrupt(u32 vector)
 {
@@ -54,7 +58,8 @@ static struct link *open_uart(const struct link_options *options)
 	route.vector = VECTOR_LINK;
 	route.apic_id = cpus[0].apic_id;
 	interrupt_set_handler(VECTOR_LINK, on_uart_interrupt);
-	if (interrupts_route(&route) == OK)
+	has_interrupt = interrupts_route(&route) == OK;
+	if (has_interrupt)
 		serial_use_interrupts(&uart.serial);
 	else
 		log_warn("link=uart: no interrupt; the link is polled");
@@ -147,6 +152,25 @@ struct link *links_open(const struct link_options *options)
 
 	return link && options->cut != LINK_CUT_NONE ? wrap(link, options->cut)
 						     : link;
+}
+
+void links_wait(void)
+{
+	static u64 until;
+	u64 now = insn_rdtsc();
+
+	if (!has_interrupt) {
+		insn_sti_nop_cli();
+		return;
+	}
+	/* It is armed when it has fired, not for each wait. */
+	if (now >= until) {
+		until = now + tsc_from_ns(WAIT_NS);
+		apic_timer_arm(until);
+	}
+	do
+		insn_sti_hlt_cli();
+	while (!uart_link_has_news(&uart) && insn_rdtsc() < until);
 }
 
 struct serial *links_serial(void)

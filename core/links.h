@@ -13,6 +13,13 @@
  */
 struct link *links_open(const struct link_options *options);
 
+/*
+ * Lets interrupts in; until one comes, or for a few milliseconds, where the
+ * link's device has one. For who has nothing to do but to wait for the link.
+ * Interrupts are off before and after.
+ */
+void links_wait(void);
+
 /* For measuring the devices themselves: what carries the link. */
 struct serial *links_serial(void);
 struct virtio_link *links_virtio(void);

@@ -129,7 +129,6 @@ static void receive_some(void)
 
 static void look(void)
 {
-	insn_sti_nop_cli();
 	test.now_ns = tsc_now_ns();
 	link_poll(test.link, test.now_ns);
 }
@@ -138,8 +137,10 @@ static void wait_for_peer(void)
 {
 	link_connect(test.link);
 	log_info("linktest: waits for the peer, link=%s", test.link->name);
-	while (test.link->state == LINK_CONNECTING)
+	while (test.link->state == LINK_CONNECTING) {
 		look();
+		links_wait();
+	}
 	log_info("linktest: begins");
 	console_flush();
 	test.moved_ns = tsc_now_ns();
@@ -157,6 +158,10 @@ static void move_all(u64 silence_ns)
 		look();
 		send_some();
 		receive_some();
+		if (test.now_ns == test.moved_ns)
+			insn_sti_nop_cli();
+		else
+			links_wait();
 		/* The peer may leave as soon as it has our DONE. */
 		if (test.link->state == LINK_LOST &&
 		    !(test.done_sent && test.done_got))
@@ -171,8 +176,10 @@ static void leave_peer(void)
 	u64 until = tsc_now_ns() + LINK_LINGER_NS;
 
 	link_close(test.link);
-	while (tsc_now_ns() < until)
+	while (tsc_now_ns() < until) {
 		look();
+		links_wait();
+	}
 }
 
 static void say_buffers(const struct virtio_counts *counts)

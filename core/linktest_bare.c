@@ -49,6 +49,7 @@ static void uart_send(u64 bytes)
 
 		sent += serial_write_some(
 		    serial, piece, left < sizeof(piece) ? left : sizeof(piece));
+		links_wait();
 		serial_poll(serial);
 	}
 	while (!serial_read(serial, &byte, 1))
@@ -66,6 +67,7 @@ static void uart_receive(u64 bytes)
 	while (got < bytes) {
 		size_t here;
 
+		links_wait();
 		serial_poll(serial);
 		here = serial_read(serial, piece, sizeof(piece));
 		if (here && !got) {

@@ -21,9 +21,14 @@ enum serial_register {
 
 #define IER_RECEIVED    BIT(0)
 #define IER_TRANSMITTED BIT(1)
-#define IIR_NONE        BIT(0)
-/* FIFOs on and cleared, interrupt at 14 bytes or four idle characters. */
-#define FCR_ON          0xc7
+#define IIR_CAUSE       0x0f
+#define IIR_RECEIVED    0x04 /* as many as the trigger level */
+/*
+ * FIFOs on and cleared; the interrupt comes at eight bytes, which leaves time
+ * for as many, or when they have waited for four characters' time.
+ */
+#define FCR_ON          0x87
+#define TRIGGER_BYTES   8U
 #define LCR_8N1         0x03
 #define LCR_DLAB        0x80
 #define MCR_DTR         BIT(0)
@@ -37,7 +42,6 @@ enum serial_register {
 #define MSR_CTS         BIT(4)
 
 #define FIFO_BYTES      16
-#define SEND_EVERY      64U /* bytes, while many are queued */
 /* The peer's FIFO may still send that much after RTS has fallen. */
 #define HOLD_ROOM       512U
 #define RELEASE_ROOM    (SERIAL_RING_BYTES / 2)
@@ -53,35 +57,35 @@ static void set(const struct serial *serial, enum serial_register reg,
 	insn_out8((u16)(serial->port + reg), (u8)value);
 }
 
+static u32 ring_room(const struct serial_ring *ring)
+{
+	return SERIAL_RING_BYTES - (ring->put - ring->taken);
+}
+
 static bool ring_put(struct serial_ring *ring, u8 byte)
 {
-	if (ring->put - ring->taken == SERIAL_RING_BYTES)
+	if (!ring_room(ring))
 		return false;
 	ring->bytes[ring->put++ % SERIAL_RING_BYTES] = byte;
 	return true;
 }
 
-/* As many as there is room for; returns how many. */
-static size_t ring_fill(struct serial_ring *ring, const u8 *bytes, size_t count)
+static u32 least(size_t a, u32 b)
 {
-	u32 at = ring->put % SERIAL_RING_BYTES;
-	u32 room = SERIAL_RING_BYTES - (ring->put - ring->taken);
-	u32 first =
-	    room < SERIAL_RING_BYTES - at ? room : SERIAL_RING_BYTES - at;
-
-	if (count < first)
-		first = (u32)count;
-	memcpy(ring->bytes + at, bytes, first);
-	ring->put += first;
-	return first;
+	return a < b ? (u32)a : b;
 }
 
-static bool ring_take(struct serial_ring *ring, u8 *byte)
+/* As many as there is room for; returns how many. */
+static u32 ring_fill(struct serial_ring *ring, const u8 *bytes, size_t count)
 {
-	if (ring->put == ring->taken)
-		return false;
-	*byte = ring->bytes[ring->taken++ % SERIAL_RING_BYTES];
-	return true;
+	u32 at = ring->put % SERIAL_RING_BYTES;
+	u32 here = least(count, ring_room(ring));
+	u32 first = least(here, SERIAL_RING_BYTES - at);
+
+	memcpy(ring->bytes + at, bytes, first);
+	memcpy(ring->bytes, bytes + first, here - first);
+	ring->put += here;
+	return here;
 }
 
 enum err serial_init(struct serial *serial, u16 port)
@@ -101,6 +105,23 @@ enum err serial_init(struct serial *serial, u16 port)
 	return OK;
 }
 
+/* Reading the status takes what it says of an overrun. */
+static u8 get_status(struct serial *serial)
+{
+	u8 status = get(serial, UART_LSR);
+
+	if (unlikely(status & LSR_OVERRUN))
+		serial->overruns++;
+	return status;
+}
+
+/* --- Sending -------------------------------------------------------------- */
+
+static bool has_output(const struct serial *serial)
+{
+	return serial->output.put != serial->output.taken;
+}
+
 static bool may_send(struct serial *serial)
 {
 	bool cts;
@@ -112,14 +133,18 @@ static bool may_send(struct serial *serial)
 	return cts || !serial->has_cts;
 }
 
-/* While nothing waits, nobody wants to know that the FIFO is empty. */
-static void ask_for_interrupts(struct serial *serial)
+/*
+ * While nothing waits, or the peer wants none, nobody wants to know that the
+ * FIFO is empty: a cause that nobody serves would keep the line up, which is
+ * edge triggered.
+ */
+static void ask_for_interrupts(struct serial *serial, bool is_held_back)
 {
 	u8 wanted = IER_RECEIVED;
 
 	if (!serial->interrupts)
 		return;
-	if (serial->output.put != serial->output.taken)
+	if (has_output(serial) && !is_held_back)
 		wanted |= IER_TRANSMITTED;
 	if (wanted == serial->asked)
 		return;
@@ -132,39 +157,41 @@ static void fill_fifo(struct serial *serial)
 {
 	struct serial_ring *ring = &serial->output;
 	u32 at = ring->taken % SERIAL_RING_BYTES;
-	u32 count = ring->put - ring->taken;
+	u32 count = least(ring->put - ring->taken, FIFO_BYTES);
 
-	if (count > FIFO_BYTES)
-		count = FIFO_BYTES;
-	if (count > SERIAL_RING_BYTES - at)
-		count = SERIAL_RING_BYTES - at;
+	count = least(count, SERIAL_RING_BYTES - at);
 	insn_outs8((u16)(serial->port + UART_DATA), ring->bytes + at, count);
 	ring->taken += count;
 }
 
 /*
- * Fills the FIFO if it is empty. The interrupt is asked for behind that: it comes
- * also if the FIFO has become empty before. The lock is held.
+ * Fills the FIFO if it is empty; says whether it did. The interrupt is asked
+ * for behind that: it comes also if the FIFO has become empty before. The lock
+ * is held.
  */
-static void send_some(struct serial *serial)
+static bool send_some(struct serial *serial, u8 status)
 {
-	if (serial->output.put != serial->output.taken &&
-	    (get(serial, UART_LSR) & LSR_THRE) && may_send(serial))
+	bool is_due = has_output(serial) && (status & LSR_THRE);
+	bool may = is_due && may_send(serial);
+
+	if (may)
 		fill_fifo(serial);
-	ask_for_interrupts(serial);
+	ask_for_interrupts(serial, is_due && !may);
+	return may;
 }
 
 static void send_all(struct serial *serial)
 {
-	while (serial->output.put != serial->output.taken)
-		send_some(serial);
+	while (has_output(serial))
+		send_some(serial, get_status(serial));
 }
+
+/* --- Receiving ------------------------------------------------------------ */
 
 /* By how full the input ring is. The lock is held. */
 static void hold_or_release(struct serial *serial)
 {
-	u32 room =
-	    SERIAL_RING_BYTES - (serial->input.put - serial->input.taken);
+	u32 room = ring_room(&serial->input);
 
 	if (!serial->handshake)
 		return;
@@ -177,21 +204,61 @@ static void hold_or_release(struct serial *serial)
 	}
 }
 
-/* The lock is held. The count is bounded: a dead UART reads all ones. */
-static void receive_some(struct serial *serial)
+/*
+ * Where the interrupt is on, its cause tells that as many have come as the
+ * trigger level says: these need no look at the status for each.
+ */
+static bool has_trigger_level(const struct serial *serial)
 {
-	for (u32 i = 0; i < 4 * FIFO_BYTES; i++) {
-		u8 status = get(serial, UART_LSR);
+	return serial->interrupts &&
+	       (get(serial, UART_IIR) & IIR_CAUSE) == IIR_RECEIVED;
+}
 
-		if (status & LSR_OVERRUN)
-			serial->overruns++;
-		if (!(status & LSR_RECEIVED))
-			break;
+/* In one piece; near the ring's end they go byte by byte. */
+static void receive_trigger_level(struct serial *serial)
+{
+	struct serial_ring *ring = &serial->input;
+	u32 at = ring->put % SERIAL_RING_BYTES;
+
+	if (ring_room(ring) < TRIGGER_BYTES ||
+	    SERIAL_RING_BYTES - at < TRIGGER_BYTES)
+		return;
+	insn_ins8((u16)(serial->port + UART_DATA), ring->bytes + at,
+		  TRIGGER_BYTES);
+	ring->put += TRIGGER_BYTES;
+}
+
+/*
+ * Returns the status after the last byte. The lock is held. The count is
+ * bounded: a dead UART reads all ones.
+ */
+static u8 receive_some(struct serial *serial, u8 status)
+{
+	if (has_trigger_level(serial)) {
+		receive_trigger_level(serial);
+		status = get_status(serial);
+	}
+	for (u32 i = 0; i < 4 * FIFO_BYTES && status & LSR_RECEIVED; i++) {
 		if (!ring_put(&serial->input, get(serial, UART_DATA)))
 			serial->input_lost++;
+		status = get_status(serial);
 	}
 	hold_or_release(serial);
+	return status;
 }
+
+/* Says whether there was anything to do. The lock is held. */
+static bool serve(struct serial *serial)
+{
+	u8 status = get_status(serial);
+	bool has_come = status & LSR_RECEIVED;
+
+	if (has_come)
+		status = receive_some(serial, status);
+	return send_some(serial, status) || has_come;
+}
+
+/* --- For others ----------------------------------------------------------- */
 
 void serial_use_interrupts(struct serial *serial)
 {
@@ -199,7 +266,7 @@ void serial_use_interrupts(struct serial *serial)
 		return;
 	spin_lock(&serial->lock);
 	serial->interrupts = true;
-	ask_for_interrupts(serial);
+	ask_for_interrupts(serial, false);
 	spin_unlock(&serial->lock);
 }
 
@@ -217,12 +284,8 @@ void serial_poll(struct serial *serial)
 	 * Serve until no cause is left: the line is edge triggered, and a
 	 * cause that stays would keep the next edge from coming.
 	 */
-	for (u32 i = 0; i < 16; i++) {
-		receive_some(serial);
-		send_some(serial);
-		if (get(serial, UART_IIR) & IIR_NONE)
-			break;
-	}
+	for (u32 i = 0; i < 16 && serve(serial); i++)
+		continue;
 	spin_unlock(&serial->lock);
 }
 
@@ -232,16 +295,16 @@ void serial_write(struct serial *serial, const u8 *bytes, size_t count)
 		return;
 	spin_lock(&serial->lock);
 	for (;;) {
-		size_t taken = ring_fill(&serial->output, bytes, count);
+		u32 taken = ring_fill(&serial->output, bytes, count);
 
 		bytes += taken;
 		count -= taken;
 		if (!count)
 			break;
-		send_some(serial);
+		send_some(serial, get_status(serial));
 	}
 	if (serial->interrupts)
-		send_some(serial);
+		send_some(serial, get_status(serial));
 	else
 		send_all(serial);
 	spin_unlock(&serial->lock);
@@ -249,15 +312,13 @@ void serial_write(struct serial *serial, const u8 *bytes, size_t count)
 
 size_t serial_write_some(struct serial *serial, const u8 *bytes, size_t count)
 {
-	size_t taken = 0;
+	u32 taken;
 
 	if (!serial->present)
 		return 0;
 	spin_lock(&serial->lock);
-	while (taken < count && ring_put(&serial->output, bytes[taken]))
-		if (++taken % SEND_EVERY == 0)
-			send_some(serial);
-	send_some(serial);
+	taken = ring_fill(&serial->output, bytes, count);
+	send_some(serial, get_status(serial));
 	spin_unlock(&serial->lock);
 	return taken;
 }
@@ -267,20 +328,44 @@ size_t serial_room(struct serial *serial)
 	size_t room;
 
 	spin_lock(&serial->lock);
-	room = SERIAL_RING_BYTES - (serial->output.put - serial->output.taken);
+	room = ring_room(&serial->output);
 	spin_unlock(&serial->lock);
 	return room;
+}
+
+u32 serial_peek(const struct serial *serial, const u8 **bytes)
+{
+	const struct serial_ring *ring = &serial->input;
+	u32 at = ring->taken % SERIAL_RING_BYTES;
+	u32 here = __atomic_load_n(&ring->put, __ATOMIC_ACQUIRE) - ring->taken;
+
+	*bytes = ring->bytes + at;
+	return least(here, SERIAL_RING_BYTES - at);
+}
+
+void serial_drop(struct serial *serial, u32 count)
+{
+	spin_lock(&serial->lock);
+	serial->input.taken += count;
+	hold_or_release(serial);
+	spin_unlock(&serial->lock);
 }
 
 size_t serial_read(struct serial *serial, u8 *bytes, size_t limit)
 {
 	size_t count = 0;
 
-	if (!serial->present)
+	if (!serial_has_input(serial))
 		return 0;
 	spin_lock(&serial->lock);
-	while (count < limit && ring_take(&serial->input, &bytes[count]))
-		count++;
+	while (count < limit && serial_has_input(serial)) {
+		const u8 *at;
+		u32 here = least(limit - count, serial_peek(serial, &at));
+
+		memcpy(bytes + count, at, here);
+		serial->input.taken += here;
+		count += here;
+	}
 	hold_or_release(serial);
 	spin_unlock(&serial->lock);
 	return count;

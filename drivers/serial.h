@@ -4,8 +4,8 @@
  *
  * Output goes through a ring: whoever writes puts bytes in and lets the FIFO
  * take what it can; the transmitter's interrupt, on while anything waits, takes
- * the rest. Before
- * serial_use_interrupts() and after serial_flush() nothing waits in the ring.
+ * the rest. Before serial_use_interrupts() and after serial_flush() nothing
+ * waits in the ring.
  * Input is collected by the interrupt handler (or serial_poll()).
  *
  * A handshake, if asked for and where the line has it: RTS falls while the
@@ -76,6 +76,15 @@ size_t serial_room(struct serial *serial);
 
 /* Returns how many bytes were there, up to `limit`. */
 size_t serial_read(struct serial *serial, u8 *bytes, size_t limit);
+
+/*
+ * Bytes that have come, where they lie, for a caller who is the only one that
+ * takes them; returns how many are in one piece. They go by serial_drop().
+ */
+u32 serial_peek(const struct serial *serial, const u8 **bytes);
+
+/* As many as have been looked at, or fewer. */
+void serial_drop(struct serial *serial, u32 count);
 
 /* Whether serial_read() would return something; may be called unlocked. */
 bool serial_has_input(const struct serial *serial);

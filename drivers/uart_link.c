@@ -2,7 +2,7 @@
 /* A stream on a serial line: see drivers/uart_link.h. */
 #include "drivers/uart_link.h"
 
-#define PIECE_BYTES 64U /* four FIFOs: little work for the slowest CPU */
+#define PIECE_BYTES 128U /* eight FIFOs: little work for the slowest CPU */
 
 static struct uart_link *uart_of(struct frame_port *port)
 {
@@ -10,9 +10,17 @@ static struct uart_link *uart_of(struct frame_port *port)
 				    offsetof(struct uart_link, port));
 }
 
+static bool has_room(struct uart_link *uart)
+{
+	return serial_room(&uart->serial) >= UART_FRAME_BYTES;
+}
+
 static bool uart_has_room(struct frame_port *port)
 {
-	return serial_room(&uart_of(port)->serial) >= UART_FRAME_BYTES;
+	struct uart_link *uart = uart_of(port);
+
+	uart->wants_room = !has_room(uart);
+	return !uart->wants_room;
 }
 
 /* A frame goes whole into the output ring, or not at all. */
@@ -40,25 +48,45 @@ static bool uart_send(struct frame_port *port, const u8 *head,
 	return serial_write_some(&uart->serial, uart->output, count) == count;
 }
 
+/* A few bytes at a time cost more than they are, unless they end a frame. */
+static bool are_worth_taking(const u8 *bytes, u32 count)
+{
+	return count >= PIECE_BYTES || (count && !bytes[count - 1]);
+}
+
 static u32 uart_receive(struct frame_port *port, const u8 **frame, u64 *from)
 {
 	struct uart_link *uart = uart_of(port);
+	const u8 *at;
+	u32 here;
 
-	for (;;) {
-		u32 bytes = serial_frame_take(&uart->reader, &uart->input_at,
-					      &uart->input_left);
+	serial_poll(&uart->serial);
+	while ((here = serial_peek(&uart->serial, &at)) > 0) {
+		u32 left = here, bytes;
 
+		/* Or if no more have come since the last look. */
+		if (!are_worth_taking(at, here) && here != uart->seen) {
+			uart->seen = here;
+			break;
+		}
+		uart->seen = 0;
+		bytes = serial_frame_take(&uart->reader, &at, &left);
+		serial_drop(&uart->serial, here - left);
 		*frame = uart->reader.frame;
 		*from = 0;
 		if (bytes)
 			return bytes;
-		serial_poll(&uart->serial);
-		uart->input_at = uart->input;
-		uart->input_left = (u32)serial_read(&uart->serial, uart->input,
-						    sizeof(uart->input));
-		if (!uart->input_left)
-			return 0;
 	}
+	return 0;
+}
+
+bool uart_link_has_news(struct uart_link *uart)
+{
+	const u8 *at;
+	u32 here = serial_peek(&uart->serial, &at);
+
+	return are_worth_taking(at, here) ||
+	       (uart->wants_room && has_room(uart));
 }
 
 static const struct frame_port_operations operations = {

@@ -14,9 +14,8 @@
 #include "migrate/serial_frame.h"
 #include "migrate/stream.h"
 
-#define UART_BODY_BYTES  1000U
+#define UART_BODY_BYTES  STREAM_BODY_MAX
 #define UART_FRAME_BYTES SERIAL_FRAME_BYTES(STREAM_HEAD_BYTES + UART_BODY_BYTES)
-#define UART_INPUT_BYTES 64U
 
 struct uart_link_config {
 	u16 port;
@@ -29,9 +28,8 @@ struct uart_link {
 	struct frame_port port;
 	struct serial serial;
 	struct serial_frame_reader reader;
-	u8 input[UART_INPUT_BYTES];
-	const u8 *input_at;
-	u32 input_left;
+	u32 seen;        /* bytes that had come at the last look, and stayed */
+	bool wants_room; /* for a frame: there was none */
 	u8 output[UART_FRAME_BYTES];
 	u8 room[STREAM_ROOM_BYTES];
 };
@@ -39,5 +37,11 @@ struct uart_link {
 /* ERR_NOT_FOUND: no UART at that port. */
 MUST_CHECK enum err uart_link_init(struct uart_link *uart,
 				   const struct uart_link_config *config);
+
+/*
+ * Is it worth while to poll the link? Else what its interrupt has brought is
+ * not much yet. To be polled every few milliseconds in any case.
+ */
+bool uart_link_has_news(struct uart_link *uart);
 
 #endif

@@ -4,11 +4,14 @@
  * or loses a byte finds the next frame: consistent overhead byte stuffing
  * (Cheshire and Baker, 1999).
  *
- *	frame	1 2 0 3          no zero inside:   a zero ends it:
- *	line	3 1 2 | 2 3 | 0  `n`: n - 1 bytes follow, then a zero
+ *	frame	1 2 0 3              no zero inside: one before, one behind
+ *	line	0 | 3 1 2 | 2 3 | 0  `n`: n - 1 bytes follow, then a zero
  *
  * 255 stands for 254 bytes and no zero, so 254 bytes cost at most one more.
  * Two zeroes in a row are no frame. What a frame says is for others to check.
+ *
+ * The zero before a frame ends whatever an idle line has brought by itself, as
+ * in RFC 1055.
  */
 #ifndef MIGRATE_SERIAL_FRAME_H
 #define MIGRATE_SERIAL_FRAME_H
@@ -16,7 +19,7 @@
 #include "migrate/stream_frame.h"
 
 /* What a frame of that many bytes may become. */
-#define SERIAL_FRAME_BYTES(bytes) ((bytes) + (bytes) / 254 + 2)
+#define SERIAL_FRAME_BYTES(bytes) ((bytes) + (bytes) / 254 + 3)
 
 /* Stuffs pieces of one frame after each other. */
 struct serial_frame_writer {
@@ -35,10 +38,9 @@ u32 serial_frame_end(struct serial_frame_writer *writer);
 struct serial_frame_reader {
 	u8 frame[STREAM_FRAME_MAX];
 	u32 filled;
-	u32 run_left;   /* bytes of the open run that are still to come */
-	bool zero_owed; /* after the run, if the frame goes on */
-	bool
-	    is_spoiled; /* too long or cut short: nothing until the next zero */
+	u32 run_left;    /* bytes of the open run that are still to come */
+	bool zero_owed;  /* after the run, if the frame goes on */
+	bool is_spoiled; /* too long: nothing until the next zero */
 };
 
 /*

@@ -15,7 +15,7 @@
 #define SAY_FRAMES        8U       /* but not for more than these */
 #define SAY_FRAMES_MAX    32U      /* of those that came together */
 #define FILL_DELAY_NS     (1 * MS) /* half a frame waits for more bytes */
-#define MIND_NS           (MS / 4) /* every so often it is seen to time */
+#define MIND_NS           (2 * MS) /* every so often it is seen to time */
 #define FLIGHT_FIRST      8U
 #define FLIGHT_MIN        2U
 #define LOST_AFTER        3U   /* later frames that were seen */
@@ -696,6 +696,7 @@ static u32 stream_receive(struct link *link, u8 *bytes, u32 room)
 		let_go(stream, slot);
 		stream->taken_bytes = 0;
 		stream->taken++;
+		stream->has_news = true;
 	}
 	return got;
 }

@@ -26,16 +26,21 @@ static u32 stuff(u32 bytes, u32 first_part)
 	serial_frame_add(&writer, frame + first_part, bytes - first_part);
 	count = serial_frame_end(&writer);
 	assert_true(count <= SERIAL_FRAME_BYTES(bytes));
+	assert_int_equal(line[0], 0);
 	assert_int_equal(line[count - 1], 0);
-	assert_null(memchr(line, 0, count - 1));
+	assert_null(memchr(line + 1, 0, count - 2));
 	return count;
 }
 
-/* In portions; returns the length of the one frame. */
+static u32 frames_taken;
+
+/* In portions; returns the length of the last frame. */
 static u32 take(u32 count, struct random *random)
 {
 	const u8 *at = line;
 	u32 length = 0;
+
+	frames_taken = 0;
 
 	while (count) {
 		u32 here = 1 + (u32)random_below(random, count), left = here;
@@ -43,8 +48,8 @@ static u32 take(u32 count, struct random *random)
 
 		count -= here - left;
 		if (found) {
-			assert_int_equal(length, 0);
 			length = found;
+			frames_taken++;
 		}
 	}
 	return length;
@@ -73,11 +78,17 @@ static void round_trip(u64 seed)
 	assert_memory_equal(reader.frame, frame, bytes);
 }
 
+static void alone(u64 seed)
+{
+	round_trip(seed);
+	assert_int_equal(frames_taken, 1);
+}
+
 static void what_goes_in_comes_out(void **state)
 {
 	(void)state;
 	memset(&reader, 0, sizeof(reader));
-	for_seeds(3000, round_trip);
+	for_seeds(3000, alone);
 }
 
 /* Runs of 253 to 255 bytes, with and without a zero after them. */
@@ -126,6 +137,27 @@ static void next_frame_is_found_after_anything(void **state)
 	for_seeds(1000, spoiled);
 }
 
+/* What an idle line brings by itself: without a zero behind it. */
+static void frame_after_noise(u64 seed)
+{
+	struct random random = random_from(seed);
+	u32 noise = 1 + (u32)random_below(&random, 40), left = noise;
+	const u8 *bytes = line;
+
+	for (u32 i = 0; i < noise; i++)
+		line[i] = (u8)(1 + random_below(&random, 255));
+	assert_int_equal(serial_frame_take(&reader, &bytes, &left), 0);
+	round_trip(seed);
+}
+
+/* Whether it ends in the midst of a run or by chance makes a frame. */
+static void noise_before_a_frame_does_not_harm_it(void **state)
+{
+	(void)state;
+	memset(&reader, 0, sizeof(reader));
+	for_seeds(1000, frame_after_noise);
+}
+
 static void frame_that_is_too_long_is_none(void **state)
 {
 	const u8 *at = line;
@@ -152,6 +184,7 @@ int main(void)
 	    cmocka_unit_test(what_goes_in_comes_out),
 	    cmocka_unit_test(full_runs_are_told_from_zeroes),
 	    cmocka_unit_test(next_frame_is_found_after_anything),
+	    cmocka_unit_test(noise_before_a_frame_does_not_harm_it),
 	    cmocka_unit_test(frame_that_is_too_long_is_none),
 	};
 

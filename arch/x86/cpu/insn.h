@@ -77,6 +77,14 @@ static inline void insn_out8(u16 port, u8 value)
 	__asm__ volatile("outb %0, %1" : : "a"(value), "Nd"(port));
 }
 
+static inline void insn_ins8(u16 port, u8 *bytes, size_t count)
+{
+	__asm__ volatile("rep insb"
+			 : "+D"(bytes), "+c"(count)
+			 : "d"(port)
+			 : "memory");
+}
+
 static inline void insn_outs8(u16 port, const u8 *bytes, size_t count)
 {
 	__asm__ volatile("rep outsb"
