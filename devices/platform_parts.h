@@ -68,7 +68,10 @@ enum platform_mmio platform_pci_write(struct platform *platform, u64 address,
 void platform_pci_send_messages(struct platform *platform);
 u32 platform_pci_lines(const struct platform_devices *devices);
 
-/* Output of COM1, then the virtio console: work on its queues; input for one of its ports. */
+/*
+ * Output of COM1, then the virtio console: work on its queues; input for one of
+ * its ports.
+ */
 void platform_run_console(struct platform *platform);
 u64 platform_receive_console(struct platform *platform, u32 port,
 			     const u8 *bytes, u64 count);

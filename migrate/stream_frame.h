@@ -7,13 +7,14 @@
  *	 24            32      36       38     40
  *	| seen        | limit | length | echo | length bytes
  *
- *	CRC	CRC32C of all that follows; 0 where who carries frames
- *		vouches for them
- *	from	the sender's name for this stream; to: the receiver's (0:
- * unknown) number	DATA: of this frame; else: of the next one that will be
- * sent due	all frames before this number have arrived at the sender seen
- * bit n: so has the frame due + 1 + n limit	frames before this number are
- * welcome
+ *	CRC	CRC32C of all that follows; 0 where who carries frames vouches
+ *		for them
+ *	from	the sender's name for this stream
+ *	to	the receiver's; 0: unknown
+ *	number	DATA: of this frame; else: of the next one that will be sent
+ *	due	all frames before this number have arrived at the sender
+ *	seen	bit n: so has the frame due + 1 + n
+ *	limit	frames before this number are welcome
  *
  * All numbers are little-endian. Frames are foreign: stream_frame_parse gives
  * only those that are intact and say what can be.
