@@ -70,7 +70,7 @@ arch/x86/vmx.hard	:= capability control_registers exit exit_cpuid \
 			   nested_events nested_exit nested_memory nested_vcpu vcpu vcpu_apic \
 			   vcpu_events vcpu_state vcpu_sync vm vmcs02 vmcs_host vmcs_shadow \
 			   vmx_cpu
-drivers.pure		:= virtio_gather
+drivers.pure		:= e1000_rx virtio_gather
 
 drivers.hard		:= e1000 interrupts net_link pci rtc serial uart_link \
 			   virtio virtio_link

@@ -3,6 +3,7 @@
 #include "drivers/e1000.h"
 #include "arch/x86/cpu/paging.h"
 #include "arch/x86/cpu/tsc.h"
+#include "drivers/e1000_rx.h"
 #include "drivers/pci.h"
 #include "lib/bits.h"
 #include "lib/check.h"
@@ -57,8 +58,6 @@ enum e1000_register {
 #define RAH_VALID        BIT(31)
 #define EERD_START       BIT(0)
 
-#define RX_DONE          BIT(0)
-#define RX_END_OF_PACKET BIT(1)
 #define TX_END_OF_PACKET BIT(0)
 #define TX_INSERT_CRC    BIT(1)
 #define TX_REPORT        BIT(3)
@@ -76,17 +75,9 @@ enum e1000_register {
 #define UDP_AT           (IP_AT + 20)
 #define UDP_SUM_AT       (UDP_AT + 6)
 
-#define RING             256UL /* descriptors */
-#define BUFFER_BYTES     2048UL
-#define GIVE_BACK        16U
+#define RING             E1000_RX_RING /* and as many that send */
+#define BUFFER_BYTES     E1000_RX_BUFFER_BYTES
 #define RESET_US         20000U
-
-struct rx_descriptor {
-	u64 address;
-	u16 length, checksum;
-	u8 status, errors;
-	u16 special;
-};
 
 /* The legacy format, and of the extended ones what is used here. */
 struct tx_descriptor {
@@ -96,10 +87,8 @@ struct tx_descriptor {
 	u16 special;
 };
 
-_Static_assert(sizeof(struct rx_descriptor) == 16, "legacy format");
 _Static_assert(sizeof(struct tx_descriptor) == 16, "legacy format");
 _Static_assert(RING * 16 == PAGE_4K, "a ring is a frame");
-_Static_assert(E1000_KEPT_MAX + GIVE_BACK < RING / 2, "most lie ready");
 
 /* How the EEPROM is read differs. */
 struct model {
@@ -126,13 +115,10 @@ static struct {
 	const struct model *model;
 	u8 mac[6];
 	hpa_t rx_ring, tx_ring;
-	volatile struct rx_descriptor *rx;
+	struct e1000_rx rx;
 	volatile struct tx_descriptor *tx;
-	u8 *rx_buffers, *tx_buffers;
-	u32 rx_at;   /* the descriptor that is filled next */
-	u32 rx_back; /* the first that the device has not got back */
-	bool is_kept[RING];
-	u32 tx_at; /* the one to be used next */
+	u8 *tx_buffers;
+	u32 tx_at; /* the descriptor to be used next */
 } nic;
 
 static u32 get(enum e1000_register reg)
@@ -239,8 +225,10 @@ static enum err read_mac(void)
 
 static enum err take_memory(void)
 {
-	hpa_t rx_buffers, tx_buffers;
+	hpa_t rx_buffers, rx_others, tx_buffers;
 	enum frame_order order = frame_order_for(RING * BUFFER_BYTES);
+	enum frame_order others =
+	    frame_order_for(E1000_KEPT_MAX * BUFFER_BYTES);
 	enum err err = frame_alloc_zeroed(FRAME_4K, "e1000 ring", &nic.rx_ring);
 
 	if (err == OK)
@@ -248,18 +236,18 @@ static enum err take_memory(void)
 	if (err == OK)
 		err = frame_alloc_zeroed(order, "e1000 buffers", &rx_buffers);
 	if (err == OK)
+		err = frame_alloc_zeroed(others, "e1000 buffers", &rx_others);
+	if (err == OK)
 		err = frame_alloc_zeroed(order, "e1000 buffers", &tx_buffers);
 	if (err != OK)
 		return err; /* Umbra cannot go on for long anyway */
-	nic.rx = phys_ptr(nic.rx_ring);
+	e1000_rx_begin(&nic.rx, phys_ptr(nic.rx_ring),
+		       &nic.registers[E1000_RDT / 4], phys_ptr(rx_buffers),
+		       phys_ptr(rx_others));
 	nic.tx = phys_ptr(nic.tx_ring);
-	nic.rx_buffers = phys_ptr(rx_buffers);
 	nic.tx_buffers = phys_ptr(tx_buffers);
-	for (u32 i = 0; i < RING; i++) {
-		nic.rx[i].address =
-		    hpa_raw(phys_of(nic.rx_buffers + i * BUFFER_BYTES));
+	for (u32 i = 0; i < RING; i++)
 		nic.tx[i].status = TX_DONE;
-	}
 	return OK;
 }
 
@@ -298,7 +286,7 @@ static void start(void)
 		nic.registers[E1000_MTA / 4 + i] = 0;
 	start_ring(E1000_RDBAL, nic.rx_ring);
 	start_ring(E1000_TDBAL, nic.tx_ring);
-	nic.rx_at = nic.rx_back = nic.tx_at = 0;
+	nic.tx_at = 0;
 	set(E1000_TIPG, TIPG_COPPER);
 	set(E1000_TCTL, TCTL_ENABLE | TCTL_PAD | TCTL_COLLISIONS);
 	set(E1000_RCTL, RCTL_ENABLE | RCTL_BROADCAST | RCTL_STRIP_CRC);
@@ -387,56 +375,17 @@ void e1000_send_udp(u32 bytes, const u8 *end, u32 end_bytes)
 	send(bytes, end, end_bytes, TX_SUM_IP | TX_SUM_UDP);
 }
 
-/*
- * What lies with the user no longer goes back to the device, in its order. A
- * register is slow: not for each.
- */
-static void give_back(void)
-{
-	u32 from = nic.rx_back, to = nic.rx_at;
-
-	if ((to - from) % RING < GIVE_BACK)
-		return;
-	while (nic.rx_back != to && !nic.is_kept[nic.rx_back]) {
-		nic.rx[nic.rx_back].status = 0;
-		nic.rx_back = (u32)((nic.rx_back + 1) % RING);
-	}
-	if (nic.rx_back != from)
-		set(E1000_RDT, (nic.rx_back + RING - 1) % RING);
-}
-
-/* A damaged frame, or a part of one that was too long, is passed over. */
 u32 e1000_receive(const u8 **frame)
 {
-	give_back();
-	for (u32 i = 0; i < RING; i++) {
-		volatile struct rx_descriptor *rx = &nic.rx[nic.rx_at];
-		u32 bytes;
-
-		if (!(rx->status & RX_DONE))
-			return 0;
-		bytes = rx->length; /* only now is it there */
-		*frame = nic.rx_buffers + nic.rx_at * BUFFER_BYTES;
-		if (!(rx->status & RX_END_OF_PACKET) || rx->errors ||
-		    bytes > BUFFER_BYTES)
-			bytes = 0;
-		nic.rx_at = (u32)((nic.rx_at + 1) % RING);
-		if (bytes)
-			return bytes;
-	}
-	return 0;
+	return e1000_rx_receive(&nic.rx, frame);
 }
 
 u32 e1000_keep(void)
 {
-	u32 last = (u32)((nic.rx_at + RING - 1) % RING);
-
-	nic.is_kept[last] = true;
-	return last;
+	return e1000_rx_keep(&nic.rx);
 }
 
 void e1000_release(u32 kept)
 {
-	CHECK(kept < RING && nic.is_kept[kept]);
-	nic.is_kept[kept] = false;
+	e1000_rx_release(&nic.rx, kept);
 }

@@ -53,8 +53,10 @@ void e1000_send_udp(u32 bytes, const u8 *end, u32 end_bytes);
 u32 e1000_receive(const u8 **frame);
 
 /*
- * The frame that came last stays where it lies until e1000_release() with the
- * number that this gives. At most E1000_KEPT_MAX at a time.
+ * The frame that the last e1000_receive() gave stays where it lies until
+ * e1000_release() with the number that this gives, and stops no other frame.
+ * Once for a frame, and at most E1000_KEPT_MAX at a time: one more is the
+ * caller's fault.
  */
 u32 e1000_keep(void);
 void e1000_release(u32 kept);

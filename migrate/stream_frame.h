@@ -92,7 +92,9 @@ struct frame_port_operations {
 	u32 (*receive)(struct frame_port *port, const u8 **frame, u64 *from);
 	/*
 	 * Or NULL: the stream copies. The frame that came last stays where it
-	 * is until `release` with the number that this gives.
+	 * is until `release` with the number that this gives. The stream keeps
+	 * STREAM_SLOTS frames at most; whatever it keeps, others must get in:
+	 * among them is the one that it waits for.
 	 */
 	u32 (*keep)(struct frame_port *port);
 	void (*release)(struct frame_port *port, u32 kept);
