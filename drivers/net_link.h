@@ -23,7 +23,7 @@ struct net_link {
 	struct frame_port port;
 	struct net net;
 	u32 peer;
-	u8 room[STREAM_ROOM_BYTES];
+	u8 room[STREAM_OUT_BYTES]; /* the controller keeps what came */
 };
 
 /* As e1000_init. */

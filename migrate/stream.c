@@ -55,8 +55,8 @@ static u8 *out_body(struct stream *stream, u32 number)
 
 static u8 *in_body(struct stream *stream, u32 number)
 {
-	return stream->room +
-	       (u64)(STREAM_SLOTS + number % STREAM_SLOTS) * STREAM_BODY_MAX;
+	return stream->room + STREAM_OUT_BYTES +
+	       (u64)(number % STREAM_SLOTS) * STREAM_BODY_MAX;
 }
 
 /* --- Saying --------------------------------------------------------------- */
@@ -324,12 +324,12 @@ static void on_said(struct stream *stream, const struct stream_frame *frame)
 static void hold(struct stream *stream, struct stream_slot *slot,
 		 const struct stream_frame *frame)
 {
-	u8 *room = in_body(stream, frame->number);
-
 	if (stream->port->operations->keep) {
 		slot->body = frame->body;
 		slot->kept = stream->port->operations->keep(stream->port);
 	} else {
+		u8 *room = in_body(stream, frame->number);
+
 		memcpy(room, frame->body, frame->body_bytes);
 		slot->body = room;
 	}

@@ -39,7 +39,9 @@
 #include "migrate/stream_frame.h"
 
 #define STREAM_SLOTS      64U /* frames under way; `seen` has as many bits */
-#define STREAM_ROOM_BYTES (2 * STREAM_SLOTS * STREAM_BODY_MAX)
+/* For bodies: of frames under way, and of those that came and were copied. */
+#define STREAM_OUT_BYTES  ((u64)STREAM_SLOTS * STREAM_BODY_MAX)
+#define STREAM_ROOM_BYTES (2 * STREAM_OUT_BYTES)
 
 enum stream_slot_state {
 	STREAM_SLOT_EMPTY,
@@ -68,7 +70,7 @@ struct stream_counts {
 struct stream {
 	struct link link;
 	struct frame_port *port;
-	u8 *room; /* STREAM_ROOM_BYTES */
+	u8 *room; /* as configured */
 	u64 silence_ns;
 	u64 entropy;
 	u32 id, peer_id; /* names; STREAM_NOBODY: not known */
@@ -110,7 +112,7 @@ struct stream {
 
 struct stream_config {
 	struct frame_port *port;
-	u8 *room; /* STREAM_ROOM_BYTES */
+	u8 *room; /* STREAM_ROOM_BYTES; if the port keeps, STREAM_OUT_BYTES */
 	u64 silence_ns;
 	u64 entropy; /* another number for each machine and boot */
 };

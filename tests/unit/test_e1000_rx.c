@@ -319,7 +319,7 @@ static void users_faults_are_noticed(void **state)
 #define BODY_BYTES 100U
 
 static struct stream stream;
-static u8 room[STREAM_ROOM_BYTES];
+static u8 room[STREAM_OUT_BYTES];
 static u64 now_ns;
 
 static bool port_has_room(struct frame_port *port)

@@ -345,6 +345,15 @@ static void every_byte_arrives_once_and_in_order(void **state)
 	for_seeds(60, bad_network);
 }
 
+/* What came stays with such a port: its stream has room for no copies. */
+static void assert_nothing_copied(const struct station *station)
+{
+	static const u8 nothing[STREAM_ROOM_BYTES - STREAM_OUT_BYTES];
+
+	assert_memory_equal(station->room + STREAM_OUT_BYTES, nothing,
+			    sizeof(nothing));
+}
+
 /*
  * The worst of what a controller may do that sends from where a body lies: it
  * reads it when the frame arrives, and says that it is intact.
@@ -355,6 +364,8 @@ static void direct_network(u64 seed)
 	bad_network(seed);
 	is_direct = false;
 	assert_int_equal(stations[0].kept + stations[1].kept, 0);
+	assert_nothing_copied(&stations[0]);
+	assert_nothing_copied(&stations[1]);
 }
 
 static void frames_may_stay_where_they_came_and_be_read_late(void **state)
