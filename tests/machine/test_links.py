@@ -1,13 +1,18 @@
 # SPDX-License-Identifier: MIT
 """The links between two machines: every byte arrives, in order, both ways."""
 
+import concurrent.futures
+import contextlib
 import re
 import sys
+import time
 
 from lib import ROOT, check, machine_test
+from link_peer import DATA, Peer
 
 sys.path.insert(0, str(ROOT / "tools"))
-from umbra import linktest  # pylint: disable=wrong-import-position
+# pylint: disable=wrong-import-position
+from umbra import engines, joint, linktest
 
 
 def cross(engine, kind, byte_count, device="", ways=("both", "both")):
@@ -54,6 +59,46 @@ def peers_with_addresses_find_each_other(_machine):
 @machine_test(engine="qemu", seconds=3, limit=100)
 def bytes_cross_another_controller(_machine):
     cross("qemu", "net", 500000, "e1000e")
+
+
+BODY = bytes(1000)
+FRAMES = 64  # as many as may be under way
+DONE = b"\x5a"  # core/linktest.c: the last byte of each direction
+
+
+def _leave_a_hole(peer):
+    """The first frame of a stream comes behind all the others, and behind more
+    than a receive ring has room for."""
+    peer.greet()
+    peer.until(lambda: peer.seen.bit_count() == FRAMES - 1,
+               "all frames but the first are kept",
+               lambda: [peer.say(DATA, number, BODY)
+                        for number in range(1, FRAMES)])
+    for i in range(600):
+        peer.ask_who_has(f"10.9.9.{100 + i % 100}")
+        time.sleep(0.001)
+    peer.until(lambda: peer.due >= FRAMES, "the missing frame gets in",
+               lambda: peer.say(DATA, 0, BODY))
+    peer.until(lambda: peer.due > FRAMES and peer.bodies, "both are done",
+               lambda: peer.say(DATA, FRAMES, DONE))
+    check(peer.bodies == [DONE], f"the machine has sent {peer.bodies}")
+
+
+@machine_test(engine="qemu", seconds=4, limit=100)
+def missing_frame_gets_in_whatever_the_network_carries(machine):
+    engine, _ = engines.choose("qemu")
+    with joint.Joint("net", engine, machine.folder) as wire, \
+            contextlib.closing(Peer(wire.ends[0], "10.9.9.2",
+                                    "10.9.9.1")) as peer, \
+            concurrent.futures.ThreadPoolExecutor() as pool:
+        said = pool.submit(_leave_a_hole, peer)
+        text = linktest.alone(
+            "qemu", "receive", str(ROOT), limit=40, link=wire.ends[0],
+            words=f"link=net link.ip=10.9.9.1 link.silence=30 "
+                  f"linktest.bytes={FRAMES * len(BODY)}")
+        print(text)
+        said.result()
+    check("linktest: good" in text, "the machine says something else")
 
 
 @machine_test(engine="qemu", seconds=3, limit=100)

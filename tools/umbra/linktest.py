@@ -144,11 +144,12 @@ def speed(*arguments, **options):
     return min([arguments[3], *carried]) / outcome.seconds
 
 
-def alone(engine_name, way, root, limit=60):
-    """What one machine without a link says."""
+def alone(engine_name, way, root, limit=60, link=None, words=""):
+    """What one machine says, without a link or with somebody else at the other
+    end of `link`."""
     engine, _ = engines.choose(engine_name)
     with work_directory() as directory:
-        side = _start(engine, None, f"linktest={way}",
+        side = _start(engine, link, f"linktest={way} {words}",
                       os.path.join(directory, "0"), root)
         try:
             _watch([side], limit)

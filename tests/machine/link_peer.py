@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: MIT
+"""A peer that is not Umbra, at the other end of a network link in QEMU: it says
+what a test wants (migrate/stream_frame.h in UDP in IPv4 in Ethernet)."""
+
+import socket
+import struct
+import time
+
+from lib import Failure
+
+_HEAD = struct.Struct("<IHBBIIIIQIHH")
+_MAGIC, _VERSION, _SLOTS = 0x4d55, 2, 64
+_HELLO, DATA, _ACK = 1, 2, 3
+_NAME = 77  # of its stream
+_PORT = 21837
+_HEADERS = 14 + 20 + 8  # Ethernet, IPv4, UDP
+_MAC = bytes.fromhex("0200000000aa")
+_TO_ALL = b"\xff" * 6
+_IPV4, _ARP = b"\x08\x00", b"\x08\x06"
+_EVERY = 0.2  # seconds between words that are repeated
+_SECONDS = 20
+
+
+def _sum(data):
+    words = struct.unpack(f">{len(data) // 2}H", data[:len(data) & ~1])
+    total = sum(words) + (data[-1] << 8 if len(data) % 2 else 0)
+    return ~(total % 0xffff) & 0xffff
+
+
+def _address(text):
+    return bytes(map(int, text.split(".")))
+
+
+class Peer:
+    """`end` is the machine's (tools/umbra/joint.py)."""
+
+    def __init__(self, end, own_ip, machine_ip):
+        self._ips = _address(own_ip) + _address(machine_ip)
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._socket.bind(("127.0.0.1", end.port + 1 - end.side))
+        self._socket.connect(("127.0.0.1", end.port + end.side))
+        self._socket.settimeout(0.02)
+        self._machine = 0  # the name of its stream
+        self._got = 0  # all before this number have come from it
+        #: What the machine says that it has.
+        self.due = self.seen = 0
+        #: Bodies of the machine's frames, in order.
+        self.bodies = []
+
+    def close(self):
+        self._socket.close()
+
+    # --- Saying --------------------------------------------------------------
+
+    def _send(self, to, kind, payload):
+        try:
+            self._socket.send(to + _MAC + kind + payload)
+        except ConnectionRefusedError:
+            pass  # the machine is not there yet, or no longer
+
+    def say(self, kind, number, body=b""):
+        payload = _HEAD.pack(0, _MAGIC, _VERSION, kind, _NAME, self._machine,
+                             number, self._got, 0, self._got + _SLOTS,
+                             len(body), 0) + body
+        length = 8 + len(payload)
+        pseudo = self._ips + struct.pack(">HH", 17, length)
+        udp = struct.pack(">HHH", _PORT, _PORT, length)
+        check = _sum(pseudo + udp + payload) or 0xffff
+        ip = struct.pack(">BBHHHBB", 0x45, 0, 20 + length, 0, 0x4000, 64, 17)
+        self._send(_TO_ALL, _IPV4, ip
+                   + struct.pack(">H", _sum(ip + self._ips)) + self._ips + udp
+                   + struct.pack(">H", check) + payload)
+
+    def ask_who_has(self, ip):
+        """Nothing to do with a stream: what is broadcast on any network."""
+        question = struct.pack(">HHBBH", 1, 0x0800, 6, 4, 1) + _MAC
+        self._send(_TO_ALL, _ARP, (question + self._ips[:4] + bytes(6)
+                                   + _address(ip)).ljust(46, b"\0"))
+
+    # --- Hearing -------------------------------------------------------------
+
+    def hear(self):
+        """Whatever comes next, if anything comes soon."""
+        try:
+            frame = self._socket.recv(2048)
+        except (TimeoutError, ConnectionRefusedError):
+            return
+        if frame[12:14] != _IPV4 or len(frame) < _HEADERS + _HEAD.size:
+            return
+        (_, _, _, kind, sender, _, number, due, seen, _, length,
+         _) = _HEAD.unpack_from(frame, _HEADERS)
+        self._machine = sender
+        if kind == _HELLO:
+            self.say(_HELLO, 0)
+            return
+        self.due, self.seen = due, seen
+        if kind == DATA:
+            if number == self._got:
+                start = _HEADERS + _HEAD.size
+                self.bodies.append(frame[start:start + length])
+                self._got += 1
+            self.say(_ACK, 0)
+
+    def until(self, is_so, what, say=lambda: None):
+        """Says that again and again until it is so."""
+        end = time.monotonic() + _SECONDS
+        due = 0
+        while not is_so():
+            now = time.monotonic()
+            if now > end:
+                raise Failure(f"never: {what}")
+            if now >= due:
+                say()
+                due = now + _EVERY
+            self.hear()
+
+    def greet(self):
+        self.until(lambda: self._machine, "the machine greets")
