@@ -37,7 +37,7 @@ struct exit_entry {
 		read_first, handler, text, reads \
 	}
 
-static exit_handler read_first;
+static exit_handler read_first, read_violation;
 
 static const struct exit_entry entries[EXIT_REASON_COUNT] = {
     [EXIT_EXCEPTION_OR_NMI] =
@@ -86,8 +86,7 @@ static const struct exit_entry entries[EXIT_REASON_COUNT] = {
 	AFTER(on_virtual_eoi, "virtual EOI", READS_QUALIFICATION),
     [EXIT_APIC_WRITE] =
 	AFTER(on_apic_write, "write of an APIC register", READS_QUALIFICATION),
-    [EXIT_EPT_VIOLATION] =
-	AFTER(on_ept_violation, "EPT violation", READS_PHYSICAL),
+    [EXIT_EPT_VIOLATION] = DIRECT(read_violation, "EPT violation"),
     [EXIT_EPT_MISCONFIGURATION] =
 	AFTER(on_ept_misconfiguration, "EPT misconfiguration", READS_PHYSICAL),
     [EXIT_INVEPT] = DIRECT(on_l1_invept, "INVEPT"),
@@ -130,7 +129,23 @@ static inline void read_interruption(struct vmx_exit *exit)
 	exit->error_code = (u32)vmcs_read(VMCS_EXIT_INTERRUPTION_ERROR_CODE);
 }
 
-/* Its calls are all last ones: nothing has to be kept for after them. */
+static inline void read_physical(struct vmx_exit *exit)
+{
+	exit->physical = gpa(vmcs_read(VMCS_GUEST_PHYSICAL_ADDRESS));
+}
+
+/* All calls are last ones: nothing has to be kept for after them. */
+static ALWAYS_INLINE enum exit_action
+handle_behind_delivery(struct vcpu *vcpu, exit_handler *handler)
+{
+	struct vmx_exit *exit = &vcpu->exit;
+
+	exit->idt_vectoring = (u32)vmcs_read(VMCS_IDT_VECTORING_INFO);
+	if (unlikely(exit->idt_vectoring & EVENT_VALID))
+		return redeliver_and_handle(vcpu, handler);
+	return handler(vcpu, exit);
+}
+
 static enum exit_action read_first(struct vcpu *vcpu,
 				   const struct vmx_exit *unread)
 {
@@ -140,16 +155,25 @@ static enum exit_action read_first(struct vcpu *vcpu,
 
 	(void)unread;
 	exit->qualification = vmcs_read(VMCS_EXIT_QUALIFICATION);
-	if (likely(entry->reads == READS_PHYSICAL))
-		exit->physical = gpa(vmcs_read(VMCS_GUEST_PHYSICAL_ADDRESS));
-	else if (entry->reads == READS_QUALIFICATION)
+	if (entry->reads == READS_QUALIFICATION)
 		return entry->handler(vcpu, exit);
+	if (entry->reads == READS_PHYSICAL)
+		read_physical(exit);
 	else if (entry->reads == READS_INTERRUPTION)
 		read_interruption(exit);
-	exit->idt_vectoring = (u32)vmcs_read(VMCS_IDT_VECTORING_INFO);
-	if (unlikely(exit->idt_vectoring & EVENT_VALID))
-		return redeliver_and_handle(vcpu, entry->handler);
-	return entry->handler(vcpu, exit);
+	return handle_behind_delivery(vcpu, entry->handler);
+}
+
+/* The same for what every write to a protected page goes through. */
+static enum exit_action read_violation(struct vcpu *vcpu,
+				       const struct vmx_exit *unread)
+{
+	struct vmx_exit *exit = &vcpu->exit;
+
+	(void)unread;
+	exit->qualification = vmcs_read(VMCS_EXIT_QUALIFICATION);
+	read_physical(exit);
+	return handle_behind_delivery(vcpu, on_ept_violation);
 }
 
 static ALWAYS_INLINE enum exit_action handle(struct vcpu *vcpu, u64 basic)
