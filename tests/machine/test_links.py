@@ -9,15 +9,16 @@ import time
 
 from lib import ROOT, check, machine_test
 from link_peer import DATA, Peer
+from noise import noisy
 
 sys.path.insert(0, str(ROOT / "tools"))
 # pylint: disable=wrong-import-position
 from umbra import engines, joint, linktest
 
 
-def cross(engine, kind, byte_count, device="", ways=("both", "both")):
+def cross(engine, kind, byte_count, ways=("both", "both"), **options):
     outcome = linktest.run(engine, kind, ways, byte_count, str(ROOT), limit=80,
-                           device=device)
+                           **options)
     for text in outcome.consoles:
         print(text)
     check(outcome.is_good, "; ".join(outcome.failures))
@@ -34,6 +35,22 @@ def wide_registers_compute_the_same(_machine):
 @machine_test(seconds=6, limit=100)
 def bytes_cross_the_serial_line(_machine):
     cross("bochs", "uart", 5000)
+
+
+def cross_noise(engine, kind, byte_count, one_in, least):
+    wire = noisy(seed=1, one_in=one_in)
+    cross(engine, kind, byte_count, join=wire)
+    check(wire.harmed >= least, f"only {wire.harmed} were harmed")
+
+
+@machine_test(seconds=6, limit=100)
+def bytes_cross_a_noisy_line(_machine):
+    cross_noise("bochs", "uart", 60000, one_in=4000, least=20)
+
+
+@machine_test(engine="qemu", seconds=6, limit=100)
+def bytes_cross_a_network_that_loses_some(_machine):
+    cross_noise("qemu", "net", 500000, one_in=20, least=30)
 
 
 @machine_test(seconds=6, limit=100)
@@ -58,7 +75,7 @@ def peers_with_addresses_find_each_other(_machine):
 
 @machine_test(engine="qemu", seconds=3, limit=100)
 def bytes_cross_another_controller(_machine):
-    cross("qemu", "net", 500000, "e1000e")
+    cross("qemu", "net", 500000, device="e1000e")
 
 
 BODY = bytes(1000)
@@ -108,12 +125,12 @@ def bytes_cross_virtio_serial(_machine):
 
 @machine_test(engine="qemu", seconds=3, limit=100)
 def bytes_cross_legacy_virtio_serial(_machine):
-    cross("qemu", "virtio", 3000000, ",disable-modern=on")
+    cross("qemu", "virtio", 3000000, device=",disable-modern=on")
 
 
 @machine_test(engine="qemu", seconds=3, limit=100)
 def bytes_cross_modern_virtio_serial(_machine):
-    cross("qemu", "virtio", 3000000, ",disable-legacy=on")
+    cross("qemu", "virtio", 3000000, device=",disable-legacy=on")
 
 
 @machine_test(engine="qemu", seconds=3, limit=100)

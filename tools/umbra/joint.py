@@ -35,6 +35,7 @@ class End:
     side: int  # 0 or 1
     port: int = 0
     device: str = ""  # more words for QEMU's device
+    to: int = 0  # where QEMU's network sends to, if not to the other end
 
     def bochs(self):
         """Lines of a bochsrc."""
@@ -49,7 +50,8 @@ class End:
     def qemu(self):
         """Words of a command line."""
         if self.kind == "net":
-            here, there = self.port + self.side, self.port + 1 - self.side
+            here = self.port + self.side
+            there = self.to or self.port + 1 - self.side
             return ["-netdev", f"socket,id=link,udp=127.0.0.1:{there},"
                                f"localaddr=127.0.0.1:{here}",
                     "-device", f"{self.device or 'e1000'},netdev=link,"

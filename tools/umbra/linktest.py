@@ -98,7 +98,7 @@ def _failures(sides):
 
 
 def run(engine_name, kind, ways, byte_count, root, *, words=("", ""), limit=60,
-        device=""):
+        device="", join=joint.Joint):
     """The Outcome of, say, ways ("send", "receive"); `words` are more of each
     machine's command line, `device` of QEMU's device."""
     engine, _ = engines.choose(engine_name)
@@ -106,7 +106,7 @@ def run(engine_name, kind, ways, byte_count, root, *, words=("", ""), limit=60,
     silence = 36000 if engine.NAME == "bochs" else 20
     sides = []
     with work_directory() as directory, \
-            joint.Joint(kind, engine, directory, device) as wire:
+            join(kind, engine, directory, device) as wire:
         try:
             for number, way in enumerate(ways):
                 sides.append(_start(
