@@ -70,9 +70,9 @@ arch/x86/vmx.hard	:= capability control_registers exit exit_cpuid \
 			   nested_events nested_exit nested_memory nested_vcpu vcpu vcpu_apic \
 			   vcpu_events vcpu_state vcpu_sync vm vmcs02 vmcs_host vmcs_shadow \
 			   vmx_cpu
-drivers.pure		:= e1000_rx virtio_gather
+drivers.pure		:= e1000_rx serial uart_link virtio_gather
 
-drivers.hard		:= e1000 interrupts net_link pci rtc serial uart_link \
+drivers.hard		:= e1000 interrupts net_link pci rtc serial_port \
 			   virtio virtio_link
 core.hard		:= backtrace bench cables console crash guests links linktest \
 			   linktest_bare linktest_memory log loopback \

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* A 16550 UART with rings on both sides. */
 #include "drivers/serial.h"
-#include "arch/x86/cpu/insn.h"
+#include "drivers/serial_port.h"
 #include "lib/bits.h"
 #include "lib/string.h"
 
@@ -23,6 +23,7 @@ enum serial_register {
 #define IER_TRANSMITTED BIT(1)
 #define IIR_CAUSE       0x0f
 #define IIR_RECEIVED    0x04 /* as many as the trigger level */
+#define IIR_FIFOS       0xc0 /* are there, are on, and work */
 /*
  * FIFOs on and cleared; the interrupt comes at eight bytes, which leaves time
  * for as many, or when they have waited for four characters' time.
@@ -48,13 +49,13 @@ enum serial_register {
 
 static u8 get(const struct serial *serial, enum serial_register reg)
 {
-	return insn_in8((u16)(serial->port + reg));
+	return serial_port_in((u16)(serial->port + reg));
 }
 
 static void set(const struct serial *serial, enum serial_register reg,
 		u64 value)
 {
-	insn_out8((u16)(serial->port + reg), (u8)value);
+	serial_port_out((u16)(serial->port + reg), (u8)value);
 }
 
 static u32 ring_room(const struct serial_ring *ring)
@@ -100,6 +101,9 @@ enum err serial_init(struct serial *serial, u16 port)
 	set(serial, UART_DIVISOR_HIGH, 0);
 	set(serial, UART_LCR, LCR_8N1);
 	set(serial, UART_FCR, FCR_ON);
+	/* Others than a 16550A hold one byte each way. */
+	serial->fifo_bytes =
+	    (get(serial, UART_IIR) & IIR_FIFOS) == IIR_FIFOS ? FIFO_BYTES : 1;
 	set(serial, UART_MCR, MCR_DTR | MCR_RTS | MCR_OUT2);
 	serial->present = true;
 	return OK;
@@ -157,10 +161,11 @@ static void fill_fifo(struct serial *serial)
 {
 	struct serial_ring *ring = &serial->output;
 	u32 at = ring->taken % SERIAL_RING_BYTES;
-	u32 count = least(ring->put - ring->taken, FIFO_BYTES);
+	u32 count = least(ring->put - ring->taken, serial->fifo_bytes);
 
 	count = least(count, SERIAL_RING_BYTES - at);
-	insn_outs8((u16)(serial->port + UART_DATA), ring->bytes + at, count);
+	serial_port_outs((u16)(serial->port + UART_DATA), ring->bytes + at,
+			 count);
 	ring->taken += count;
 }
 
@@ -210,7 +215,7 @@ static void hold_or_release(struct serial *serial)
  */
 static bool has_trigger_level(const struct serial *serial)
 {
-	return serial->interrupts &&
+	return serial->interrupts && serial->fifo_bytes > 1 &&
 	       (get(serial, UART_IIR) & IIR_CAUSE) == IIR_RECEIVED;
 }
 
@@ -223,8 +228,8 @@ static void receive_trigger_level(struct serial *serial)
 	if (ring_room(ring) < TRIGGER_BYTES ||
 	    SERIAL_RING_BYTES - at < TRIGGER_BYTES)
 		return;
-	insn_ins8((u16)(serial->port + UART_DATA), ring->bytes + at,
-		  TRIGGER_BYTES);
+	serial_port_ins((u16)(serial->port + UART_DATA), ring->bytes + at,
+			TRIGGER_BYTES);
 	ring->put += TRIGGER_BYTES;
 }
 
@@ -383,7 +388,7 @@ void serial_flush(struct serial *serial)
 	spin_lock(&serial->lock);
 	send_all(serial);
 	while (!(get(serial, UART_LSR) & LSR_TEMT))
-		insn_pause();
+		__builtin_ia32_pause();
 	spin_unlock(&serial->lock);
 }
 

@@ -38,6 +38,7 @@ struct serial_ring {
 struct serial {
 	struct spinlock lock;
 	u16 port;
+	u8 fifo_bytes; /* that THR takes when it is empty */
 	bool present;
 	bool interrupts;
 	u8 asked; /* of the interrupts: those in IER */
@@ -51,8 +52,9 @@ struct serial {
 };
 
 /*
- * Programs 115200 baud, 8N1, FIFOs on. ERR_NOT_FOUND if nothing answers at
- * the port; then writing is a no-op and reading finds nothing.
+ * Programs 115200 baud, 8N1, FIFOs on where there are any that work.
+ * ERR_NOT_FOUND if nothing answers at the port; then writing is a no-op and
+ * reading finds nothing.
  */
 enum err serial_init(struct serial *serial, u16 port);
 

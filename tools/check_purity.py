@@ -16,6 +16,10 @@ SEAMS = {
     "check_failed": "lib/check.h: stops the machine, or the test",
     "log_line": "lib/log.h: the console, or the test's standard error",
     "phys_memory": "mm/phys.h: address 0, or an array",
+    "serial_port_in": "drivers/serial_port.h: a UART, or a test's",
+    "serial_port_ins": "drivers/serial_port.h: the same",
+    "serial_port_out": "drivers/serial_port.h: the same",
+    "serial_port_outs": "drivers/serial_port.h: the same",
     "vectors_copy": "lib/vectors.h: wide registers, or plain C",
     "vectors_fold": "lib/vectors.h: wide registers, or plain C",
 }
