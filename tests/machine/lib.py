@@ -81,11 +81,18 @@ def limit_of(test):
     return test.limit
 
 
+#: ./umbra run and migrate, when --timeout has ended them.
+TIMED_OUT = 124
+
+
 class Machine:
     """What a test runs Umbra with."""
 
     def __init__(self, test, folder):
         self.engine = test.engine
+        #: Something did not come to its end. Whatever fails then has not been
+        #: judged: on a slower machine it would look the same.
+        self.hung = False
         self.deadline = time.monotonic() + limit_of(test) - MARGIN_SECONDS
         #: A folder of the test's own, with a blank in its name.
         self.folder = pathlib.Path(folder)
@@ -113,6 +120,7 @@ class Machine:
                                   stderr=subprocess.PIPE, check=False,
                                   timeout=self.seconds_left() + 5)
         except subprocess.TimeoutExpired as error:
+            self.hung = True
             raise Failure(f"{words[0]} did not end by itself; it printed "
                           f"{error.stdout!r}") from error
         run = Run(words, done.returncode,
@@ -120,6 +128,7 @@ class Machine:
                   done.stderr.decode("utf-8", "replace").replace("\r", ""),
                   time.monotonic() - start)
         run.show()
+        self.hung |= run.status == TIMED_OUT
         return run
 
     def talk(self, guest, *options):
@@ -137,6 +146,7 @@ class Machine:
     def seconds_left(self):
         left = int(self.deadline - time.monotonic())
         if left < 1:
+            self.hung = True
             raise Failure("the time of this test is used up")
         return left
 
@@ -227,13 +237,15 @@ def load(path):
 
 def verdict_of(test):
     with tempfile.TemporaryDirectory(prefix="a test ") as folder:
+        machine = Machine(test, folder)
         try:
-            test.function(Machine(test, folder))
+            test.function(machine)
             return "PASS"
         except Skip as reason:
             return f"SKIP {reason}"
         except (Failure, talk.Silence) as reason:
-            return f"FAIL {reason}".replace("\n", " ")
+            how = "hung: " if machine.hung else ""
+            return f"FAIL {how}{reason}".replace("\n", " ")
         except Exception:
             # A broken test is not a broken Umbra, but it has failed too.
             traceback.print_exc(file=sys.stdout)

@@ -27,9 +27,16 @@ is compiled with it is the program's own file and those that the line names:
 
 A PROGRAM machine_X is the tests of tests/machine/test_X.py, with an image of
 Umbra that has the mistake in it.
+
+A test that only runs out of its time has judged nothing: a slow machine makes
+it do so without any mistake. Where a mistake makes it wait for ever, the entry
+says so:
+
+	killed by PROGRAM TEST, which hangs
 """
 
 import argparse
+import enum
 import os
 import pathlib
 import re
@@ -50,8 +57,16 @@ SECONDS = 60
 
 HEAD = re.compile(r"^(?P<name>\w+)\n(?P<what>.*?)\n"
                   r"in (?P<file>\S+)(?: for (?P<users>[^\n]+))?\n"
-                  r"killed by (?P<program>\w+) (?P<test>\w+)\n(?P<edits>.*)$",
+                  r"killed by (?P<program>\w+) (?P<test>\w+)"
+                  r"(?P<hangs>, which hangs)?\n(?P<edits>.*)$",
                   re.DOTALL)
+
+
+class End(enum.Enum):
+    """Of the named test, of a program with the mistake in it."""
+    PASSED = "survives"
+    FAILED = "fails"
+    HUNG = "hangs"
 
 
 class Broken(Exception):
@@ -68,6 +83,7 @@ class Mutant:
         self.file = match["file"]
         self.program = match["program"]
         self.test = match["test"]
+        self.may_hang = bool(match["hangs"])
         pairs = re.split(r"^-- old\n", match["edits"], flags=re.MULTILINE)[1:]
         self.edits = [pair.split("-- new\n") for pair in pairs]
         self.flavour = FLAVOURS[self.program.split("_")[0]]
@@ -169,21 +185,24 @@ class Tools:
         return result
 
 
-def output_until(program, test, verdict):
+def output_until(program, test, verdict, seconds=SECONDS):
     """What the program prints of its one test (tests/unit/host_seams.c), until
-    `verdict` appears or it ends."""
+    `verdict` appears or it ends; and whether it had to be ended."""
     environment = dict(os.environ, TSAN_OPTIONS="halt_on_error=1",
                        ASAN_OPTIONS="abort_on_error=1:detect_leaks=0",
                        UMBRA_TEST_ONLY=test)
     process = subprocess.Popen([str(program)], cwd=ROOT, text=True,
                                stdout=subprocess.PIPE, env=environment,
                                stderr=subprocess.STDOUT, errors="replace")
+    hung = False
 
     def give_up(_signal, _frame):
+        nonlocal hung
+        hung = True
         process.kill()
 
     signal.signal(signal.SIGALRM, give_up)
-    signal.alarm(SECONDS)
+    signal.alarm(seconds)
     lines = []
     for line in process.stdout:
         lines.append(line)
@@ -192,26 +211,28 @@ def output_until(program, test, verdict):
     signal.alarm(0)
     process.kill()
     process.wait()
-    return "".join(lines)
+    return "".join(lines), hung
 
 
 def judge(mutant, tools):
-    """None if the named test failed, or died; and the program's output."""
+    """The End of the named test, and what was printed."""
     if mutant.flavour == "image":
         return judge_image(mutant, tools.build_image(mutant))
-    program = tools.build(mutant)
+    return judge_program(mutant, tools.build(mutant))
+
+
+def judge_program(mutant, program, seconds=SECONDS):
     verdict = re.compile(r"\[\s+(FAILED|OK)\s+\] " + mutant.test + "$",
                          re.MULTILINE)
-    output = output_until(program, mutant.test, verdict)
+    output, hung = output_until(program, mutant.test, verdict, seconds)
     found = verdict.search(output)
     if found:
-        survives = found.group(1) == "OK"
-    else:
-        # A sanitizer, a CHECK or the time limit ended it in that test.
-        last = re.findall(r"\[ RUN\s+\] (\w+)", output)
-        survives = not last or last[-1] != mutant.test
-    why = f"survives {mutant.program} {mutant.test}" if survives else None
-    return why, output
+        return End.PASSED if found[1] == "OK" else End.FAILED, output
+    last = re.findall(r"\[ RUN\s+\] (\w+)", output)
+    if not last or last[-1] != mutant.test:
+        return End.PASSED, output
+    # If nobody ended it, a sanitizer or a CHECK did, in that test.
+    return End.HUNG if hung else End.FAILED, output
 
 
 def judge_image(mutant, image):
@@ -222,12 +243,27 @@ def judge_image(mutant, image):
         env=dict(os.environ, UMBRA_TEST_IMAGE=str(image)),
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT)
-    verdict = re.search(r"^VERDICT (\w+)", done.stdout, re.MULTILINE)
-    if not verdict or verdict.group(1) == "SKIP":
+    return end_of_machine_test(mutant, done.stdout), done.stdout
+
+
+def end_of_machine_test(mutant, output):
+    verdict = re.search(r"^VERDICT (\w+)( hung:)?", output, re.MULTILINE)
+    if not verdict or verdict[1] == "SKIP":
         raise Broken(f"{mutant.program} {mutant.test} has no verdict")
-    why = (f"survives {mutant.program} {mutant.test}"
-           if verdict.group(1) == "PASS" else None)
-    return why, done.stdout
+    if verdict[1] == "PASS":
+        return End.PASSED
+    return End.HUNG if verdict[2] else End.FAILED
+
+
+def complaint(mutant, end):
+    """Why the mutant is not killed as it should be, or None."""
+    test = f"{mutant.program} {mutant.test}"
+    if end is End.PASSED:
+        return f"survives {test}"
+    if end is End.HUNG and not mutant.may_hang:
+        return (f"was not judged: {test} ran out of its time; let the test "
+                "notice, or write \", which hangs\" behind its name")
+    return None
 
 
 def mutants():
@@ -241,14 +277,16 @@ def table(found):
     rows = ["| mutant | in | what goes wrong | killed by |",
             "|---|---|---|---|"]
     for mutant in found:
+        hangs = ", which hangs" if mutant.may_hang else ""
         rows.append(f"| {mutant.name} | {mutant.file} | {mutant.what} | "
-                    f"{mutant.program}: {mutant.test} |")
+                    f"{mutant.program}: {mutant.test}{hangs} |")
     return "\n".join(rows)
 
 
 def run(mutant, tools, show):
     try:
-        why, output = judge(mutant, tools)
+        end, output = judge(mutant, tools)
+        why = complaint(mutant, end)
     except Broken as broken:
         why, output = f"cannot be tried: {broken}", ""
     if show:
