@@ -138,12 +138,23 @@ nmi_round:
 	ret
 nmi_round_end:
 
+; Both NMIs use one stack. Does the second not wait for the IRET, the first
+; one's frame is lost, and would be the second's own: an IRET to itself, for
+; ever. So the second goes back by the frame that the first has kept.
+FRAME_QUADS	equ 5			; RIP, CS, RFLAGS, RSP, SS
+
 ; Loses what nmi_round keeps nothing in.
 global nmi_entry
 nmi_entry:
 	inc	dword [nmi_count]
 	cmp	dword [nmi_count], 1
 	jne	.second
+%assign quad 0
+%rep FRAME_QUADS
+	mov	rax, [rsp + quad * 8]
+	mov	[nmi_frame + quad * 8], rax
+%assign quad quad + 1
+%endrep
 	send_nmi_to_self		; waits for our IRET
 
 	mov	eax, [nmi_bench_leaf]
@@ -171,7 +182,19 @@ align 64
 .second:
 	mov	rax, [rsp]
 	mov	[nmi_second_rip], rax
-	iretq
+	lea	rcx, [nmi_entry]
+	cmp	rax, rcx
+	jb	.end
+	lea	rcx, [.second]
+	cmp	rax, rcx
+	jae	.end
+%assign quad 0
+%rep FRAME_QUADS
+	mov	rax, [nmi_frame + quad * 8]
+	mov	[rsp + quad * 8], rax
+%assign quad quad + 1
+%endrep
+.end:	iretq
 
 section .bss
 global nmi_apic_id, nmi_bench_leaf, nmi_counters, nmi_harvest
@@ -179,6 +202,7 @@ global nmi_base, nmi_pages, nmi_count, nmi_second_rip
 align 8
 nmi_base:	resq 1
 nmi_second_rip:	resq 1
+nmi_frame:	resq FRAME_QUADS
 nmi_apic_id:	resd 1
 nmi_bench_leaf:	resd 1
 nmi_counters:	resd 1

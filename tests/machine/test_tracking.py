@@ -14,8 +14,8 @@ IPS = "host.ips=50000000"
 def tracked(machine, words, cpus=1):
     run = machine.run(GUEST, "--mem", "16M", "--cpus", cpus, "--append", words,
                       "--set", "bench=on", "--set", IPS)
-    run.ended_with(1)
     run.guest_verdict()
+    run.ended_with(1)
     return run
 
 
