@@ -101,6 +101,10 @@ class Machines(unittest.TestCase):
         with self.assertRaises(mutants.Broken):
             self.end(skip)
 
+    def test_that_breaks_says_nothing(self):
+        with self.assertRaises(mutants.Broken):
+            self.end(lambda machine: machine.no_such_thing())
+
 
 class Complaints(unittest.TestCase):
     def test_only_a_failure_kills(self):
@@ -109,11 +113,33 @@ class Complaints(unittest.TestCase):
         self.assertIn("ran out of its time",
                       mutants.complaint(mutant(), END.HUNG))
 
+    def complaint(self, end, sound=END.PASSED):
+        """Of one that may hang, whose test ends so without the mistake."""
+        return mutants.complaint(mutant(more=", which hangs"), end,
+                                 lambda _mutant: (sound, ""))
+
     def test_who_may_hang_may_also_fail_but_not_pass(self):
-        may = mutant(more=", which hangs")
-        self.assertIsNone(mutants.complaint(may, END.HUNG))
-        self.assertIsNone(mutants.complaint(may, END.FAILED))
-        self.assertIn("survives", mutants.complaint(may, END.PASSED))
+        self.assertIsNone(self.complaint(END.HUNG))
+        self.assertIsNone(self.complaint(END.FAILED))
+        self.assertIn("survives", self.complaint(END.PASSED))
+
+    def test_who_hangs_without_the_mistake_is_not_judged(self):
+        for sound in END.HUNG, END.FAILED:
+            self.assertIn("does not pass in its time without the mistake",
+                          self.complaint(END.HUNG, sound))
+
+    def test_killed_one_says_how(self):
+        for end, output, how in (
+                (END.FAILED, "x\nVERDICT FAIL a page is wrong\n",
+                 "a page is wrong"),
+                (END.HUNG, "VERDICT FAIL hung: status 124\n",
+                 "hung: status 124"),
+                (END.FAILED, "[ RUN      ] a_test\n[  FAILED  ] a_test\n",
+                 "failed"),
+                (END.FAILED, "[ RUN      ] a_test\nAborted\n",
+                 "its program died"),
+                (END.HUNG, "[ RUN      ] a_test\n", "hung")):
+            self.assertEqual(mutants.how_it_was_killed(end, output), how)
 
     def test_table_says_who_may_hang(self):
         self.assertIn("test_x: a_test, which hangs |",

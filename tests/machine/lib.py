@@ -176,8 +176,8 @@ class Run:
 
     def ended_with(self, status):
         if self.status != status:
-            raise Failure(f"status {self.status}, not {status}; last words: "
-                          f"{last_line(self.err or self.out)}")
+            raise Failure(f"status {self.status}, not {status}; "
+                          f"{self.last_words()}")
         return self
 
     def printed(self, pattern):
@@ -200,12 +200,19 @@ class Run:
         if found:
             raise Failure(f"stderr holds {found.group()!r}")
 
+    def last_words(self):
+        """The guest's, and Umbra's, whose first error says most."""
+        errors = re.findall("^umbra: error: .*", self.err, re.MULTILINE)
+        umbra = errors[0] if errors else last_line(self.err)
+        return f"last words: {last_line(self.out)!r}, {umbra!r}"
+
     def guest_verdict(self):
         """A test guest's last line is "RESULT PASS n/n" (n checks)."""
         line = last_line(self.out)
         found = re.match(r"RESULT (PASS|FAIL) (\d+)/(\d+)$", line)
         if not found:
-            raise Failure(f"the guest ended without its verdict: {line!r}")
+            raise Failure("the guest ended without its verdict; "
+                          f"{self.last_words()}")
         word, good, all_of_them = found.groups()
         if word != "PASS" or good != all_of_them or int(good) == 0:
             raise Failure(f"the guest says {line!r}")
