@@ -170,6 +170,17 @@ static void fill_fifo(struct serial *serial)
 }
 
 /*
+ * Reading the cause takes it back, and the line falls. Writing does so, too, but
+ * where bytes leave in no time (a UART made of software) nobody may see that,
+ * and no edge would tell that the FIFO is empty again.
+ */
+static void take_cause_back(const struct serial *serial)
+{
+	if (serial->interrupts)
+		(void)get(serial, UART_IIR);
+}
+
+/*
  * Fills the FIFO if it is empty; says whether it did. The interrupt is asked
  * for behind that: it comes also if the FIFO has become empty before. The lock
  * is held.
@@ -179,8 +190,10 @@ static bool send_some(struct serial *serial, u8 status)
 	bool is_due = has_output(serial) && (status & LSR_THRE);
 	bool may = is_due && may_send(serial);
 
-	if (may)
+	if (may) {
+		take_cause_back(serial);
 		fill_fifo(serial);
+	}
 	ask_for_interrupts(serial, is_due && !may);
 	return may;
 }

@@ -153,6 +153,24 @@ static void what_waits_leaves_by_itself(void **state)
 	assert_int_equal(serial_read(&serials[1], bytes, sizeof(bytes)), 1000);
 }
 
+/* As of a guest's UART: nobody sees the line fall when THR is written. */
+static void bytes_that_leave_at_once_stop_nothing(void **state)
+{
+	static u8 bytes[6000];
+
+	(void)state;
+	wire_reset();
+	set_up(true);
+	wire_is_instant = true;
+	for (u32 i = 0; i < sizeof(bytes); i++)
+		bytes[i] = byte_of(0, i);
+	serial_write(&serials[0], bytes, sizeof(bytes));
+	for (u32 i = 0; i < 1000; i++)
+		wire_interrupt();
+	assert_int_equal(wire_left_count, sizeof(bytes));
+	assert_memory_equal(wire_left, bytes, sizeof(bytes));
+}
+
 /* Nine at a time, so that each place in a batch meets the ring's end. */
 static void batches_go_round_the_rings_end(void **state)
 {
@@ -300,6 +318,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(interrupts_alone_carry_all),
 	    cmocka_unit_test(what_waits_leaves_by_itself),
+	    cmocka_unit_test(bytes_that_leave_at_once_stop_nothing),
 	    cmocka_unit_test(batches_go_round_the_rings_end),
 	    cmocka_unit_test(uart_without_fifos_loses_nothing),
 	    cmocka_unit_test(reader_that_sleeps_holds_the_sender_up),

@@ -25,7 +25,10 @@ struct wire_end {
 
 static struct wire_end wire_ends[2];
 static bool wire_has_fifos, wire_has_handshake;
-static bool wire_runs; /* by itself, while somebody looks at a status */
+static bool wire_runs;       /* by itself, while somebody looks at a status */
+static bool wire_is_instant; /* a byte has left before its write is over */
+static u8 wire_left[8192];   /* those, and how many */
+static u32 wire_left_count;
 static struct random *wire_dice; /* or now and then, at any register */
 static u32 wire_noise; /* one byte in so many is another, by wire_dice; or 0 */
 
@@ -87,9 +90,9 @@ static void wire_reset(void)
 	for (u32 i = 0; i < 2; i++)
 		uart_reset(&wire_ends[i].uart);
 	wire_has_fifos = true;
-	wire_has_handshake = wire_runs = false;
+	wire_has_handshake = wire_runs = wire_is_instant = false;
 	wire_dice = NULL;
-	wire_noise = 0;
+	wire_noise = wire_left_count = 0;
 }
 
 /* --- Below the driver ----------------------------------------------------- */
@@ -126,6 +129,10 @@ void serial_port_out(u16 port, u8 value)
 	if (index == 4)
 		end->rts = value & BIT(1);
 	uart_write(&end->uart, index, value);
+	if (index == 0 && wire_is_instant) {
+		uart_output_taken(&end->uart, 1);
+		wire_left[wire_left_count++ % sizeof(wire_left)] = value;
+	}
 	wire_watch(end);
 }
 
