@@ -8,7 +8,7 @@ import tempfile
 import unittest
 
 import front
-from umbra import images
+from umbra import elf, images
 from umbra.trouble import Trouble
 
 
@@ -114,3 +114,11 @@ class Recognition(unittest.TestCase):
                             ("/", "/ is a directory")):
             with self.assertRaisesRegex(Trouble, words):
                 images.recognise(path)
+
+    def test_what_has_no_end_is_not_read(self):
+        with self.assertRaisesRegex(Trouble, "a pipe or a device"):
+            images.recognise("/dev/null")
+
+    def test_image_that_is_no_elf_file_does_not_end_too_early(self):
+        with self.assertRaisesRegex(Trouble, "^x: no ELF file$"):
+            elf.read(b"text", "x")

@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: MIT
 """What is written on a CD, and that it is the same each time."""
 
+import errno
 import os
 import re
 import subprocess
 import time
 import unittest
+from unittest import mock
 
 import front
 from umbra import iso
@@ -95,3 +97,16 @@ class Discs(unittest.TestCase):
         self.assertEqual(done.returncode, 125)
         self.assertRegex(done.stderr.decode(),
                          r"\Aumbra: cannot write /no/such/place[^\n]*\n\Z")
+
+    def test_half_a_disc_is_not_left(self):
+        made = self.place.write("made", bytes(100))
+        output = str(self.place.path / "new.iso")
+        with mock.patch("shutil.copyfile") as copy:
+            def half(_source, target):
+                self.place.write(target, bytes(50))
+                raise OSError(errno.ENOSPC, "No space left on device")
+
+            copy.side_effect = half
+            with self.assertRaisesRegex(Trouble, "new.iso: No space left"):
+                iso._copy(made, output)
+        self.assertFalse(os.path.exists(output))

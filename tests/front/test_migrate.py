@@ -6,6 +6,7 @@ import pathlib
 import re
 import sys
 import unittest
+from unittest import mock
 from xml.etree import ElementTree
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "tools"))
@@ -79,6 +80,16 @@ class Bar(unittest.TestCase):
         self.assertIn("[############............] round 2, 50 of 100", half)
         self.assertIn("[########################]", views.bar(
             {"left": 0, "total": 100}))
+
+    def test_bar_fits_its_terminal(self):
+        """A line that wraps could not be taken back."""
+        written = []
+        with mock.patch.object(views, "_width", lambda: 40), \
+                mock.patch.object(console, "write",
+                                  lambda _, data: written.append(data)), \
+                mock.patch.object(sys.stderr, "isatty", lambda: True):
+            views._Bar().show({"left": 50, "total": 100})
+        self.assertEqual(len(written[0].removeprefix(b"\r\x1b[K")), 39)
 
     def test_no_pages_are_no_trouble(self):
         views.bar({"left": 0, "total": 0})

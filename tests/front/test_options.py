@@ -154,8 +154,24 @@ class Options(unittest.TestCase):
         self.refused("one word", "--set", "umbra.a=\udcff")
         self.refused("multiboot2 or multiboot1", "--set", "host.protocol=pxe")
         self.refused("host.cpsu: unknown", "--set", "host.cpsu=1")
-        self.refused("must be a number from 1 up", "--set", "host.cpus=0")
+        self.refused("host.cpus=0: must be a number from 1 up", "--set",
+                     "host.cpus=0")
         self.refused("must be a number from 1000000 up", "--set", "ips=5")
+
+    def test_numbers_say_what_they_may_be(self):
+        self.refused("'65' is no number from 1 to 64", "--cpus", "65")
+        self.refused("'1.5' is no number from 1 to 64", "--cpus", "1.5")
+        for text in ("0", "nan", "inf", "soon", ""):
+            self.refused(f"{text!r} is no number of seconds", "--timeout",
+                         text)
+
+    def test_name_that_is_empty_is_no_run_without_a_guest(self):
+        self.guest = ""
+        self.refused("no such file: ''")
+
+    def test_image_that_is_none_is_named(self):
+        self.refused("is a directory", "--set",
+                     f"host.image={self.place.path}")
 
     def test_strings_are_one_printable_line_of_umbras_length(self):
         self.refused("one line", "--append", "a\nb")

@@ -138,7 +138,40 @@ class Statuses(Runs):
 
         status, _, err = self.place.run(play=[], preexec_fn=allow_small_files)
         self.assertEqual(status, 125)
-        self.assertRegex(err, r"\Aumbra: [^\n]*File too large\n\Z")
+        self.assertRegex(err, r"\Aumbra: [^\n]*umbra-run-[^\n]*: "
+                         r"File too large\n\Z")
+
+    def test_output_that_cannot_be_written_is_named(self):
+        for words, name in ((["--log", "/dev/full"], "/dev/full"),
+                            ([], "standard output")):
+            with open("/dev/full", "wb") as full:
+                done = subprocess.run(
+                    [str(front.ROOT / "umbra"), "run", self.place.guest,
+                     "--engine", "bochs", "--set",
+                     f"host.image={self.place.image}", *words],
+                    env=self.place.environment(READY, ["send", "text\n"],
+                                               ["sleep", 60]),
+                    stdin=subprocess.DEVNULL, stdout=full,
+                    stderr=subprocess.PIPE, check=False, timeout=20)
+            self.assertEqual(done.returncode, 125)
+            self.assertTrue(done.stderr.decode().endswith(
+                f"umbra: cannot go on: {name}: No space left on device\n"))
+
+    def test_files_that_are_closed_are_done_without(self):
+        """Nor is what is opened next taken for one of them."""
+        log = self.file("log")
+        for closed in ((1,), (2,), (0, 1, 2)):
+            def close(numbers=closed):
+                for number in numbers:
+                    os.close(number)
+
+            process = self.place.start_run(
+                "--log", log, preexec_fn=close,
+                play=[READY, ["send", "text\n\x1e!end 3\n"]])
+            self.assertEqual(front.finish(process)[0], 3)
+            with open(log, encoding="utf-8") as file:
+                self.assertRegex(file.read(),
+                                 r"\A\S+ umbra\| [^\n]*\n\S+ g\| text\n\Z")
 
     def test_machine_that_stays_after_its_verdict_is_asked_for(self):
         process = self.place.start_run(

@@ -17,7 +17,7 @@ import signal
 import subprocess
 import tempfile
 
-from .trouble import Trouble
+from .trouble import Trouble, naming
 
 _PREFIX = "umbra-run-"
 _NEW_PREFIX = "umbra-new-"
@@ -33,7 +33,8 @@ def work_directory():
     try:
         with _lock(path):
             path = _rename(path)
-            yield path
+            with naming(path):
+                yield path
     finally:
         shutil.rmtree(path, ignore_errors=True)
 

@@ -2,8 +2,10 @@
 """The command line: what can be typed, and what it calls."""
 
 import argparse
+import contextlib
 import importlib
 import os
+import re
 import sys
 
 from . import machine as machines, migrate as migrations, run as runs
@@ -51,17 +53,19 @@ class _NextGuest(argparse.Action):
 
 
 def _seconds(text):
-    value = float(text)
-    if not 0 < value < 1e9:
-        raise ValueError
-    return value
+    with contextlib.suppress(ValueError):
+        if 0 < float(text) < 1e9:
+            return float(text)
+    raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds")
 
 
-def _cpus(text):
-    value = int(text)
-    if not 1 <= value <= machines.GUEST_CPUS_MAX:
-        raise ValueError
-    return value
+def _number_to(most):
+    def number(text):
+        if re.fullmatch(r"\d{1,6}", text) and 1 <= int(text) <= most:
+            return int(text)
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no number from 1 to {most}")
+    return number
 
 
 def _add_guest_options(parser):
@@ -79,7 +83,8 @@ def _add_guest_options(parser):
             "cpus=2, nested=off, or as --set has for all")
     parser.add_argument("--mem", default="512M", metavar="SIZE",
                         help="memory of each guest (512M)")
-    parser.add_argument("--cpus", type=_cpus, default=1, metavar="N",
+    parser.add_argument("--cpus", type=_number_to(machines.GUEST_CPUS_MAX),
+                        default=1, metavar="N",
                         help="CPUs of each guest, and of the machine (1)")
     parser.add_argument("--no-nested", action="store_true",
                         help="guests see no VMX")
@@ -96,13 +101,6 @@ reset=stop|restart (begin anew after a reset, also where it has moved to);
 under Bochs a machine that waits for the other one sees much time pass
 status:  as of umbra run, of the machine that has the guest at the end; 125
          also when it could not be migrated"""
-
-
-def _times(text):
-    value = int(text)
-    if not 1 <= value <= 1000:
-        raise ValueError
-    return value
 
 
 def _add_migrate(commands):
@@ -124,8 +122,8 @@ def _add_migrate(commands):
     migrate.add_argument("--at", type=migrations.parse_at, default=2.0,
                          metavar="MARK|SECONDS", help="when: as soon as the "
                          "guest prints MARK, or after a time (2)")
-    migrate.add_argument("--times", type=_times, default=1, metavar="N",
-                         help="then back again, and so on (1)")
+    migrate.add_argument("--times", type=_number_to(1000), default=1,
+                         metavar="N", help="then back again, and so on (1)")
     migrate.add_argument("--then", metavar="LINE", action="append",
                          default=[], help="typed at the guest's console after "
                          "the last migration; of several lines the last one, "
@@ -189,7 +187,7 @@ def _parser():
 
 def collect_guests(options):
     """The guests of a command line, each with its own modules."""
-    guests = [machines.Guest(options.file)] if options.file else []
+    guests = [] if options.file is None else [machines.Guest(options.file)]
     for kind, value in options.ordered or []:
         if kind == "guest":
             guests.append(machines.Guest(*machines.split_file(value,
@@ -233,7 +231,21 @@ def _tool(name):
     return call
 
 
+def _open_standard_files():
+    """What was closed when we began leads nowhere: else the next file that is
+    opened would be taken for it."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number
+    for number, name in ((1, "stdout"), (2, "stderr")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(number, "w"))
+
+
 def main(arguments):
+    _open_standard_files()
     leave_by_exception()
     try:
         options, rest = _parser().parse_known_args(arguments)

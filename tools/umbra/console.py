@@ -2,6 +2,7 @@
 """What comes out of a run, and what goes in: standard output and error, the
 log file, the keyboard."""
 
+import contextlib
 import datetime
 import os
 import re
@@ -11,6 +12,7 @@ import termios
 import time
 
 from . import mux
+from .trouble import naming
 
 _CTRL_A = 0x01
 _PARTIAL_LINE_SECONDS = 0.3
@@ -68,8 +70,9 @@ class Lines:
 class Log:
     """Everything with wall-clock time stamps and channel names."""
 
-    def __init__(self, file):
+    def __init__(self, file, path="log"):
         self._file = file
+        self._path = path
         self._lines = {}
 
     def feed(self, name, data):
@@ -83,13 +86,15 @@ class Log:
 
     def _write(self, name, line):
         now = datetime.datetime.now().isoformat("T", "milliseconds")
-        self._file.write(f"{now} {name}| ".encode() + line + b"\n")
-        self._file.flush()
+        with naming(self._path):
+            self._file.write(f"{now} {name}| ".encode() + line + b"\n")
+            self._file.flush()
 
     def close(self):
-        for lines in self._lines.values():
-            lines.flush()
-        self._file.close()
+        with contextlib.suppress(OSError):  # it has been said before
+            for lines in self._lines.values():
+                lines.flush()
+            self._file.close()
 
 
 class Outputs:
@@ -177,11 +182,12 @@ def write(stream, data):
     terminal open has made it non-blocking."""
     stream.flush()
     fd = stream.fileno()
-    while data:
-        try:
-            data = data[os.write(fd, data):]
-        except BlockingIOError:
-            select.select([], [fd], [])
+    with naming("standard output" if fd == 1 else "standard error"):
+        while data:
+            try:
+                data = data[os.write(fd, data):]
+            except BlockingIOError:
+                select.select([], [fd], [])
 
 
 class Keyboard:

@@ -47,6 +47,8 @@ class Elf:
 
 def read(data, name):
     """The ELF file whose whole content is `data`; Trouble if it is none."""
+    if not data.startswith(MAGIC):
+        raise Trouble(f"{name}: no ELF file")
     try:
         return _read(data, name)
     except (struct.error, IndexError, OverflowError):

@@ -45,9 +45,12 @@ def read_file(path, what, size=-1):
     """The content of a file, or its first `size` bytes; Trouble in one line
     if they cannot be had."""
     if not os.path.exists(path):
-        raise Trouble(f"{what}: no such file: {path}")
+        raise Trouble(f"{what}: no such file: {path or repr(path)}")
     if os.path.isdir(path):
         raise Trouble(f"{what}: {path} is a directory")
+    if not os.path.isfile(path):
+        raise Trouble(f"{what}: {path} is a pipe or a device; copy it into a "
+                      "file first")
     try:
         with open(path, "rb") as file:
             return file.read(size)

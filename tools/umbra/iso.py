@@ -10,6 +10,7 @@ them is that of SOURCE_DATE_EPOCH, or else a fixed one, and the number by which
 GRUB finds its CD again is a digest of the content.
 """
 
+import contextlib
 import enum
 import hashlib
 import os
@@ -53,11 +54,22 @@ def build(machine, output, root, terminal):
         efi = _efi_partition(tools, work, mark)
         made = os.path.join(work, "made.iso")
         _make_cd(tools, tree, efi, made)
-        try:
-            shutil.copyfile(made, output)
-        except OSError as error:
+        _copy(made, output)
+
+
+def _copy(made, output):
+    """All of it, or no new file."""
+    is_new = not os.path.exists(output)
+    try:
+        shutil.copyfile(made, output)
+    except BaseException as error:
+        if is_new:
+            with contextlib.suppress(OSError):
+                os.remove(output)
+        if isinstance(error, OSError):
             raise Trouble(f"cannot write {output}: "
                           f"{error.strerror}") from None
+        raise
 
 
 def _tools():

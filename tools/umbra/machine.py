@@ -131,7 +131,7 @@ def split_file(text, what):
         if os.path.exists(path):
             return path, text[match.end():]
     path = text.split(":", 1)[0]
-    raise Trouble(f"{what}: no such file: {path}")
+    raise Trouble(f"{what}: no such file: {path or repr(path)}")
 
 
 def extra_module(path, role, string):

@@ -5,7 +5,7 @@ import contextlib
 import os
 import re
 
-from . import console, engines, iso, machine as machines, sizes
+from . import console, engines, images, iso, machine as machines, sizes
 from .children import work_directory
 from .session import Session
 from .trouble import Trouble
@@ -42,7 +42,7 @@ class Settings:
         if value is None:
             return default
         if not re.fullmatch(r"\d{1,12}", value) or int(value) < least:
-            raise Trouble(f"--set {key}={value}: must be a number from "
+            raise Trouble(f"--set host.{key}={value}: must be a number from "
                           f"{least} up")
         return int(value)
 
@@ -95,6 +95,7 @@ def build_machine(guests, options, root, way_out):
                       f"{machines.COMMAND_LINE_BYTES_MAX} bytes")
     if not os.path.exists(built.image):
         raise Trouble(f"{built.image} is not built; run make")
+    images.read_file(built.image, "Umbra's image", size=1)
     return built
 
 
@@ -117,10 +118,14 @@ def check(machine, options, engine):
 def open_log(path):
     if path is None:
         return None
+    return console.Log(open_output("--log", path), path)
+
+
+def open_output(option, path):
     try:
-        return console.Log(open(path, "wb"))
+        return open(path, "wb")
     except OSError as error:
-        raise Trouble(f"--log: cannot write {path}: "
+        raise Trouble(f"{option}: cannot write {path!r}: "
                       f"{error.strerror}") from None
 
 

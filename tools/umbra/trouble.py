@@ -29,6 +29,16 @@ class TimedOut(BaseException):
 
 
 @contextlib.contextmanager
+def naming(path):
+    """An OSError out of its body says what it was about."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = error.filename or path
+        raise
+
+
+@contextlib.contextmanager
 def within(seconds):
     """Raises TimedOut out of its body after so many seconds (None: never),
     even out of a write to a reader who has stopped reading."""

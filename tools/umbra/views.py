@@ -37,7 +37,10 @@ class _Bar:
 
     def show(self, words):
         if self._is_terminal:
-            console.write(sys.stderr, f"\r\x1b[K{bar(words)}".encode())
+            # A line that is cut can be taken back; one that wraps cannot.
+            cells = max(_width() - 1, 1)
+            console.write(sys.stderr,
+                          f"\r\x1b[K{bar(words)[:cells]}".encode())
         elif words.get("round") != self._round:
             console.write(sys.stderr, f"migration: {bar(words)}\n".encode())
         self._round = words.get("round")
