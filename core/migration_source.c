@@ -123,9 +123,12 @@ static enum track_mode read_track(const struct guest_plan *plan)
 	enum track_policy policy = TRACK_POLICY_AUTO;
 	enum track_mode mode;
 
-	/* "mixed" is core/loopback.h's, which says what is wrong. */
-	if (text && track_policy_parse(text, &policy) != OK)
-		policy = TRACK_POLICY_AUTO;
+	/* "mixed" is core/loopback.h's. */
+	if (text && strcmp(text, "mixed") != 0 &&
+	    track_policy_parse(text, &policy) != OK)
+		log_warn("guest %s: dirty=%s: it can be pml, wp or auto; it is "
+			 "auto",
+			 plan->name, text);
 	if (policy == TRACK_POLICY_AUTO ||
 	    track_choose(policy,
 			 vmx_capability.has_pml ? TRACK_CPU_HAS_PML
@@ -353,16 +356,23 @@ static enum err start_tracking(struct migration *m, struct vm *vm)
 	return err;
 }
 
+/* To a front end, which waits for an end else; why has been said. */
+static void say_not_begun(void)
+{
+	console_record("not_begun");
+}
+
 static void begin_tracked(struct migration *m, struct vm *vm)
 {
 	enum err err = start_tracking(m, vm);
 
-	if (err == OK)
+	if (err == OK) {
 		begin(m, vm);
-	else
-		log_error("migration: guest %s: its writes cannot be tracked: "
-			  "%s",
-			  vm->name, err_text(err));
+		return;
+	}
+	log_error("migration: guest %s: its writes cannot be tracked: %s",
+		  vm->name, err_text(err));
+	say_not_begun();
 }
 
 /* The last one is over, but for its traces: the next one may be asked for. */
@@ -371,29 +381,41 @@ static bool is_clearing_up(const struct migration *m)
 	return m->phase == MIGRATION_RELAXING || m->phase == MIGRATION_SETTLING;
 }
 
-void migration_send(struct vm *vm, const char *wishes)
+/* What cannot be is said. */
+static bool can_begin(const struct migration *m, const struct vm *vm,
+		      const char *wishes)
 {
-	struct migration *m = &migration;
-
 	if (!m->link) {
 		log_error("migration: there is no link: start Umbra with "
 			  "link=KIND");
-		return;
-	}
-	if (m->phase != MIGRATION_IDLE && !is_clearing_up(m)) {
-		log_error("migration: another one is under way; \"status\" "
-			  "says more");
-		return;
+		return false;
 	}
 	if (!vm || vm_has_ended(vm)) {
-		log_error("migration: no such guest is running");
-		return;
+		log_error("migration: no such guest is running; \"guests\" "
+			  "lists them");
+		return false;
 	}
 	if (take_words(&all_wishes[vm->index], wishes) != OK) {
 		log_error("migration: \"%s\": it can be downtime=TIME, "
 			  "audit=off|sent|full, stuck=fail|switch, "
 			  "compress=off|lz4|on",
 			  wishes);
+		return false;
+	}
+	return true;
+}
+
+void migration_send(struct vm *vm, const char *wishes)
+{
+	struct migration *m = &migration;
+
+	if (m->phase != MIGRATION_IDLE && !is_clearing_up(m)) {
+		log_error("migration: another one is under way; \"status\" "
+			  "says more");
+		return;
+	}
+	if (!can_begin(m, vm, wishes)) {
+		say_not_begun();
 		return;
 	}
 	if (is_clearing_up(m))
@@ -504,10 +526,11 @@ void migration_say_status(void)
 		log_info("migration: no link");
 		return;
 	}
-	log_info("migration: link %s is %s", m->link->name,
+	log_info("migration: link %s is %s%s", m->link->name,
 		 m->link->state == LINK_UP           ? "up"
 		 : m->link->state == LINK_CONNECTING ? "waiting for the peer"
-						     : m->link->why);
+						     : "lost: ",
+		 m->link->state == LINK_LOST ? m->link->why : "");
 	source = &m->room->source;
 	if (m->phase == MIGRATION_SENDING)
 		log_info("migration: guest %s goes: round %u, %lu pages left",

@@ -146,7 +146,8 @@ def main(arguments):
         if "standstill" in result:
             print("\n".join(standing(result)) + "\n")
     print(verdict(status, result))
-    print(f"The report, with drawings: {options.report}")
+    if result:
+        print(f"The report, with drawings: {options.report}")
     return 1 if doubts(status, result) else 0
 
 

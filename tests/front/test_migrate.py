@@ -13,7 +13,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "tools"))
 # pylint: disable=wrong-import-position,protected-access
 import demo
 import front
-from umbra import (cli, console, history, inside, migrate, mux, report,
+from umbra import (cli, console, history, inside, migrate, mux, report, run,
                    views)
 from umbra.trouble import Trouble
 
@@ -223,6 +223,14 @@ class Demo(unittest.TestCase):
             self.assertEqual(len(demo.doubts(status, result)), 1)
 
 
+class Child:
+    """Of a machine: it runs until a test gives it a status."""
+    status = None
+
+    def ended(self):
+        return self.status
+
+
 class Machine(Sides):
     """One that takes all that it is sent."""
 
@@ -233,6 +241,10 @@ class Machine(Sides):
         self.sent = []
         self.can_rest = True
         self.rests = []
+        self.child = Child()
+
+    def why_ended(self):
+        return f"the {self.name} has gone"
 
     def may_stand_still(self):
         return self.can_rest
@@ -295,14 +307,29 @@ class Rest(unittest.TestCase):
                                    text.replace("=moved", "=unconfirmed"))
         self.assertEqual(self.rest(), [[], [False]])
 
+    def test_a_person_at_the_monitor_wakes_it_too(self):
+        self.assertEqual(self.rest(), [[], [True]])
+        self.moving._on_record(self.sides[0], "migration round=0 left=9")
+        self.assertEqual(self.rest(), [[], [False]])
+
     def test_a_clock_of_the_world_does_not_stand_still(self):
         self.sides[1].can_rest = False
         self.assertEqual(self.rest(), [[], []])
 
 
+class Noted(Deaf):
+    """A view that keeps what the front end has to say."""
+
+    def __init__(self):
+        self.notes = []
+
+    def note(self, text):
+        self.notes.append(text)
+
+
 class Typed:
     """A terminal on which this has been typed."""
-    fd, is_terminal, quit = 0, True, False
+    fd, is_terminal, quit, channel = 0, True, False, mux.guest_channel(0)
 
     def __init__(self, *inputs):
         self.inputs = inputs
@@ -346,9 +373,126 @@ class Undecided(unittest.TestCase):
         self.said(0, "decided what=destroyed guest=0")
         self.assertEqual(self.typed(), [[], [b"status\n", b"ls\n"]])
 
+    def test_guest_that_is_destroyed_and_nowhere_else_ends_it(self):
+        self.said(0, "decided what=destroyed guest=0")
+        self.assertIsNone(self.moving._lost)
+        self.sides[1].guest = None
+        self.said(0, "decided what=destroyed guest=0")
+        self.assertIn("the guest is no more", self.moving._lost)
+
     def test_when_it_is_resumed_all_goes_to_the_source(self):
         self.said(0, "decided what=resumed guest=0")
         self.assertEqual(self.typed(), [[b"status\n", b"ls\n"], []])
+
+
+class Mishaps(unittest.TestCase):
+    """What goes wrong on the way is said, and does not wait for ever."""
+
+    def setUp(self):
+        self.begin("mark")
+
+    def begin(self, at, is_terminal=False):
+        options = cli._parser().parse_args(["migrate", "x", "--at", at])
+        self.sides = [Machine(0, "source"), Machine(1, "destination")]
+        self.view = Noted()
+        keyboard = Typed()
+        keyboard.is_terminal = is_terminal
+        self.moving = migrate.Migration(self.sides, self.view, keyboard,
+                                        options)
+        self.said("guest 0 name=web")
+
+    def said(self, text):
+        self.moving._on_record(self.sides[0], text)
+
+    def set_out(self):
+        self.moving._look_for_mark(b"mark")
+        self.moving._begin_when_due()
+        self.sides[0].sent.clear()
+
+    def ends(self, status=0):
+        self.sides[0].verdict = status
+        self.assertEqual(self.moving._status(), 125)
+        return self.view.notes
+
+    def wait_in_vain(self):
+        self.assertFalse(self.moving._waits_in_vain())
+        if self.moving._answer_due:
+            self.moving._answer_due -= migrate._ANSWER_SECONDS
+        return self.moving._waits_in_vain()
+
+    def test_mark_that_never_came_is_named(self):
+        self.assertIn("had not printed 'mark'", self.ends()[0])
+
+    def test_time_that_never_came_is_no_mark(self):
+        self.begin("99")
+        self.assertIn("choose an earlier --at", self.ends()[0])
+
+    def test_guest_that_could_not_run_has_not_ended_too_early(self):
+        self.assertIn("could not run it", self.ends(125)[0])
+
+    def test_move_that_umbra_does_not_begin_has_failed(self):
+        self.set_out()
+        self.said("not_begun")
+        self.assertEqual(self.ends(), [])
+        self.assertFalse(self.moving._under_way)
+
+    def test_what_a_person_asks_for_in_vain_is_no_failure(self):
+        self.said("not_begun")
+        self.assertFalse(self.moving.failed)
+
+    def test_destination_that_has_gone_gives_the_guest_back(self):
+        self.set_out()
+        self.sides[1].child.status = -9
+        for _ in range(2):
+            self.moving._miss_who_has_gone()
+        self.assertEqual(self.sides[0].sent, [(mux.MONITOR, b"cancel\n")])
+        self.assertEqual(len(self.view.notes), 1)
+        self.assertIn("the destination has gone", self.view.notes[0])
+        self.assertTrue(self.wait_in_vain())
+        self.assertEqual(len(self.ends()), 1)
+
+    def test_nobody_sets_out_to_where_nobody_is(self):
+        self.sides[1].child.status = 1
+        self.moving._miss_who_has_gone()
+        self.set_out()
+        self.assertFalse(self.moving._under_way)
+        self.assertEqual(len(self.ends()), 1)
+
+    def test_what_joins_them_is_missed_as_well(self):
+        self.moving._wire = Machine(2, "wire")
+        self.set_out()
+        self.moving._wire.child.status = -9
+        self.moving._miss_who_has_gone()
+        self.assertTrue(self.moving.failed)
+
+    def test_source_may_go_when_all_is_over(self):
+        self.set_out()
+        self.moving._on_record(self.sides[1], "guest 0 name=web")
+        for text in LastLine.SOURCE:
+            self.said(text)
+        self.sides[0].child.status = 0
+        self.moving._miss_who_has_gone()
+        self.assertFalse(self.moving.failed)
+
+    def unconfirmed(self):
+        self.set_out()
+        for text in LastLine.SOURCE:
+            self.said(text.replace("=moved", "=unconfirmed"))
+
+    def test_person_at_a_terminal_is_told_what_to_type(self):
+        self.begin("mark", is_terminal=True)
+        self.unconfirmed()
+        self.assertIn("type Ctrl-A c and destroy", self.view.notes[0])
+        self.assertFalse(self.wait_in_vain())
+
+    def test_nobody_waits_for_a_person_who_is_not_there(self):
+        self.unconfirmed()
+        self.assertTrue(self.wait_in_vain())
+
+    def test_guest_that_runs_there_needs_no_decision_to_go_on(self):
+        self.unconfirmed()
+        self.moving._on_record(self.sides[1], "arrived")
+        self.assertFalse(self.wait_in_vain())
 
 
 class LastLine(unittest.TestCase):
@@ -482,8 +626,26 @@ class Options(unittest.TestCase):
 
     def test_nonsense_is_refused(self):
         for words in (("--times", "0"), ("--link", "pigeon"), ("--at",),
-                      ("--inside", "--link", "net")):
+                      ("--inside", "--link", "net"), ("--at", "")):
             self.assertEqual(self.refused(*words), 125)
+
+    def test_words_that_are_this_commands_own_are_refused(self):
+        for word in ("umbra.link=uart", "umbra.exit=stay", "umbra.console=com1",
+                     "umbra.receive=off"):
+            options = cli._parser().parse_args(["migrate", "x", "--set", word])
+            with self.assertRaisesRegex(Trouble, "sets that itself"):
+                migrate.migrate([1], options, ".")
+
+    def test_report_that_cannot_be_written_is_said_before_all_else(self):
+        options = cli._parser().parse_args(["migrate", "x", "--report", "/"])
+        with self.assertRaisesRegex(Trouble, "--report: cannot write '/'"):
+            migrate.migrate([1], options, ".")
+
+    def test_report_is_no_file_before_there_is_one(self):
+        place = front.Place()
+        self.addCleanup(place.close)
+        run.check_output("--report", str(place.path / "new"))
+        self.assertFalse((place.path / "new").exists())
 
 
 if __name__ == "__main__":

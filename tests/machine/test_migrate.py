@@ -202,7 +202,8 @@ def guest_that_ends_too_early_is_said(machine):
     run = migrate(machine, RING, "--append", "mb=1 laps=10", "--mem", "4M",
                   "--link", "net", "--at", "no such mark")
     run.ended_with(125)
-    run.said("the guest ended before it was migrated; choose an earlier --at")
+    run.said("^umbra: the guest ended and had not printed 'no such mark'; "
+             "choose another --at$")
 
 
 @machine_test(engine="qemu", seconds=4, limit=60)
@@ -213,6 +214,16 @@ def guest_that_has_not_started_moves_without_vmx(machine):
     run.said("^umbra: migration moved: ")
     run.said(r"^umbra: audit full: \d+ groups of pages are the same$")
     run.said("destination: umbra: error: guests cannot run: this CPU has no")
+
+
+@machine_test(engine="qemu", seconds=4, limit=60)
+def move_that_cannot_begin_is_over(machine):
+    run = migrate(machine, RING, "--append", "mb=1", "--mem", "8M", "--link",
+                  "virtio", "--set", "start=no", "--set", "audit=some", "--at",
+                  "0.2")
+    run.ended_with(125)
+    run.said('source: umbra: error: migration: "audit=some": it can be ')
+    run.never_said("earlier --at")
 
 
 def make_module(machine, megabytes):

@@ -136,6 +136,15 @@ class Joint:
         if self._hub:
             self._hub.kill()
 
+    @property
+    def child(self):
+        """The program between both machines, where there is one."""
+        return self._hub
+
+    def why_ended(self):
+        return ("bxhub, which joins the machines, has ended with status "
+                f"{self._hub.ended()}")
+
     def wait(self):
         """Until the first machine is there for the second to connect to."""
         end = self.ends[0]

@@ -7,6 +7,7 @@ guest when to send it, shows how far that is, and follows the guest: its console
 is that of the machine that runs it.
 """
 
+import argparse
 import contextlib
 import json
 import os
@@ -26,12 +27,20 @@ _TICK_SECONDS = 0.1
 _DRAIN_SECONDS = 1
 #: A machine that only waits may finish its words before it stands still.
 _IDLE_SECONDS = 0.5
+#: What is still under way from a machine that has ended.
+_LAST_WORDS_SECONDS = 5
+#: For a machine that is left alone to give its guest back, or to say that it
+#: runs there.
+_ANSWER_SECONDS = 10
 _PAGE = 4096
 _SIDES = ("source", "destination")
 #: Bochs: the time of a machine that waits runs far ahead of the world's.
 _DEFAULTS = ("host.ips=50000000", "umbra.link.silence=36000")
 #: One machine has one clock; its serial line is slow beside a fast one.
 _DEFAULTS_INSIDE = ("host.ips=10000000",)
+#: Words of Umbra's that are this command's own.
+_OURS = {"umbra.console": "", "umbra.exit": "", "umbra.receive": "",
+         "umbra.link": "; --link says what joins the machines"}
 _WISHES = ("downtime", "audit", "stuck", "compress")
 _AUDITS = {"off": "nothing was compared",
            "sent": "in {} groups the pages that had contents are the same",
@@ -73,10 +82,15 @@ class Migration:
         self.history = History(title)
         self._active = sides[0]
         self._tail = ""  # of the guest's output, for the mark
+        self._mark_seen = False
         self._due = None
         self._under_way = False
         self._idle_since = None
         self._undecided = None  # the side that asks what to do with its guest
+        self._answer_due = None  # when that is over, or a machine left alone
+        self._wire = None
+        self._gone = set()  # what has ended and has been spoken of
+        self._lost = None  # why nobody has the guest any more
         self._listening_to_keys = False
         self.results = []
         self._unsaid = None  # the last of them, until both have told
@@ -85,6 +99,7 @@ class Migration:
 
     def run(self, wire, directory, timeout):
         """`wire` joins the machines, or is None where that is done else."""
+        self._wire = wire
         try:
             with within(timeout):
                 self._sides[0].start(directory, self._selector,
@@ -110,25 +125,59 @@ class Migration:
     def _attend(self):
         while self._active.verdict is None:
             self._step(_TICK_SECONDS)
-            if self._is_held and len(self.results) >= self._times \
-                    and not self._under_way:
+            if self._is_held and not self._under_way and (
+                    self.failed or len(self.results) >= self._times):
                 self._hear_the_rest()
                 return FAILED if self.failed else 0
             if self._keyboard.quit:
                 return 0
             if self._active.child.ended() is not None:
-                break
+                self._hear_last_words()
+                if self._active.child.ended() is not None:
+                    break  # and it is still the one with the guest
+            self._miss_who_has_gone()
+            if self._lost or self._waits_in_vain():
+                self._view.note(self._lost or "the guest is stopped, and "
+                                "nobody is there to say what is to become of "
+                                "it")
+                return FAILED
             self._begin_when_due()
             self._rest_who_waits()
-        # What was sent before the end may still be under way.
-        while self._step(_DRAIN_SECONDS):
-            pass
+        self._hear_last_words()
         self._hear_the_rest()
         if self._active.verdict is None:
             self._view.note(f"{self._active.why_ended()}; --log FILE shows "
                                "more")
             return FAILED
         return self._status()
+
+    def _hear_last_words(self):
+        """What was sent before an end may still be under way."""
+        until = time.monotonic() + _LAST_WORDS_SECONDS
+        while self._step(_DRAIN_SECONDS) and time.monotonic() < until:
+            pass
+
+    def _miss_who_has_gone(self):
+        """Nothing moves without the other machine and what joins both, and
+        the one with the guest may wait for long until it knows."""
+        other = self._sides[1 - self._active.number]
+        for each in filter(None, (other, self._wire)):
+            if each in self._gone or each.child is None or \
+                    each.child.ended() is None:
+                continue
+            self._gone.add(each)
+            self._view.note(f"{each.why_ended()}; --log FILE shows more")
+            if self._under_way or len(self.results) < self._times:
+                self.failed = True
+            if self._under_way:
+                self._active.send(mux.MONITOR, b"cancel\n")
+                self._answer_due = time.monotonic() + _ANSWER_SECONDS
+
+    def _waits_in_vain(self):
+        """For a machine that has gone, or a person who is not there."""
+        return (self._answer_due is not None
+                and (self._under_way or self._undecided is self._active)
+                and time.monotonic() > self._answer_due)
 
     def _hear_the_rest(self):
         """Of the last move, where a machine has been silent so far."""
@@ -141,10 +190,19 @@ class Migration:
         if self.failed:
             return FAILED
         if len(self.results) < self._times:
-            self._view.note("the guest ended before it was migrated; "
-                               "choose an earlier --at")
+            self._view.note(self._why_not_migrated())
             return FAILED
         return self._active.verdict
+
+    def _why_not_migrated(self):
+        if self._active.verdict == FAILED:
+            return ("the guest was not migrated, because Umbra could not run "
+                    "it; its lines above say why")
+        if isinstance(self._at, str) and not self._mark_seen:
+            return (f"the guest ended and had not printed {self._at!r}; "
+                    "choose another --at")
+        return ("the guest ended before it was migrated; choose an earlier "
+                "--at")
 
     def _step(self, seconds):
         self._watch_keys()
@@ -159,6 +217,7 @@ class Migration:
     def _arm(self):
         """The guest is there: from now on the time counts."""
         self._tail = ""
+        self._mark_seen = False
         if len(self.results) < self._times and isinstance(self._at, float):
             self._due = time.monotonic() + self._at
 
@@ -169,21 +228,26 @@ class Migration:
             return
         self._tail += data.decode("utf-8", "replace")
         if self._at in self._tail:
+            self._mark_seen = True
             self._due = time.monotonic()
         self._tail = self._tail[-len(self._at):]
 
     def _begin_when_due(self):
         other = self._sides[1 - self._active.number]
         if (self._due is None or time.monotonic() < self._due
-                or not other.is_ready or self._active.guest is None):
+                or not other.is_ready or self._active.guest is None
+                or self._gone):
             return
         self._due = None
-        self._under_way = True
-        other.go_on()
-        self.history.move_begins(self._active.number)
+        self._set_out()
         self._active.send(mux.MONITOR, " ".join(
             ["migrate", str(self._active.guest), *self._wishes]).encode()
             + b"\n")
+
+    def _set_out(self):
+        self._under_way = True
+        self._sides[1 - self._active.number].go_on()
+        self.history.move_begins(self._active.number)
 
     def _rest_who_waits(self):
         """The machine without the guest, until the next move is due."""
@@ -225,7 +289,12 @@ class Migration:
         elif kind == "waiting":
             side.is_ready = True
         elif kind == "migration":
+            if not self._under_way and side is self._active:
+                self._set_out()  # a person has begun it, at the monitor
             self._view.progress(words)
+        elif kind == "not_begun":
+            self.failed = self.failed or self._under_way
+            self._under_way = False
         elif kind == "round":
             self.history.round_is_over(words)
         elif kind == "paused":
@@ -240,7 +309,7 @@ class Migration:
             if words["result"] == "moved":
                 self._follow(self._sides[1 - side.number])
             elif words["result"] == "unconfirmed":
-                self._undecided = side
+                self._ask_for_a_decision(side)
         elif kind == "decided":
             self._decided(side, words)
         elif kind == "downtime_us" and self.results:
@@ -257,6 +326,15 @@ class Migration:
         left.is_ready = True
         left.guest = None
 
+    def _ask_for_a_decision(self, side):
+        self._undecided = side
+        if self._keyboard and self._keyboard.is_terminal:
+            self._view.note(f"if the {self._sides[1 - side.number].name} has "
+                            "the guest, type Ctrl-A c and destroy, else "
+                            "Ctrl-A c and resume")
+        else:
+            self._answer_due = time.monotonic() + _ANSWER_SECONDS
+
     def _decided(self, side, words):
         """The machine that asked has been told who goes on with the guest."""
         resumed = words["what"] == "resumed"
@@ -264,6 +342,9 @@ class Migration:
         self._undecided = None
         if owner is not self._active:
             self._follow(owner)
+        if not resumed and owner.guest is None:
+            self._lost = (f"the guest is no more: destroyed at the {side.name},"
+                          f" and the {owner.name} has not got it")
         if resumed:
             side.guest = words["guest"]
 
@@ -324,6 +405,7 @@ class Migration:
         self._listening_to_keys = wanted
 
     def _on_keys(self, _events):
+        before = self._keyboard.channel
         inputs = self._keyboard.read()
         if inputs is None:
             self._selector.unregister(self._keyboard.fd)
@@ -337,6 +419,17 @@ class Migration:
             if self._active.guest is not None:
                 channel = mux.guest_channel(self._active.guest)
             self._active.send(channel, data)
+        if self._keyboard.channel != before:
+            self._say_where_keys_go()
+
+    def _say_where_keys_go(self):
+        if self._keyboard.channel == mux.MONITOR:
+            side = self._undecided or self._active
+            self._view.note(f"keys go to the {side.name}'s monitor (Ctrl-A c "
+                            "changes), whose lines are shown when they are "
+                            "complete")
+        else:
+            self._view.note("keys go to the guest (Ctrl-A c changes)")
 
 
 def standstill(downtime, work_there):
@@ -437,6 +530,13 @@ def migrate(guests, options, root):
     """The exit status: as of a run, of the machine that has the guest."""
     if len(guests) != 1:
         raise Trouble("umbra migrate takes one guest")
+    for pair in options.set:
+        key = pair.partition("=")[0]
+        if key in _OURS:
+            raise Trouble(f"--set {pair}: umbra migrate sets that itself"
+                          + _OURS[key])
+    if options.report:
+        runs.check_output("--report", options.report)
     with contextlib.ExitStack() as stack:
         if options.json:
             stack.enter_context(_stdout_to_stderr())
@@ -451,16 +551,18 @@ def migrate(guests, options, root):
         sides, wire, directory, outputs = join(guests, options, root, stack,
                                                outputs_of)
         keyboard = stack.enter_context(console.Keyboard())
+        if keyboard.is_terminal:
+            outputs.note("Ctrl-A x quits, Ctrl-A c goes to the monitor")
         view = (views.Columns(outputs, sides) if options.columns
                 else views.Plain(outputs))
         migration = Migration(sides, view, keyboard, options,
                               os.path.basename(guests[0].path))
         status = migration.run(wire, directory, options.timeout)
         results = migration.results
-    if options.report:
-        report.write(options.report, migration.history, status)
     if options.json:
         print(json.dumps({"status": status, "migrations": results}))
+    if options.report:
+        report.write(options.report, migration.history, status)
     return status
 
 
@@ -480,6 +582,8 @@ def _stdout_to_stderr():
 
 def parse_at(text):
     """A number is seconds, anything else a mark in the guest's output."""
+    if not text:
+        raise argparse.ArgumentTypeError("an empty mark is none")
     if re.fullmatch(r"\d+(\.\d+)?", text):
         return float(text)
     return text

@@ -129,6 +129,19 @@ def open_output(option, path):
                       f"{error.strerror}") from None
 
 
+def check_output(option, path):
+    """Before it is long: whether that file can be written at the end."""
+    is_new = not os.path.exists(path)
+    try:
+        with open(path, "ab"):
+            pass
+    except OSError as error:
+        raise Trouble(f"{option}: cannot write {path!r}: "
+                      f"{error.strerror}") from None
+    if is_new:
+        os.remove(path)
+
+
 def make_iso(guests, options, root):
     """A CD for machines of any kind: Umbra stays when its guests have ended,
     and COM1 shows plain text."""

@@ -74,7 +74,7 @@ class Side:
     def why_ended(self):
         status = self.child.ended()
         what = self._engine.why_ended(status, self.directory)
-        if what is None:
+        if what is None or status < 0:
             what = (f"was killed by signal {-status}" if status < 0
                     else f"stopped with status {status}")
         return f"the {self.name}'s {self._engine.NAME} {what}"
