@@ -133,22 +133,28 @@ static void deliver_input(u32 channel, u8 byte)
 		guests_console_input(channel - 1, &byte, 1);
 }
 
+/* A person is shown that the monitor listens. */
+static void select_input(u32 channel)
+{
+	if (mode == CONSOLE_MUX)
+		input_channel = channel;
+	else if (channel == CONSOLE_UMBRA)
+		monitor_prompt();
+	else
+		plain_input = channel;
+}
+
 static void decode_input(u8 byte)
 {
-	if (mode != CONSOLE_MUX) {
-		deliver_input(plain_input, byte);
-		return;
-	}
 	if (!input_after_rs && byte == RS) {
 		input_after_rs = true;
 		return;
 	}
-	if (input_after_rs && byte != RS) {
-		if (byte >= RS_CHANNEL_0 && byte < RS_CHANNEL_0 + CHANNELS)
-			input_channel = byte - RS_CHANNEL_0;
-	} else {
-		deliver_input(input_channel, byte);
-	}
+	if (!input_after_rs || byte == RS)
+		deliver_input(mode == CONSOLE_MUX ? input_channel : plain_input,
+			      byte);
+	else if (byte >= RS_CHANNEL_0 && byte < RS_CHANNEL_0 + CHANNELS)
+		select_input(byte - RS_CHANNEL_0);
 	input_after_rs = false;
 }
 

@@ -12,6 +12,8 @@
  *	RS 'A' + n     what follows is of (or for) the console of guest n
  *	RS '!' text LF a record: "end STATUS", "guest N name=NAME"
  *
+ * A person has the pairs that select a channel, too: Ctrl-^ is RS.
+ *
  * Before options are known the line is in plain mode. Writing works from any
  * CPU at any time.
  */
@@ -47,7 +49,7 @@ void console_record(const char *format, ...) PRINTF(1, 2);
  */
 void console_poll_input(void);
 
-/* Where input goes in plain mode; in mux mode the sender says it. */
+/* Where input goes in plain mode until RS says else; in mux mode RS says it. */
 void console_set_plain_input(u32 channel);
 
 /* Waits until everything is on the line. */

@@ -17,6 +17,7 @@
 #include "core/monitor.h"
 #include "core/record_loop.h"
 #include "core/sched.h"
+#include "core/settings.h"
 #include "core/typed.h"
 #include "core/vm_make.h"
 #include "lib/log.h"
@@ -174,9 +175,21 @@ static bool starts(const struct guest_plan *plan, const char *how)
 	return text && strcmp(text, how) == 0;
 }
 
+static void check_start(const struct guest_plan *plan)
+{
+	const char *text = guest_plan_setting(plan, "start");
+
+	if (text && strcmp(text, "yes") != 0 && !starts(plan, "no"))
+		log_warn("guest %s: start=%s: it can be yes, no or reset; it "
+			 "starts",
+			 plan->name, text);
+}
+
 static void make_guest(const struct guest_plan *plan)
 {
 	struct vm *vm = NULL;
+
+	settings_check(plan);
 	enum err err = vm_make(plan, boot_info, vm_count, &vm);
 
 	if (err != OK || !vm) {
@@ -190,6 +203,7 @@ static void make_guest(const struct guest_plan *plan)
 	if (vm->restarts)
 		vm->began_with = guest_plan_fingerprint(plan, boot_info);
 	vm->is_held = starts(plan, "no");
+	check_start(plan);
 	if (migration_plan(vm, plan) != OK && !first_failure)
 		first_failure = STATUS_NOT_STARTED;
 	vm_plans[vm_count] = plan;

@@ -46,14 +46,22 @@ static void on_memory(void)
 		 stats.largest_bytes / MIB);
 }
 
+static const char *state_of(const struct vm *vm)
+{
+	if (vm_has_ended(vm))
+		return "ended";
+	if (vm_is_paused(vm))
+		return "stopped for its migration (\"status\" says more)";
+	return vm->state == VM_STARTING ? "not started" : "running";
+}
+
 static void on_guests(void)
 {
 	const struct vm *vm;
 
 	for (u32 i = 0; (vm = guests_find(i)); i++) {
 		log_info("guest %u, %s: %lu MiB, %s", i, vm->name,
-			 (vm->memory.bytes + MIB / 2) / MIB,
-			 vm_has_ended(vm) ? "ended" : "running");
+			 (vm->memory.bytes + MIB / 2) / MIB, state_of(vm));
 		guests_log_exits(vm, LOG_INFO);
 	}
 	if (!guests_find(0))
@@ -72,6 +80,8 @@ static size_t word_length(const char *text)
 static void on_power_off(void)
 {
 	log_info("powering off");
+	if (machine_exit_way() != EXIT_STAY)
+		machine_leave(0); /* in the way that a front end sees */
 	machine_power_off();
 }
 
@@ -86,26 +96,48 @@ static void on_crash(void)
 	crash(argument);
 }
 
+/* The first word of the argument as a decimal number; `end`: none below it. */
+static u32 number_below(u32 end)
+{
+	size_t length = word_length(argument);
+	u32 number = 0;
+
+	for (size_t i = 0; i < length; i++) {
+		if (argument[i] < '0' || argument[i] > '9')
+			return end;
+		number = number * 10 + (u32)(argument[i] - '0');
+		if (number >= end)
+			return end;
+	}
+	return length ? number : end;
+}
+
 /* The guest that the argument names or counts; the first one without. */
 static struct vm *find_guest(void)
 {
 	struct vm *vm;
 	size_t length = word_length(argument);
+	u32 number = number_below(GUESTS_MAX);
 
 	for (u32 i = 0; (vm = guests_find(i)); i++)
-		if (!length ||
-		    (length == 1 && argument[0] == (char)('0' + i)) ||
+		if (!length || i == number ||
 		    (strlen(vm->name) == length &&
 		     !memcmp(vm->name, argument, length)))
 			return vm;
 	return NULL;
 }
 
+static const char *behind_blanks(const char *text)
+{
+	while (*text == ' ')
+		text++;
+	return text;
+}
+
 static void on_migrate(void)
 {
-	const char *wishes = argument + word_length(argument);
-
-	migration_send(find_guest(), *wishes ? wishes + 1 : wishes);
+	migration_send(find_guest(),
+		       behind_blanks(argument + word_length(argument)));
 }
 
 static void on_destroy(void)
@@ -116,21 +148,6 @@ static void on_destroy(void)
 static void on_resume(void)
 {
 	migration_decide(MIGRATION_RESUME);
-}
-
-/* The argument as a decimal number; `end` if it is none below that. */
-static u32 number_below(u32 end)
-{
-	u32 number = 0;
-
-	for (const char *at = argument; *at; at++) {
-		if (*at < '0' || *at > '9')
-			return end;
-		number = number * 10 + (u32)(*at - '0');
-		if (number >= end)
-			return end;
-	}
-	return *argument ? number : end;
 }
 
 static void on_nmi(void)
@@ -178,27 +195,29 @@ static void on_help(void)
 		log_info("%-10s %s", commands[i].name, commands[i].help);
 }
 
-/* Cuts the line after its first word. */
-static void find_argument(void)
+/* Is the first word that command? */
+static bool is_command(const char *text, const char *name)
 {
-	char *end = line;
+	size_t length = word_length(text);
 
-	while (*end && *end != ' ')
-		end++;
-	argument = *end ? end + 1 : end;
-	*end = 0;
+	return strlen(name) == length && !memcmp(name, text, length);
 }
 
 static void run_line(void)
 {
-	find_argument();
+	const char *text = behind_blanks(line);
+
+	while (line_length && line[line_length - 1] == ' ')
+		line[--line_length] = 0;
+	argument = behind_blanks(text + word_length(text));
 	for (u32 i = 0; i < ARRAY_COUNT(commands); i++)
-		if (!strcmp(line, commands[i].name)) {
+		if (is_command(text, commands[i].name)) {
 			commands[i].run();
 			return;
 		}
-	if (*line)
-		log_info("\"%s\" is no command; \"help\" lists them", line);
+	if (*text)
+		log_info("\"%.*s\" is no command; \"help\" lists them",
+			 (int)word_length(text), text);
 }
 
 void monitor_prompt(void)

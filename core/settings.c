@@ -5,6 +5,33 @@
 #include "lib/string.h"
 #include "loader/cmdline.h"
 
+/* Whoever reads another one adds it here, and to docs/GUESTS.md. */
+static const char *const known[] = {
+    "audit",       "bench",         "compress",    "connect",   "cpu",
+    "dirty",       "dirty.l2",      "downtime",    "hyperv",    "input",
+    "loopback",    "loopback.seed", "pin",         "record.at", "record.least",
+    "record.loop", "record.seed",   "record.wait", "reset",     "start",
+    "stuck",
+};
+
+static bool is_known(const char *key)
+{
+	for (u32 i = 0; i < ARRAY_COUNT(known); i++)
+		if (!strcmp(key, known[i]))
+			return true;
+	return false;
+}
+
+void settings_check(const struct guest_plan *plan)
+{
+	for (u32 i = 0; i < plan->setting_count; i++)
+		if (!is_known(plan->settings[i].key))
+			log_warn("guest %s: %s=%s is no setting of a guest; it "
+				 "is ignored (docs/GUESTS.md lists them)",
+				 plan->name, plan->settings[i].key,
+				 plan->settings[i].value);
+}
+
 enum err setting_number(const struct guest_plan *plan, const char *key,
 			u64 *value)
 {

@@ -19,4 +19,7 @@ MUST_CHECK enum err setting_choose(const struct guest_plan *plan,
 				   const struct setting_choice *choice,
 				   bool *is_second);
 
+/* Says which settings are none that a guest can have: they change nothing. */
+void settings_check(const struct guest_plan *plan);
+
 #endif

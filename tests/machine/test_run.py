@@ -186,6 +186,29 @@ def cd_boots_under_uefi_by_multiboot_1(machine):
                      "--set", "host.protocol=multiboot1")
 
 
+@machine_test(engine="qemu", seconds=2)
+def power_off_at_the_monitor_is_no_trouble(machine):
+    with machine.talk(HELLO, "--mem", "8M", "--set", "start=no") as talk:
+        talk.said("^umbra: guest hello starts")
+        talk.type(f"{MONITOR}  guests  \r")
+        talk.said("^umbra: guest 0, hello: 8 MiB, not started$")
+        talk.type("poweroff\r")
+        run = Run.of(talk)
+    run.ended_with(0)
+
+
+@machine_test(engine="qemu", seconds=2)
+def settings_that_no_guest_has_are_named(machine):
+    run = machine.run(HELLO, "--mem", "8M", "--set", "start=no", "--its",
+                      "loopbak=3", "--set", "dirty=magic", "--its",
+                      "record.seed=7", "--timeout", 2)
+    run.said("^umbra: warning: guest hello: loopbak=3 is no setting of a "
+             "guest; it is ignored")
+    run.said("^umbra: warning: guest hello: dirty=magic: it can be pml, wp or "
+             "auto; it is auto$")
+    run.never_said("start=no|record.seed")
+
+
 def read_until(stream, words, seconds):
     """What a pipe gives, up to those words; a Failure without them."""
     seen, end = b"", time.monotonic() + seconds
@@ -195,6 +218,36 @@ def read_until(stream, words, seconds):
         check(data, f"{words} did not come: {seen[-500:]}")
         seen += data
     return seen
+
+
+@machine_test(engine="qemu", seconds=2)
+def person_at_the_line_reaches_the_monitor_past_a_guest(machine):
+    """Without a front end what is typed is the guest's."""
+    process = subprocess.Popen(
+        ["qemu-system-x86_64", "-display", "none", "-monitor", "none",
+         "-no-reboot", "-m", "128", "-serial", "stdio", "-kernel",
+         "build/umbra.elf", "-initrd",
+         "build/guests/hello.elf guest mem=8M start=no"],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+
+    def type_keys(keys):
+        process.stdin.write(keys)
+        process.stdin.flush()
+
+    try:
+        seconds = machine.seconds_left()
+        read_until(process.stdout, b"guest hello starts", seconds)
+        type_keys(b"cpus\r\x1e\x1e\x1e@memory\r")
+        seen = read_until(process.stdout, b"largest block", seconds)
+        check(b"umbra> memory" in seen and b"CPU 0:" not in seen,
+              f"the keys went elsewhere: {seen}")
+        type_keys(b"\x1eAcpus\r\x1e@poweroff\r")
+        seen = read_until(process.stdout, b"powering off", seconds)
+        check(b"CPU 0:" not in seen, f"the guest's keys went here: {seen}")
+        check(process.wait(seconds) == 0, "it did not switch off")
+    finally:
+        process.kill()
+        process.wait()
 
 
 @machine_test(engine="qemu", seconds=8)
