@@ -141,6 +141,38 @@ class Columns(unittest.TestCase):
                                         + 29 * " "])
 
 
+class Plain(unittest.TestCase):
+    def setUp(self):
+        self.written = []
+        patched = mock.patch.object(
+            console, "write", lambda _, data: self.written.append(data))
+        patched.start()
+        self.addCleanup(patched.stop)
+        self.side = Sides(0, "source")
+        self.view = views.Plain(console.Outputs(["ring"]))
+
+    def test_umbra_does_not_break_the_guests_line(self):
+        self.view.guest(self.side, mux.Text(1, b"half a "))
+        self.view.umbra(self.side, b"why")
+        self.view.guest(self.side, mux.Text(1, b"line\n"))
+        self.assertEqual(self.written,
+                         [b"half a ", b"line\n", b"source: why\n"])
+
+    def test_it_does_not_wait_for_the_end_of_a_prompt(self):
+        self.view.guest(self.side, mux.Text(1, b"$ "))
+        self.view.umbra(self.side, b"why")
+        with mock.patch.object(views, "_LINE_SECONDS", 0):
+            self.view.tick()
+        self.assertEqual(self.written, [b"$ ", b"source: why\n"])
+
+    def test_what_is_said_keeps_its_order(self):
+        self.view.guest(self.side, mux.Text(1, b"$ "))
+        self.view.umbra(self.side, b"first")
+        self.view.note("second")
+        self.assertEqual(self.written[1:],
+                         [b"source: first\n", b"umbra: second\n"])
+
+
 def history_of_one_move(result="moved"):
     told = history.History("ring & co")
     told.guest_is_at(0)

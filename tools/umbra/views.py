@@ -9,6 +9,7 @@ a migration is, and what the front end has to say.
 import os
 import sys
 import textwrap
+import time
 
 from . import console, mux
 
@@ -16,6 +17,7 @@ _BAR_CELLS = 24
 _COLUMNS_MIN = 80
 _COLUMNS_ELSEWHERE = 120  # where there is no terminal
 _GAP = " | "
+_LINE_SECONDS = 0.3  # in which a guest ends a line that it has begun
 
 
 def bar(words):
@@ -73,15 +75,45 @@ class _View:
 
 
 class Plain(_View):
-    """The guest on standard output, everything else on standard error."""
+    """The guest on standard output, everything else on standard error. On a
+    terminal both are one: what Umbra says waits for the end of the guest's
+    line, but not for that of a prompt."""
+
+    def __init__(self, outputs):
+        super().__init__(outputs)
+        self._open_since = None  # the guest is in the middle of a line
+        self._waiting = []
 
     def umbra(self, side, line):
-        self._bar.clear()
         self._outputs.keep(side.name, line + b"\n")
-        console.write(sys.stderr, f"{side.name}: ".encode() + line + b"\n")
+        self._waiting.append(f"{side.name}: ".encode() + line + b"\n")
+        self.tick()
 
     def guest(self, _side, event):
         self._outputs.text(event)
+        self._open_since = (None if event.data.endswith(b"\n")
+                            else time.monotonic())
+        self.tick()
+
+    def note(self, text):
+        self._say_what_waits()
+        super().note(text)
+
+    def tick(self):
+        super().tick()
+        if self._open_since is None or \
+                time.monotonic() - self._open_since >= _LINE_SECONDS:
+            self._say_what_waits()
+
+    def close(self):
+        self._say_what_waits()
+        super().close()
+
+    def _say_what_waits(self):
+        if self._waiting:
+            self._bar.clear()
+            console.write(sys.stderr, b"".join(self._waiting))
+            self._waiting.clear()
 
     def follow(self, side):
         """The guest is there now: its console goes on."""
