@@ -31,6 +31,7 @@ struct loopback {
 	u32 rounds_left, rounds_done;
 	u64 random;
 	bool mixed;
+	bool compares_rounds; /* each, not only the last */
 	u64 next_tsc;
 	gpa_t at; /* where this round's harvest, or relaxing, goes on */
 	u64 pages_copied, pages_last_round;
@@ -91,18 +92,24 @@ enum err loopback_start(struct vm *vm, const struct guest_plan *plan,
 			const struct guest_map *map)
 {
 	struct loopback *l = &loopback;
+	static const struct setting_choice when = {"loopback.compare", "end",
+						   "rounds"};
 	enum track_mode mode;
 	u64 rounds = 0, seed = 1;
+	bool compares_rounds;
 	enum err err = setting_number(plan, "loopback", &rounds);
 
 	if (err == OK)
 		err = setting_number(plan, "loopback.seed", &seed);
+	if (err == OK)
+		err = setting_choose(plan, &when, &compares_rounds);
 	if (err != OK || !rounds)
 		return err;
 	if (l->phase != PHASE_NONE)
 		return ERR_BUSY;
 	l->vm = vm;
 	l->rounds_left = (u32)rounds;
+	l->compares_rounds = compares_rounds;
 	l->random = seed * 0x9e3779b97f4a7c15UL + 1;
 	err = choose_mode(l, plan, &mode);
 	if (err == OK)
@@ -190,46 +197,77 @@ static u64 compare_slot(const struct loopback *l, const struct guest_slot *slot)
 	return differences;
 }
 
-static void compare(struct loopback *l)
+/* How many pages differ; says which. */
+static u64 compare(const struct loopback *l)
 {
 	const struct guest_mem *memory = &l->vm->memory;
 	u64 differences = 0;
 
 	for (u32 i = 0; i < memory->slot_count; i++)
 		differences += compare_slot(l, memory->slots + i);
-	if (!differences) {
-		struct vm_writes found;
+	return differences;
+}
 
-		vm_count_writes(l->vm, &found);
-		log_info("loopback: found by PML %lu, by write protection %lu, "
-			 "of L2 %lu and %lu",
-			 found.logged, found.faults, found.l2_logged,
-			 found.l2_faults);
-		log_info("loopback: %u rounds, %lu pages copied, %lu of them "
-			 "while stopped: memory is identical",
-			 l->rounds_done, l->pages_copied, l->pages_last_round);
-		return;
-	}
-	log_error("loopback: %lu pages were written and not logged",
-		  differences);
+static void say_identical(const struct loopback *l)
+{
+	struct vm_writes found;
+
+	vm_count_writes(l->vm, &found);
+	log_info("loopback: found by PML %lu, by write protection %lu, of L2 "
+		 "%lu and %lu",
+		 found.logged, found.faults, found.l2_logged, found.l2_faults);
+	log_info("loopback: %u rounds, %lu pages copied, %lu of them while "
+		 "stopped: memory is identical",
+		 l->rounds_done, l->pages_copied, l->pages_last_round);
+}
+
+static void fail(struct loopback *l, u64 differences)
+{
+	log_error("loopback: %lu pages were written and not logged, in round "
+		  "%u",
+		  differences, l->rounds_done);
 	vm_end(l->vm, VM_END_FAILED, 0);
 	/* Also if it has ended well meanwhile. */
 	l->vm->end = VM_END_FAILED;
 }
 
-/* With all vCPUs stopped, this harvest is complete. */
-static void finish(struct loopback *l)
+static void stop_tracking(struct loopback *l)
 {
+	vm_track_stop(l->vm);
+	vm_sync(l->vm);
+	l->at = gpa(0);
+	l->phase = PHASE_RELAXING;
+}
+
+/* With all vCPUs stopped, this harvest is complete. */
+static void compare_while_stopped(struct loopback *l)
+{
+	u64 differences;
+
 	vm_pause(l->vm);
 	begin_round(l);
 	while (!round_is_complete(l))
 		copy_chunk(l);
-	compare(l);
-	vm_track_stop(l->vm);
-	vm_sync(l->vm);
+	differences = compare(l);
+	if (differences)
+		fail(l, differences);
+	else if (!l->rounds_left)
+		say_identical(l);
+	if (differences || !l->rounds_left)
+		stop_tracking(l);
+	else
+		wait_a_while(l);
 	vm_resume(l->vm);
-	l->at = gpa(0);
-	l->phase = PHASE_RELAXING;
+}
+
+static void end_round(struct loopback *l)
+{
+	l->rounds_done++;
+	l->rounds_left--;
+	if (l->compares_rounds || !l->rounds_left)
+		compare_while_stopped(l);
+	else
+		wait_a_while(l);
 }
 
 /* Large pages come back in place, a piece at a time, while the guest runs. */
@@ -248,8 +286,10 @@ void loopback_vm_ended(struct vm *vm)
 
 	if (l->vm != vm)
 		return;
-	if (l->phase == PHASE_WAITING || l->phase == PHASE_COPYING)
-		finish(l);
+	if (l->phase == PHASE_WAITING || l->phase == PHASE_COPYING) {
+		l->rounds_left = 0;
+		compare_while_stopped(l);
+	}
 	while (l->phase == PHASE_RELAXING)
 		relax(l);
 }
@@ -269,13 +309,8 @@ void loopback_step(void)
 	case PHASE_COPYING:
 		copy_chunk(l);
 		l->next_tsc = insn_rdtsc() + tsc_from_ns(draw(l, BREATHE_NS));
-		if (!round_is_complete(l))
-			break;
-		l->rounds_done++;
-		if (--l->rounds_left)
-			wait_a_while(l);
-		else
-			finish(l);
+		if (round_is_complete(l))
+			end_round(l);
 		break;
 	case PHASE_RELAXING:
 		relax(l);

@@ -9,6 +9,8 @@
  *
  * Asked for by a guest's settings: loopback=ROUNDS copies for so many rounds,
  * at moments that loopback.seed=N chooses, then compares; the guest goes on.
+ * loopback.compare=rounds compares at the end of each round, for which it is
+ * stopped: a write that was lost is seen also where the page is written again.
  * dirty=pml|wp|auto is the way of tracking, dirty=mixed changes it from round
  * to round. A difference ends the guest as failed.
  */
