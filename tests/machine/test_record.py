@@ -64,9 +64,11 @@ def record_of_a_hypervisor_is_complete(machine):
 @machine_test(seconds=15, limit=300)
 def record_of_a_hypervisor_with_two_cpus_is_complete(machine):
     hypervisor_is_complete(
-        machine, 2, 800, ("in L1 after VMLAUNCH", "in L2",
-                          "log of L1 part full"),
-        "laps=8", "mb=1", "pml", "protect", "interrupt")
+        machine, 2, 800, ("in L1 after VMLAUNCH", "entry pending", "in L2",
+                          "exit to L1 pending", "log of L1 part full",
+                          "EPT12 changed and not invalidated"),
+        "laps=20", "mb=1", "pml", "protect", "interrupt",
+        wait_ns=1_000_000)
 
 
 @machine_test(seconds=8, limit=200)
