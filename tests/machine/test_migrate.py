@@ -132,6 +132,8 @@ def hypervisor_moves_without_the_address_of_its_enlightened_vmcs(machine):
 def demo_shows_a_hypervisor_that_moves_with_its_guest(machine):
     page = machine.folder / "demo.html"
     run = machine.umbra("demo", "--report", page)
+    verdict = run.printed(r"^VERDICT: (.*)$").group(1)
+    check(verdict.startswith("L1 and its L2 moved in "), verdict)
     run.ended_with(0)
     run.printed("not one page was lost")
     # The verdict says whether it is few enough times.
