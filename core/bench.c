@@ -6,6 +6,7 @@
 #include "arch/x86/vmx/exit.h"
 #include "arch/x86/vmx/vm.h"
 #include "core/sched.h"
+#include "core/settings.h"
 #include "lib/bench.h"
 #include "lib/check.h"
 #include "lib/log.h"
@@ -27,7 +28,7 @@ static struct bench bench;
 
 enum err bench_start(struct vm *vm, const struct guest_plan *plan)
 {
-	const char *text = guest_plan_setting(plan, "bench");
+	const char *text = setting_text(plan, "bench");
 
 	if (!text || !strcmp(text, "off"))
 		return OK;

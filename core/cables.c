@@ -3,6 +3,7 @@
 #include "core/cables.h"
 #include "arch/x86/vmx/vcpu.h"
 #include "arch/x86/vmx/vm.h"
+#include "core/settings.h"
 #include "lib/log.h"
 #include "lib/string.h"
 #include "mm/frame_alloc.h"
@@ -45,7 +46,7 @@ static enum err make(struct labelled *new, const char *label)
 
 enum err cables_join(struct vm *vm, const struct guest_plan *plan)
 {
-	const char *label = guest_plan_setting(plan, "connect");
+	const char *label = setting_text(plan, "connect");
 	struct labelled *found;
 	enum err err;
 

@@ -74,7 +74,7 @@ void guests_offer_input(void)
 /* input=hvc0: the virtio console; input=com1, the default: the UART. */
 static enum platform_console wanted_input(const struct guest_plan *plan)
 {
-	const char *text = guest_plan_setting(plan, "input");
+	const char *text = setting_text(plan, "input");
 
 	if (text && strcmp(text, "hvc0") == 0)
 		return PLATFORM_HVC0;
@@ -154,7 +154,7 @@ void guests_moved(struct vm *vm)
 /* reset=restart: a reset begins anew; reset=stop, the default, ends the run. */
 static bool wants_restart(const struct guest_plan *plan)
 {
-	const char *text = guest_plan_setting(plan, "reset");
+	const char *text = setting_text(plan, "reset");
 
 	if (text && strcmp(text, "restart") != 0 && strcmp(text, "stop") != 0)
 		log_warn("guest %s: reset=%s: it can be restart or stop; it "
@@ -170,14 +170,14 @@ static bool wants_restart(const struct guest_plan *plan)
  */
 static bool starts(const struct guest_plan *plan, const char *how)
 {
-	const char *text = guest_plan_setting(plan, "start");
+	const char *text = setting_text(plan, "start");
 
 	return text && strcmp(text, how) == 0;
 }
 
 static void check_start(const struct guest_plan *plan)
 {
-	const char *text = guest_plan_setting(plan, "start");
+	const char *text = setting_text(plan, "start");
 
 	if (text && strcmp(text, "yes") != 0 && !starts(plan, "no"))
 		log_warn("guest %s: start=%s: it can be yes, no or reset; it "

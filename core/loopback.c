@@ -52,7 +52,7 @@ static u64 draw(struct loopback *l, u64 below)
 static enum err choose_mode(struct loopback *l, const struct guest_plan *plan,
 			    enum track_mode *mode)
 {
-	const char *text = guest_plan_setting(plan, "dirty");
+	const char *text = setting_text(plan, "dirty");
 	enum track_policy policy = TRACK_POLICY_AUTO;
 	enum track_cpu cpu =
 	    vmx_capability.has_pml ? TRACK_CPU_HAS_PML : TRACK_CPU_PLAIN;

@@ -8,6 +8,7 @@
 #include "core/guests.h"
 #include "core/migration_parts.h"
 #include "core/sched.h"
+#include "core/settings.h"
 #include "core/vm_record.h"
 #include "lib/check.h"
 #include "lib/crc32c.h"
@@ -119,7 +120,7 @@ static enum err take_wish(struct migration_wishes *wishes, enum wish wish,
 
 static enum track_mode read_track(const struct guest_plan *plan)
 {
-	const char *text = guest_plan_setting(plan, "dirty");
+	const char *text = setting_text(plan, "dirty");
 	enum track_policy policy = TRACK_POLICY_AUTO;
 	enum track_mode mode;
 
@@ -145,7 +146,7 @@ enum err migration_plan(const struct vm *vm, const struct guest_plan *plan)
 	*wishes = defaults;
 	wishes->track = read_track(plan);
 	for (u32 i = 0; i < WISH_COUNT; i++) {
-		const char *value = guest_plan_setting(plan, rules[i].key);
+		const char *value = setting_text(plan, rules[i].key);
 
 		if (!value || take_wish(wishes, (enum wish)i, value) == OK)
 			continue;

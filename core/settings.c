@@ -1,17 +1,19 @@
 /* SPDX-License-Identifier: MIT */
 /* See core/settings.h. */
 #include "core/settings.h"
+#include "lib/check.h"
 #include "lib/log.h"
 #include "lib/string.h"
 #include "loader/cmdline.h"
 
-/* Whoever reads another one adds it here, and to docs/GUESTS.md. */
+/* docs/GUESTS.md says what each does. */
 static const char *const known[] = {
-    "audit",       "bench",         "compress",    "connect",   "cpu",
-    "dirty",       "dirty.l2",      "downtime",    "hyperv",    "input",
-    "loopback",    "loopback.seed", "pin",         "record.at", "record.least",
-    "record.loop", "record.seed",   "record.wait", "reset",     "start",
-    "stuck",
+    "audit",         "bench",       "compress",    "connect",
+    "cpu",           "dirty",       "dirty.l2",    "downtime",
+    "hyperv",        "input",       "loopback",    "loopback.compare",
+    "loopback.seed", "pin",         "record.at",   "record.least",
+    "record.loop",   "record.seed", "record.wait", "reset",
+    "start",         "stuck",
 };
 
 static bool is_known(const char *key)
@@ -20,6 +22,13 @@ static bool is_known(const char *key)
 		if (!strcmp(key, known[i]))
 			return true;
 	return false;
+}
+
+const char *setting_text(const struct guest_plan *plan, const char *key)
+{
+	/* Else settings_check() would say that it is none. */
+	CHECK(is_known(key));
+	return guest_plan_setting(plan, key);
 }
 
 void settings_check(const struct guest_plan *plan)
@@ -37,7 +46,7 @@ enum err setting_number(const struct guest_plan *plan, const char *key,
 {
 	const struct cmdline_rule rule = {
 	    key, CMDLINE_NUMBER, 0, UINT32_MAX, {NULL}};
-	const char *text = guest_plan_setting(plan, key);
+	const char *text = setting_text(plan, key);
 	struct cmdline_word word = {.has_value = true};
 	char explanation[128];
 	enum err err;
@@ -58,7 +67,7 @@ enum err setting_number(const struct guest_plan *plan, const char *key,
 enum err setting_choose(const struct guest_plan *plan,
 			const struct setting_choice *choice, bool *is_second)
 {
-	const char *text = guest_plan_setting(plan, choice->key);
+	const char *text = setting_text(plan, choice->key);
 
 	*is_second = text && !strcmp(text, choice->second);
 	if (!text || *is_second || !strcmp(text, choice->first))

@@ -6,6 +6,10 @@
 #include "lib/err.h"
 #include "loader/guest_plan.h"
 
+/* As it was written; NULL when the guest does not have it. `key` is one that a
+ * guest can have (docs/GUESTS.md). */
+const char *setting_text(const struct guest_plan *plan, const char *key);
+
 /* Unchanged when the guest does not have the setting. */
 MUST_CHECK enum err setting_number(const struct guest_plan *plan,
 				   const char *key, u64 *value);

@@ -198,7 +198,7 @@ static enum err refuse_cpu(const struct vm *vm, const char *name,
  */
 static enum err make_cpuid(struct vm *vm, const struct guest_plan *plan)
 {
-	const char *name = guest_plan_setting(plan, "cpu");
+	const char *name = setting_text(plan, "cpu");
 	const struct guest_cpu *best, *cpu;
 
 	vm_make_cpuid(&vm->cpuid, plan->cpus);
@@ -522,7 +522,7 @@ void vm_destroy(struct vm *vm)
 /* The CPUs that it is pinned to, by its setting. */
 static enum err pin(struct vm *vm, const struct guest_plan *plan)
 {
-	const char *text = guest_plan_setting(plan, "pin");
+	const char *text = setting_text(plan, "pin");
 	struct guest_pins pins;
 	enum err err = guest_pin_parse(text, cpu_count, &pins);
 

@@ -31,6 +31,17 @@ DEFINED = re.compile(r"^(?:[\w*][\w* ]*?\b)?(\w+)\(", re.MULTILINE)
 CASE = re.compile(r'"(\w+)"')
 RULE = re.compile(r"X\((\w+),")
 
+#: A guest's settings: | `key=values`, ... | what they do |
+GUESTS = "docs/GUESTS.md"
+SETTINGS = "core/settings.c"
+SETTINGS_KNOWN = re.compile(r"^static .* known\[\] = \{(.*?)^\};",
+                            re.MULTILINE | re.DOTALL)
+SETTINGS_ROWS = re.compile(r"^## Its settings$(.*?)^## ",
+                           re.MULTILINE | re.DOTALL)
+SETTING = re.compile(r"`([\w.]+)=[^`]*`")
+#: The loader takes these from a module's words.
+LOADERS = {"name", "mem", "cpus", "nested"}
+
 #: What the build makes: named in documents, absent from a fresh tree.
 BUILT = ("build/",)
 
@@ -158,5 +169,20 @@ def check_clauses(tree):
         yield f"{CLAUSES}: the rule {rule} is missing"
 
 
+def check_settings(tree):
+    """docs/GUESTS.md lists the settings that core/settings.c knows."""
+    if not tree.exists(SETTINGS):
+        return
+    known = set(re.findall(r'"([^"]+)"', SETTINGS_KNOWN.search(
+        tree.text(SETTINGS)).group(1))) | LOADERS
+    rows = SETTINGS_ROWS.search(tree.text(GUESTS)).group(1)
+    told = {key for line in rows.splitlines()
+            for key in SETTING.findall(line.split(" | ")[0])}
+    for key in sorted(known - told):
+        yield f"{GUESTS}: the table of settings lacks {key}="
+    for key in sorted(told - known):
+        yield f"{GUESTS}: {SETTINGS} knows no {key}="
+
+
 CHECKS = {"docs": check_docs, "clauses": check_clauses,
-          "floors": check_floor_table}
+          "floors": check_floor_table, "settings": check_settings}

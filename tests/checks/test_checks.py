@@ -81,6 +81,18 @@ def function(body):
              + textwrap.indent(textwrap.dedent(body), "\t") + "}\n")
 
 
+def settings(*names):
+    """core/settings.c, which knows these."""
+    return c("static const char *const known[] = {\n    "
+             + ", ".join(f'"{name}"' for name in names) + ",\n};\n")
+
+
+def settings_table(row):
+    """docs/GUESTS.md with what the loader takes, and that row."""
+    return ("## Its settings\n| `name=`, `mem=`, `cpus=`, `nested=on` | x |\n"
+            f"| {row} | y |\n## Next\n")
+
+
 #: check: [(what is wrong, {file: its text}, what the finding must say)]
 FAULTS = {
     "layers": [
@@ -215,6 +227,16 @@ FAULTS = {
          {"docs/ARCHITECTURE.md": "| `mm/` | pure | pages | lib |\n"
           "| `arch/x86/vmx/` | hard | guests | pml mm |\n"},
          r"ARCHITECTURE\.md:2: arch/x86/vmx may use arch/x86/cpu mm"),
+    ],
+    "settings": [
+        ("a setting that the table lacks",
+         {"core/settings.c": settings("pin", "reset"),
+          "docs/GUESTS.md": settings_table("`pin=0,1`")},
+         r"GUESTS\.md: the table of settings lacks reset="),
+        ("a setting that the code does not know",
+         {"core/settings.c": settings("pin"),
+          "docs/GUESTS.md": settings_table("`pin=0,1`, `gone=on`")},
+         r"GUESTS\.md: core/settings\.c knows no gone="),
     ],
     "format": [
         ("four blanks for a tab",
