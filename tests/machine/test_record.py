@@ -73,9 +73,9 @@ def record_of_a_hypervisor_with_two_cpus_is_complete(machine):
 
 @machine_test(seconds=8, limit=200)
 def record_of_a_hypervisor_whose_l2_sleeps_is_complete(machine):
-    hypervisor_is_complete(machine, 1, 600, ("in L2", "L2 halted"),
-                           "laps=16", "mb=1", "sleep", "ept=0",
-                           wait_ns=1_000_000)
+    hypervisor_is_complete(machine, 1, 500, ("in L2", "L2 halted"),
+                           "laps=200", "mb=1", "sleep", "ept=0",
+                           wait_ns=2_000_000)
 
 
 @machine_test(seconds=12, limit=300)
