@@ -15,8 +15,6 @@
 #define BARS                 6U
 
 #define HEADER_MULTIFUNCTION BIT(7)
-#define HEADER_LAYOUT        BITS(6, 0)
-#define HEADER_BRIDGE        1
 
 #define COMMAND_PORTS        BIT(0)
 #define COMMAND_MEMORY       BIT(1)
@@ -71,17 +69,10 @@ void pci_write32(const struct pci_function *at, u32 offset, u32 value)
 
 /* --- Finding -------------------------------------------------------------- */
 
-/* Buses that are still to be looked at, and those that were found. */
 struct search {
 	const struct pci_id *ids;
 	u32 id_count;
-	u64 buses[BUSES / 64];
 };
-
-static void add_bus(struct search *search, u8 bus)
-{
-	search->buses[bus / 64] |= BIT(bus % 64);
-}
 
 static bool is_wanted(const struct search *search,
 		      const struct pci_function *at)
@@ -93,22 +84,21 @@ static bool is_wanted(const struct search *search,
 	return false;
 }
 
-static enum err look_at(struct search *search, struct pci_function *at,
+static enum err look_at(const struct search *search, struct pci_function *at,
 			struct pci_function *found)
 {
 	at->vendor = pci_read16(at, PCI_VENDOR);
 	if (at->vendor == NO_VENDOR)
 		return ERR_NOT_FOUND;
 	at->id = pci_read16(at, PCI_DEVICE);
-	if ((pci_read8(at, PCI_HEADER_TYPE) & HEADER_LAYOUT) == HEADER_BRIDGE)
-		add_bus(search, pci_read8(at, PCI_SECONDARY_BUS));
 	if (!is_wanted(search, at))
 		return ERR_NOT_FOUND;
 	*found = *at;
 	return OK;
 }
 
-static enum err look_at_device(struct search *search, struct pci_function at,
+static enum err look_at_device(const struct search *search,
+			       struct pci_function at,
 			       struct pci_function *found)
 {
 	u32 functions = FUNCTIONS;
@@ -125,16 +115,17 @@ static enum err look_at_device(struct search *search, struct pci_function at,
 	return ERR_NOT_FOUND;
 }
 
+/*
+ * All buses, not only those behind bridges of bus 0: a server has several host
+ * bridges, and which buses are theirs only its ACPI methods know. Where no bus
+ * is, all ones are read.
+ */
 enum err pci_find(const struct pci_id *ids, u32 id_count,
 		  struct pci_function *found)
 {
-	struct search search = {.ids = ids, .id_count = id_count};
+	const struct search search = {ids, id_count};
 
-	add_bus(&search, 0);
-	/* A bridge's secondary bus has a higher number than its own. */
-	for (u32 bus = 0; bus < BUSES; bus++) {
-		if (!(search.buses[bus / 64] & BIT(bus % 64)))
-			continue;
+	for (u32 bus = 0; bus < BUSES; bus++)
 		for (u32 i = 0; i < DEVICES; i++) {
 			const struct pci_function at = {.bus = (u8)bus,
 							.device = (u8)i};
@@ -142,7 +133,6 @@ enum err pci_find(const struct pci_id *ids, u32 id_count,
 			if (look_at_device(&search, at, found) == OK)
 				return OK;
 		}
-	}
 	return ERR_NOT_FOUND;
 }
 

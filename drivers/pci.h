@@ -22,7 +22,6 @@ enum pci_register {
 	PCI_CLASS = 0x0a,
 	PCI_HEADER_TYPE = 0x0e,
 	PCI_BAR_0 = 0x10,
-	PCI_SECONDARY_BUS = 0x19, /* of a bridge */
 	PCI_SUBSYSTEM_ID = 0x2e,
 	PCI_CAPABILITIES = 0x34,
 };

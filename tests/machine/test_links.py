@@ -83,6 +83,15 @@ FRAMES = 64  # as many as may be under way
 DONE = b"\x5a"  # core/linktest.c: the last byte of each direction
 
 
+@machine_test(engine="qemu", seconds=3, limit=100)
+def controller_behind_another_host_bridge_is_found(_machine):
+    """As in servers: no bridge of bus 0 leads to it."""
+    def join(*arguments):
+        return joint.Joint(*arguments, needs=("pxb,id=far,bus_nr=64",))
+
+    cross("qemu", "net", 500000, device="e1000,bus=far", join=join)
+
+
 def _leave_a_hole(peer):
     """The first frame of a stream comes behind all the others, and behind more
     than a receive ring has room for."""

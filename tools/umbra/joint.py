@@ -35,6 +35,7 @@ class End:
     side: int  # 0 or 1
     port: int = 0
     device: str = ""  # more words for QEMU's device
+    needs: tuple = ()  # devices of QEMU's that this one needs
     to: int = 0  # where QEMU's network sends to, if not to the other end
 
     def bochs(self):
@@ -49,6 +50,10 @@ class End:
 
     def qemu(self):
         """Words of a command line."""
+        return [*(word for device in self.needs
+                  for word in ("-device", device)), *self._qemu_device()]
+
+    def _qemu_device(self):
         if self.kind == "net":
             here = self.port + self.side
             there = self.to or self.port + 1 - self.side
@@ -105,7 +110,7 @@ def _wait(is_there, what):
 
 
 class Joint:
-    def __init__(self, kind, engine, directory, device=""):
+    def __init__(self, kind, engine, directory, device="", needs=()):
         if kind not in KINDS[engine.NAME]:
             raise Trouble(f"--link {kind}: {engine.NAME} has "
                           + " and ".join(KINDS[engine.NAME]))
@@ -117,7 +122,8 @@ class Joint:
             port = _free_port(socket.SOCK_DGRAM, _HUB_PORTS)
         else:
             port = _free_port(socket.SOCK_STREAM, 1)
-        self.ends = [End(kind, side, port, device) for side in (0, 1)]
+        self.ends = [End(kind, side, port, device, needs)
+                     for side in (0, 1)]
 
     def __enter__(self):
         if self._is_hubbed:
