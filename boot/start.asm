@@ -51,9 +51,9 @@ boot_start:
 	add	edi, 8
 	loop	.pages
 
-	; SDM vol. 3, "Initializing IA-32e Mode".
-	mov	eax, cr4
-	or	eax, CR4_PAE
+	; SDM vol. 3, "Initializing IA-32e Mode". Of what the firmware had in
+	; CR4 and CR0 nothing stays: with LA57 these would not be four levels.
+	mov	eax, CR4_PAE
 	mov	cr4, eax
 	mov	eax, boot_pml4
 	mov	cr3, eax
@@ -61,8 +61,7 @@ boot_start:
 	rdmsr
 	or	eax, EFER_LME | EFER_NXE
 	wrmsr
-	mov	eax, cr0
-	or	eax, CR0_PG | CR0_WP | CR0_PE
+	mov	eax, CR0_PG | CR0_WP | CR0_PE
 	mov	cr0, eax
 	lgdt	[boot_gdt_pointer]
 	jmp	SELECTOR_CODE:.long_mode

@@ -3,6 +3,7 @@
 what a user sees where guests cannot run."""
 
 import os
+import pathlib
 import re
 import select
 import subprocess
@@ -248,6 +249,37 @@ def person_at_the_line_reaches_the_monitor_past_a_guest(machine):
     finally:
         process.kill()
         process.wait()
+
+
+@machine_test(engine="qemu", seconds=2)
+def control_registers_of_the_firmware_do_not_stay(machine):
+    """A loader that came from 64 bits may leave CR4.LA57 set: four levels of
+    page tables would be taken for five."""
+    # A socket's name has room for 107 characters.
+    gate = pathlib.Path(os.path.relpath(machine.folder / "gdb"))
+    said = machine.folder / "said"
+    qemu = subprocess.Popen(
+        ["qemu-system-x86_64", "-display", "none", "-monitor", "none",
+         "-no-reboot", "-m", "128", "-cpu", "max", "-serial",
+         "stdio", "-kernel", "build/umbra.elf", "-S", "-gdb",
+         f"unix:{gate},server=on,wait=off"],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    try:
+        seconds = machine.seconds_left()
+        while not gate.exists():
+            time.sleep(0.02)
+        subprocess.run(
+            ["gdb", "-batch", "-nx", "-ex", f"target remote {gate}", "-ex",
+             "hbreak *&boot_start", "-ex", "continue", "-ex",
+             "set $cr4 = $cr4 | 0x1000", "-ex", "print/x $cr4", "-ex", "detach",
+             "build/umbra.elf64"],
+            stdin=subprocess.DEVNULL, stdout=said.open("w"),
+            timeout=seconds, check=True)
+        check("= 0x1000" in said.read_text(), said.read_text())
+        read_until(qemu.stdout, b"umbra> ", machine.seconds_left())
+    finally:
+        qemu.kill()
+        qemu.wait()
 
 
 @machine_test(engine="qemu", seconds=8)
