@@ -86,9 +86,13 @@ static u16 pm_timer_port(void)
 static void set_up_interrupts(void)
 {
 	interrupts_silence_pic();
-	tsc_calibrate(pm_timer_port(),
-		      machine_acpi.pm_timer_width == ACPI_TIMER_32_BITS ? 32
-									: 24);
+	if (tsc_calibrate(pm_timer_port(),
+			  machine_acpi.pm_timer_width == ACPI_TIMER_32_BITS
+			      ? 32
+			      : 24) != OK)
+		panic("no clock to measure the TSC by: neither an ACPI PM "
+		      "timer nor the 8254 runs, and CPUID does not tell; "
+		      "switch \"8254 clock gating\" off in the firmware");
 	apic_init();
 	apic_timer_calibrate();
 	cpus[0].apic_id = apic_id();

@@ -172,6 +172,10 @@ void apic_timer_arm(u64 deadline_tsc)
 
 	if (cpu_features.tsc_deadline) {
 		apic_write(APIC_LVT_TIMER, LVT_TSC_DEADLINE | VECTOR_TIMER);
+		/* SDM vol. 3, "TSC-Deadline Mode": a store to memory may come
+		 * after the WRMSR, which then arms nothing. */
+		if (!x2apic)
+			insn_mfence();
 		/* 0 would disarm it; a deadline in the past fires at once. */
 		insn_wrmsr(MSR_IA32_TSC_DEADLINE,
 			   deadline_tsc ? deadline_tsc : 1);

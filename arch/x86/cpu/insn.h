@@ -253,6 +253,12 @@ static inline void insn_sti_nop_cli(void)
 	__asm__ volatile("sti; nop; cli" : : : "memory");
 }
 
+/* Loads and stores before it come before all that comes after it. */
+static inline void insn_mfence(void)
+{
+	__asm__ volatile("mfence" : : : "memory");
+}
+
 static inline void insn_pause(void)
 {
 	__asm__ volatile("pause" : : : "memory");

@@ -16,6 +16,7 @@
 #define PORT_B_GATE_2   BIT(0)
 #define PORT_B_SPEAKER  BIT(1)
 #define PORT_B_OUTPUT_2 BIT(5)
+#define PIT_TICKS_MAX   BIT(32) /* of any TSC: far more than it can take */
 
 static u64 frequency_hz;
 static u64 ns_per_tick_32; /* nanoseconds per tick, times 2^32 */
@@ -57,8 +58,9 @@ static bool measure_by_pm_timer(u16 port, u32 bits, struct measure *result)
 	return true;
 }
 
-/* The same by the PIT's channel 2, whose output can be read back. */
-static void measure_by_pit(struct measure *result)
+/* The same by the PIT's channel 2, whose output can be read back: after 20 ms,
+ * or never where the firmware has stopped the PIT's clock. */
+static bool measure_by_pit(struct measure *result)
 {
 	const u16 count = PIT_HZ / 50;
 	u8 port_b = insn_in8(PORT_B) & (u8) ~(PORT_B_SPEAKER | PORT_B_GATE_2);
@@ -71,11 +73,13 @@ static void measure_by_pit(struct measure *result)
 	insn_out8(PORT_B, port_b | PORT_B_GATE_2);
 	tsc_start = insn_rdtsc();
 	while (!(insn_in8(PORT_B) & PORT_B_OUTPUT_2))
-		;
+		if (insn_rdtsc() - tsc_start > PIT_TICKS_MAX)
+			return false;
 	result->tsc_ticks = insn_rdtsc() - tsc_start;
 	result->reference_ticks = count;
 	result->reference_hz = PIT_HZ;
 	insn_out8(PORT_B, port_b);
+	return true;
 }
 
 /*
@@ -101,30 +105,42 @@ static bool agrees_within_1_percent(u64 a, u64 b)
 	return difference <= b / 100;
 }
 
-void tsc_calibrate(u16 pm_timer_port, u32 pm_timer_bits)
+/* 0: no clock runs. */
+static u64 measured_frequency(u16 pm_timer_port, u32 pm_timer_bits,
+			      const char **how)
 {
 	struct measure m;
-	u64 told = frequency_by_cpuid();
-	const char *how = "the ACPI PM timer";
 
+	*how = "the ACPI PM timer";
 	if (!pm_timer_port ||
 	    !measure_by_pm_timer(pm_timer_port, pm_timer_bits, &m)) {
-		measure_by_pit(&m);
-		how = "the PIT";
+		*how = "the PIT";
+		if (!measure_by_pit(&m))
+			return 0;
 	}
-	frequency_hz = m.tsc_ticks * m.reference_hz / m.reference_ticks;
-	if (told && agrees_within_1_percent(told, frequency_hz)) {
+	return m.tsc_ticks * m.reference_hz / m.reference_ticks;
+}
+
+enum err tsc_calibrate(u16 pm_timer_port, u32 pm_timer_bits)
+{
+	u64 told = frequency_by_cpuid();
+	const char *how;
+
+	frequency_hz = measured_frequency(pm_timer_port, pm_timer_bits, &how);
+	if (told &&
+	    (!frequency_hz || agrees_within_1_percent(told, frequency_hz))) {
 		frequency_hz = told;
 		how = "CPUID";
 	}
 	if (!frequency_hz)
-		frequency_hz = 1; /* a clock that stands still divides badly */
+		return ERR_NOT_FOUND;
 	ns_per_tick_32 = (NS_PER_S << 32) / frequency_hz;
 	tick_per_ns_32 = (frequency_hz / NS_PER_S << 32) +
 			 (frequency_hz % NS_PER_S << 32) / NS_PER_S;
 	started_at = insn_rdtsc();
 	log_info("TSC: %lu.%03lu MHz, by %s", frequency_hz / 1000000,
 		 frequency_hz / 1000 % 1000, how);
+	return OK;
 }
 
 u64 tsc_hz(void)

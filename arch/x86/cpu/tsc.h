@@ -8,14 +8,16 @@
 #ifndef ARCH_X86_CPU_TSC_H
 #define ARCH_X86_CPU_TSC_H
 
+#include "lib/err.h"
 #include "lib/types.h"
 
 /*
  * Measures the TSC against the ACPI PM timer if there is one (`pm_timer_port`
  * not 0), else against the PIT. CPUID's figure is believed only if it agrees
- * within 1 %: emulators report that of the model they imitate. Takes 10-50 ms.
+ * within 1 %, as emulators report that of the model they imitate, or if neither
+ * clock runs. Takes 10-50 ms. ERR_NOT_FOUND: CPUID does not tell, either.
  */
-void tsc_calibrate(u16 pm_timer_port, u32 pm_timer_bits);
+MUST_CHECK enum err tsc_calibrate(u16 pm_timer_port, u32 pm_timer_bits);
 
 u64 tsc_hz(void);
 u64 tsc_to_ns(u64 ticks);

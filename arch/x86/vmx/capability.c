@@ -5,6 +5,7 @@
 #include "arch/x86/cpu/insn.h"
 #include "arch/x86/vmx/refusal.h"
 #include "lib/log.h"
+#include "lib/string.h"
 #include "lib/x86.h"
 
 struct vmx_capability vmx_capability;
@@ -76,6 +77,21 @@ static void read_all(struct vmx_capability *c)
 				(c->misc & MISC_VMWRITE_ANY);
 	c->has_preemption_timer =
 	    c->words[CONTROLS_PIN].may_be_1 & PIN_PREEMPTION_TIMER;
+}
+
+bool vmx_capability_is_this_cpus(void)
+{
+	const struct vmx_capability *c = &vmx_capability;
+	struct vmx_capability here = {.usable = false};
+
+	read_all(&here);
+	return here.basic == c->basic && here.misc == c->misc &&
+	       here.ept_vpid == c->ept_vpid && here.vmfunc == c->vmfunc &&
+	       here.cr0_fixed0 == c->cr0_fixed0 &&
+	       here.cr0_fixed1 == c->cr0_fixed1 &&
+	       here.cr4_fixed0 == c->cr4_fixed0 &&
+	       here.cr4_fixed1 == c->cr4_fixed1 &&
+	       !memcmp(here.words, c->words, sizeof(here.words));
 }
 
 static void report(const char *name, bool present, const char *without)

@@ -52,6 +52,12 @@ extern struct vmx_capability vmx_capability;
  */
 void vmx_capability_read(enum apicv_choice apicv, enum mtf_choice mtf);
 
+/*
+ * Does the CPU that asks report what was read? Not where cores of several kinds
+ * share a package. When vmx_capability_read() has been called.
+ */
+bool vmx_capability_is_this_cpus(void);
+
 /* What of it a guest hypervisor that sees this CPUID may be offered. */
 struct nested_hardware
 vmx_capability_for_guest(const struct guest_cpuid *cpuid);

@@ -247,6 +247,8 @@ static enum msr_verdict read_other(struct vcpu *vcpu, u32 msr, u64 *value)
 		*value = vcpu->misc_enable;
 		return MSR_DONE;
 	case MSR_TSC_AUX:
+		if (!vcpu_has_tsc_aux())
+			return MSR_FAULT;
 		*value = insn_rdmsr(MSR_TSC_AUX);
 		return MSR_DONE;
 	case MSR_XSS:
@@ -306,7 +308,7 @@ static enum msr_verdict write_other(struct vcpu *vcpu, u32 msr, u64 value)
 	case MSR_FLUSH_CMD:
 		return command(vcpu, msr, value);
 	case MSR_TSC_AUX:
-		if (high32(value))
+		if (!vcpu_has_tsc_aux() || high32(value))
 			return MSR_FAULT;
 		insn_wrmsr(MSR_TSC_AUX, value);
 		return MSR_DONE;

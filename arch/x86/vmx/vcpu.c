@@ -81,7 +81,7 @@ u16 vcpu_allocate_vpid(void)
 	return (u16)__atomic_add_fetch(&last, 1, __ATOMIC_RELAXED);
 }
 
-static bool have_tsc_aux(void)
+bool vcpu_has_tsc_aux(void)
 {
 	return controls_have(&vmx_capability.controls, CONTROLS_SECONDARY,
 			     SECONDARY_RDTSCP);
@@ -235,7 +235,7 @@ static void save_fpu(struct vcpu *vcpu)
 static void load_live_registers(const struct vcpu *vcpu)
 {
 	for (u32 i = 0; i < LIVE_MSR_COUNT; i++)
-		if (i != LIVE_TSC_AUX || have_tsc_aux())
+		if (i != LIVE_TSC_AUX || vcpu_has_tsc_aux())
 			insn_wrmsr(live_msr_numbers[i], vcpu->live_msrs[i]);
 	insn_write_dr0(vcpu->dr[0]);
 	insn_write_dr1(vcpu->dr[1]);
@@ -250,7 +250,7 @@ static void load_live_registers(const struct vcpu *vcpu)
 static void save_live_registers(struct vcpu *vcpu)
 {
 	for (u32 i = 0; i < LIVE_MSR_COUNT; i++)
-		if (i != LIVE_TSC_AUX || have_tsc_aux())
+		if (i != LIVE_TSC_AUX || vcpu_has_tsc_aux())
 			vcpu->live_msrs[i] = insn_rdmsr(live_msr_numbers[i]);
 	vcpu->dr[0] = insn_read_dr0();
 	vcpu->dr[1] = insn_read_dr1();

@@ -243,6 +243,9 @@ u32 vcpu_secondary(const struct vcpu *vcpu);
 /* Never 0, which is Umbra's own, and no other's. */
 u16 vcpu_allocate_vpid(void);
 
+/* Is there an IA32_TSC_AUX for guests? Not where RDTSCP cannot be allowed. */
+bool vcpu_has_tsc_aux(void);
+
 /* --- For exit handlers ---------------------------------------------------- */
 
 enum vcpu_register {

@@ -39,9 +39,7 @@ static enum err unlock(void)
 
 static enum err check_like_first_cpu(void)
 {
-	if (insn_rdmsr(MSR_VMX_BASIC) == vmx_capability.basic &&
-	    insn_rdmsr(MSR_VMX_MISC) == vmx_capability.misc &&
-	    insn_rdmsr(MSR_VMX_EPT_VPID_CAP) == vmx_capability.ept_vpid)
+	if (vmx_capability_is_this_cpus())
 		return OK;
 	log_error("CPU %u: its VMX capabilities differ from the first CPU's; "
 		  "no guest runs on it",
