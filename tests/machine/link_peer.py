@@ -2,6 +2,7 @@
 """A peer that is not Umbra, at the other end of a network link in QEMU: it says
 what a test wants (migrate/stream_frame.h in UDP in IPv4 in Ethernet)."""
 
+import select
 import socket
 import struct
 import time
@@ -10,7 +11,8 @@ from lib import Failure
 
 _HEAD = struct.Struct("<IHBBIIIIQIHH")
 _MAGIC, _VERSION, _SLOTS = 0x4d55, 2, 64
-_HELLO, DATA, _ACK = 1, 2, 3
+_HELLO, DATA, _ACK, _PING = 1, 2, 3, 4
+_BODY_MAX = 1432  # of a frame
 _NAME = 77  # of its stream
 _PORT = 21837
 _HEADERS = 14 + 20 + 8  # Ethernet, IPv4, UDP
@@ -42,6 +44,10 @@ class Peer:
         self._socket.settimeout(0.02)
         self._machine = 0  # the name of its stream
         self._got = 0  # all before this number have come from it
+        self._asked = 0  # the number of its last PING
+        self._put = []  # bodies that are its to have, by number
+        self._sent = 0  # so many of them have been sent
+        self._again_at = 0.0
         #: What the machine says that it has.
         self.due = self.seen = 0
         #: Bodies of the machine's frames, in order.
@@ -61,7 +67,7 @@ class Peer:
     def say(self, kind, number, body=b""):
         payload = _HEAD.pack(0, _MAGIC, _VERSION, kind, _NAME, self._machine,
                              number, self._got, 0, self._got + _SLOTS,
-                             len(body), 0) + body
+                             len(body), self._asked) + body
         length = 8 + len(payload)
         pseudo = self._ips + struct.pack(">HH", 17, length)
         udp = struct.pack(">HHH", _PORT, _PORT, length)
@@ -94,12 +100,35 @@ class Peer:
             self.say(_HELLO, 0)
             return
         self.due, self.seen = due, seen
+        if kind == _PING:
+            self._asked = number & 0xffff
+            self.say(_ACK, 0)
         if kind == DATA:
             if number == self._got:
                 start = _HEADERS + _HEAD.size
                 self.bodies.append(frame[start:start + length])
                 self._got += 1
             self.say(_ACK, 0)
+
+    def fileno(self):
+        return self._socket.fileno()
+
+    def exchange(self, data):
+        """A stream of bytes over it, to be called often: says these, and
+        returns what has come."""
+        self._put += [data[at:at + _BODY_MAX]
+                      for at in range(0, len(data), _BODY_MAX)]
+        while select.select([self], [], [], 0)[0]:
+            self.hear()
+        if time.monotonic() > self._again_at:
+            self._sent = self.due
+        for number in range(self._sent, min(len(self._put),
+                                            self.due + _SLOTS)):
+            self.say(DATA, number, self._put[number])
+            self._sent = number + 1
+            self._again_at = time.monotonic() + _EVERY
+        bodies, self.bodies = self.bodies, []
+        return b"".join(bodies)
 
     def until(self, is_so, what, say=lambda: None):
         """Says that again and again until it is so."""

@@ -1,0 +1,237 @@
+# SPDX-License-Identifier: MIT
+"""docs/MIGRATION.md is enough to write a receiver: guests move to one that was
+written from it (receiver.py)."""
+
+import random
+import re
+
+import wire
+from lib import check, machine_test
+from receiver import Receiver
+from source import Guest, Module, Source
+
+RING = "build/guests/ring.elf"
+PATIENT = ("host.ips=20000000", "umbra.link.silence=36000")
+STILL = "downtime=200s"
+
+
+def ring_on_bochs(machine, laps):
+    return Source(machine, "net", Guest(RING, f"mb=1 mark=0 laps={laps}"),
+                  *PATIENT)
+
+
+def ring_pages(source):
+    """The numbers of the pages that the guest writes."""
+    source.until_printed("offset=0")
+    base, count = re.search(r"base=(\w+) pages=(\d+)", source.out).groups()
+    first = int(base, 0) // wire.PAGE
+    return range(first, first + int(count))
+
+
+def has_one_edge(receiver, numbers):
+    """The memory is of one moment of the guest's."""
+    values = [receiver.page(number)[0] for number in numbers]
+    edges = sum(a != b for a, b in zip(values, values[1:]))
+    check(edges == 1 or edges == 0 and values[0],
+          f"{edges} edges in the ring: {values}")
+
+
+class Kept(Receiver):
+    """Keeps what it has been fed."""
+
+    def __init__(self):
+        super().__init__()
+        self.fed = b""
+
+    def feed(self, data):
+        self.fed += data
+        return super().feed(data)
+
+    def split(self):
+        """Records."""
+        records, rest = [], self.fed
+        while rest:
+            size = wire.HEAD.size + wire.HEAD.unpack_from(rest)[2]
+            records.append(rest[:size])
+            rest = rest[size:]
+        return records
+
+
+@machine_test(seconds=8, limit=80)
+def guest_moves_to_who_knows_only_the_document(machine):
+    with ring_on_bochs(machine, 20000) as source:
+        numbers = ring_pages(source)
+        receiver = Kept()
+        result = source.send_to(receiver, STILL)
+    check(receiver.is_owner and result["result"] == "moved",
+          f"not moved: {receiver.why}, {result}")
+    check(receiver.audited == "full" and int(result["groups"]) ==
+          len(receiver.shape.groups), "the audit was another one")
+    for kind in ("LZ4", "DELTA"):
+        check(receiver.pages[kind] == int(result[kind.lower()]) > 0,
+              f"{kind}: {receiver.pages}, {result}")
+    has_one_edge(receiver, numbers)
+    what_is_wrong_is_refused(receiver)
+
+
+def changed(records, kind, at, *values):
+    """The first record of that type, with other bytes in its payload."""
+    number = next(number for number, name in wire.SOURCE.items()
+                  if name == kind)
+    at += wire.HEAD.size
+    index = next(i for i, record in enumerate(records)
+                 if wire.HEAD.unpack_from(record)[3] == number)
+    record = bytearray(records[index])
+    record[at:at + len(values)] = values
+    record[:4] = wire.crc32c(record[4:]).to_bytes(4, "little")
+    return [*records[:index], bytes(record), *records[index + 1:]]
+
+
+def what_is_wrong_is_refused(receiver):
+    """The same stream, each time with one thing wrong in it."""
+    good = receiver.split()
+    broken = bytearray(good[2])
+    broken[-1] ^= 1
+    other_type = bytearray(good[3])
+    other_type[12] = 0x0e
+    for records, why in (
+            (good, None),
+            ([*good[:2], bytes(broken), *good[3:]], "the CRC of PAGES"),
+            ([*good[:2], *good[3:]], "record 3 instead of 2"),
+            ([*good[:3], bytes(other_type), *good[4:]], "type 0e does not"),
+            (changed(good, "HELLO", 8, 2), "version 2, 1 is known"),
+            (changed(good, "HELLO", 32, 0, 1), "features 100 are not known"),
+            (changed(good, "VM", 0, 1, 0, 255), "are due"),
+            (changed(good, "ROUND", 8, 0, 0), "round 0 of"),
+            (changed(good, "ROUND", 4, 1), "the last round"),
+            (changed(good, "STATE", 0, 1), "STATE of another place"),
+            (changed(good, "AUDIT", 0, 9), "AUDIT of group 9"),
+            (changed(good, "SEAL", 12, 0, 0, 0, 0), "the state is another"),
+            (changed(good, "SEAL", 20, 0, 0, 0, 0), "the root is another"),
+            (changed(good, "COMMIT", 0, 0, 0, 0, 0), "of another session")):
+        again = Receiver()
+        again.feed(b"".join(records))
+        check(again.is_owner == (why is None) and (why or "") in
+              (again.why or ""), f"{why!r} is {again.why!r}")
+
+
+# --- What an answer that is wrong does ---------------------------------------
+
+
+class OtherVersion(Receiver):
+    def welcome(self, version):
+        super().welcome(version + 1)
+
+
+class OtherRecord(Receiver):
+    """Says one that does not exist."""
+
+    def round_is_over(self, number):
+        self.say_type(0x49, b"")
+
+
+class OtherRoot(Receiver):
+    def say_ready(self, crc, root):
+        super().say_ready(crc, root ^ 1)
+
+
+class OtherPages(Receiver):
+    """One byte of each of these is wrong."""
+
+    def __init__(self, *numbers):
+        super().__init__()
+        self._hurt = numbers
+
+    def guest_is_whole(self):
+        super().guest_is_whole()
+        for number in self._hurt:
+            page = bytearray(self.page(number))
+            page[number % wire.PAGE] ^= 0x10
+            self.memory[number] = bytes(page)
+
+
+@machine_test(seconds=10, limit=80)
+def guest_stays_whatever_its_receiver_says(machine):
+    with ring_on_bochs(machine, 24000) as source:
+        numbers = ring_pages(source)
+        for receiver, why in (
+                (OtherVersion(), r"no Umbra of this version \(2\)"),
+                (OtherRecord(), r"none of the migration's \(type 49\)"),
+                (OtherRoot(), "the peer is ready with something else")):
+            result = source.send_to(receiver, STILL)
+            check(result["result"] == "failed" and not receiver.is_owner,
+                  f"{why}: {result}")
+            source.until_said(f"ring stays here: .*{why}")
+        # Both of one group, and one that is far from them.
+        hurt = [number for number in numbers
+                if number // wire.GROUP_PAGES == numbers[0] //
+                wire.GROUP_PAGES][:2] + [numbers[-1]]
+        receiver = OtherPages(*hurt)
+        result = source.send_to(receiver, STILL)
+        check(result["result"] == "failed", f"a page is wrong: {result}")
+        check(receiver.bad_pages == hurt[:2],
+              f"the audit names {receiver.bad_pages} of {hurt}")
+        source.until_said("ring stays here: the peer gave up: pages differ: "
+                          f"{hurt[0] * wire.PAGE:x} {hurt[1] * wire.PAGE:x}$")
+        check("RESULT" not in source.out, "it has ended before all attempts")
+        source.until_printed("RESULT PASS")
+        source.record("end 1$")
+
+
+# --- What is agreed on -------------------------------------------------------
+
+
+class Declines(Receiver):
+    """Has found all as it should be, and does without."""
+
+    ready = False
+
+    def say_ready(self, crc, root):
+        self.ready = True
+        self.refuse("that was all")
+
+
+@machine_test(seconds=10, limit=80)
+def features_are_what_both_sides_have(machine):
+    with ring_on_bochs(machine, 60000) as source:
+        numbers = ring_pages(source)
+        for features, wish, kinds, audit in (
+                (0, "audit=sent", {"RAW", "ZERO"}, "full"),
+                (wire.DELTA, "audit=full", {"RAW", "DELTA", "ZERO"}, "full"),
+                (wire.FEATURES, "compress=lz4 audit=sent", {"LZ4", "ZERO"},
+                 "sent"),
+                (wire.FEATURES, "compress=off audit=off", {"RAW", "ZERO"},
+                 None)):
+            receiver = Declines(features)
+            result = source.send_to(receiver, STILL, wish)
+            check(receiver.ready, f"{features} {wish}: {receiver.why}")
+            check(result["result"] == "failed", f"{result}")
+            source.until_said("the peer gave up: that was all")
+            has_one_edge(receiver, numbers)
+            check(set(receiver.pages) - {"RAW"} == kinds - {"RAW"},
+                  f"{features} {wish}: {receiver.pages}")
+            check("RAW" in kinds or receiver.pages["LZ4"] > 200,
+                  f"{features} {wish}: {receiver.pages}")
+            check(receiver.audited == audit,
+                  f"{features} {wish}: audit {receiver.audited}")
+        check("RESULT" not in source.out, "it has ended before all attempts")
+
+
+@machine_test(engine="qemu", seconds=5, limit=60)
+def lent_pages_arrive(machine):
+    """Of a guest that does not run, because that needs VMX."""
+    file = machine.folder / "module"
+    file.write_bytes(random.Random(1).randbytes(1 << 20))
+    guest = Guest(RING, "mb=1", [Module(str(file), "module")])
+    with Source(machine, "virtio", guest, "start=no", "compress=off") as source:
+        source.record("guest 0")
+        receiver = Declines()
+        source.send_to(receiver, "audit=sent")
+        check(receiver.ready and receiver.audited == "sent", receiver.why)
+        check(receiver.pages["LIVE"] > 256, f"{receiver.pages}")
+        receiver = Receiver()
+        result = source.send_to(receiver, "audit=full")
+        check(receiver.is_owner and result["result"] == "moved",
+              f"not moved: {receiver.why}")
+        check(receiver.pages["LIVE"] == int(result["lent"]) > 256,
+              f"{receiver.pages}, {result}")

@@ -1,0 +1,207 @@
+# SPDX-License-Identifier: MIT
+"""The migration wire as docs/MIGRATION.md has it, and from nothing else: what
+another implementer would write. No word of it comes from Umbra's C code."""
+
+import struct
+
+PAGE = 4096
+GROUP_PAGES = 64
+HEAD = struct.Struct("<IIIHH")  # CRC, sequence, length, type, lent
+RECORD_MAX = 65536
+LENT_MAX = 15
+MAGIC = int.from_bytes(b"UMBRAMIG", "little")
+VERSION = 1
+LZ4, DELTA, AUDIT_SENT, LIVE = 1, 2, 4, 8  # features
+FEATURES = LZ4 | DELTA | AUDIT_SENT | LIVE
+
+#: Types from the source, and from the destination.
+SOURCE = {0x01: "HELLO", 0x02: "VM", 0x03: "PAGES", 0x04: "ROUND",
+          0x05: "PREPARE", 0x06: "STATE", 0x07: "AUDIT", 0x08: "SEAL",
+          0x09: "AUDIT_PAGES", 0x0a: "COMMIT", 0x0b: "CANCEL",
+          0x0c: "AUDIT_SENT", 0x0d: "LIVE"}
+DESTINATION = {"WELCOME": 0x41, "ACCEPT": 0x42, "ROUND_SEEN": 0x43,
+               "PREPARED": 0x44, "AUDIT_ASK": 0x45, "READY": 0x46,
+               "RUNNING": 0x47, "REFUSE": 0x48}
+
+ZERO_PAGE = bytes(PAGE)
+
+
+class Wrong(Exception):
+    """What came cannot be; the text says why."""
+
+
+def _table():
+    for value in range(256):
+        for _ in range(8):
+            value = value >> 1 ^ (0x82f63b78 if value & 1 else 0)
+        yield value
+
+
+_CRC = tuple(_table())
+
+
+def crc32c(data, before=0):
+    """Castagnoli's; `before` is that of what came before."""
+    table, crc = _CRC, before ^ 0xffffffff
+    for byte in data:
+        crc = crc >> 8 ^ table[(crc ^ byte) & 0xff]
+    return crc ^ 0xffffffff
+
+
+# --- LZ4 ---------------------------------------------------------------------
+
+
+class Reader:
+    """Fields one after the other, none beyond the end."""
+
+    def __init__(self, data):
+        self._data = data
+        self._at = 0
+
+    @property
+    def left(self):
+        return len(self._data) - self._at
+
+    def bytes(self, count):
+        if count > self.left:
+            raise Wrong(f"{count} bytes are due, {self.left} are left")
+        self._at += count
+        return self._data[self._at - count:self._at]
+
+    def number(self, size):
+        return int.from_bytes(self.bytes(size), "little")
+
+    def fields(self, form):
+        """By a format of struct's, without gaps."""
+        form = struct.Struct("<" + form)
+        return form.unpack(self.bytes(form.size))
+
+    def varint(self):
+        value = shift = 0
+        while True:
+            byte = self.number(1)
+            value |= (byte & 0x7f) << shift
+            shift += 7
+            if not byte & 0x80:
+                return value
+            if shift > 63:
+                raise Wrong("a number of more than 64 bits")
+
+    def end(self):
+        if self.left:
+            raise Wrong(f"{self.left} bytes are left over")
+
+
+def _long(reader, nibble):
+    """A length of LZ4's: 15 goes on with bytes, of which 255 goes on."""
+    if nibble < 15:
+        return nibble
+    while True:
+        more = reader.number(1)
+        nibble += more
+        if more != 255:
+            return nibble
+
+
+def unpack(block):
+    """The page of an LZ4 block."""
+    reader, page = Reader(block), bytearray()
+    while reader.left:
+        token = reader.number(1)
+        page += reader.bytes(_long(reader, token >> 4))
+        if not reader.left:
+            break  # the last sequence has literals only
+        back = reader.number(2)
+        count = _long(reader, token & 15) + 4
+        if not 0 < back <= len(page) or len(page) + count > PAGE:
+            raise Wrong("an LZ4 block that reaches out of its page")
+        start = len(page) - back
+        for at in range(start, start + count):
+            page.append(page[at])  # both may overlap
+    if len(page) != PAGE:
+        raise Wrong(f"an LZ4 block of {len(page)} bytes")
+    return bytes(page)
+
+
+# --- Records -----------------------------------------------------------------
+
+
+class Record:
+    """One record, whose head and CRC are right."""
+
+    def __init__(self, number, payload, lent):
+        self.type = SOURCE[number]
+        self.size = len(payload)
+        cut = self.size - lent * PAGE
+        self.reader = Reader(payload[:cut])
+        self.lent = Reader(payload[cut:])
+
+
+class Inbox:
+    """Bytes in any portions, records out."""
+
+    def __init__(self):
+        self._data = bytearray()
+        self._sequence = 0
+
+    def feed(self, data):
+        self._data += data
+
+    def take(self):
+        """The next record, or None when it has not come whole."""
+        if len(self._data) < HEAD.size:
+            return None
+        crc, sequence, length, number, lent = HEAD.unpack_from(self._data)
+        if number not in SOURCE:
+            raise Wrong(f"type {number:02x} does not exist")
+        if HEAD.size + length > RECORD_MAX:
+            raise Wrong(f"a record of {length} bytes")
+        if lent * PAGE > length or lent > LENT_MAX or \
+                lent and SOURCE[number] != "LIVE":
+            raise Wrong(f"{SOURCE[number]} with {lent} lent pages")
+        whole = HEAD.size + length
+        if len(self._data) < whole:
+            return None
+        if crc != crc32c(self._data[4:whole - lent * PAGE]):
+            raise Wrong(f"the CRC of {SOURCE[number]} is wrong")
+        if sequence != self._sequence:
+            raise Wrong(f"record {sequence} instead of {self._sequence}")
+        self._sequence += 1
+        payload = bytes(self._data[HEAD.size:whole])
+        del self._data[:whole]
+        return Record(number, payload, lent)
+
+
+class Outbox:
+    def __init__(self):
+        self._sequence = 0
+
+    def record(self, number, payload):
+        covered = HEAD.pack(0, self._sequence, len(payload), number,
+                            0)[4:] + payload
+        self._sequence += 1
+        return crc32c(covered).to_bytes(4, "little") + covered
+
+
+# --- Pages -------------------------------------------------------------------
+
+KINDS = "ZERO", "RAW", "LZ4", "DELTA"
+
+
+def pages(record):
+    """(kind, number, what follows): of ZERO how many there are, of the others
+    bytes."""
+    reader, lent, due = record.reader, record.lent, 0
+    while reader.left:
+        head = reader.varint()
+        kind, number = KINDS[head & 3], due + (head >> 2)
+        due = number + 1
+        if kind == "ZERO":
+            what = reader.varint() + 1
+            due = number + what
+        elif kind == "RAW":
+            what = (lent if record.type == "LIVE" else reader).bytes(PAGE)
+        else:
+            what = reader.bytes(reader.varint())
+        yield kind, number, what
+    lent.end()
