@@ -33,7 +33,7 @@ def record_of_a_guest_with_two_cpus_is_complete(machine):
 
 
 def hypervisor_is_complete(machine, cpus, rounds, moments, *words,
-                           wait_ns=300_000):
+                           wait_ns=800_000):
     """It is made anew at random moments, of its own and of its L2, at most
     `wait_ns` apart; each of `moments` must have been among them."""
     run = machine.run(L1RING, "--append",
@@ -55,10 +55,9 @@ IN_L1 = ("in L1 without a current VMCS", "in L1 before VMLAUNCH",
 @machine_test(seconds=15, limit=300)
 def record_of_a_hypervisor_is_complete(machine):
     hypervisor_is_complete(
-        machine, 1, 1200,
-        (*IN_L1, "entry pending", "in L2",
-         "preemption timer of L1 running"),
-        "laps=8", "mb=1", "switch", "timer", "inject", "fields", "areas")
+        machine, 1, 1000,
+        (*IN_L1, "in L2", "preemption timer of L1 running"),
+        "laps=20", "mb=1", "switch", "timer", "inject", "fields", "areas")
 
 
 @machine_test(seconds=15, limit=300)
@@ -80,14 +79,15 @@ def record_of_a_hypervisor_whose_l2_sleeps_is_complete(machine):
 
 @machine_test(seconds=12, limit=300)
 def record_of_an_l2_has_registers_that_no_exit_saves(machine):
-    hypervisor_is_complete(machine, 1, 800, ("in L2",), "laps=30", "mb=1",
+    hypervisor_is_complete(machine, 1, 450, ("in L2",), "laps=150", "mb=1",
                            "registers")
 
 
 @machine_test(seconds=15, limit=300)
 def record_of_an_l2_in_its_nmi_handler_is_complete(machine):
-    hypervisor_is_complete(machine, 1, 1200, ("in L2", "NMIs blocked in L2"),
-                           "laps=50", "mb=1", "nmi")
+    hypervisor_is_complete(machine, 1, 700, ("entry pending", "in L2",
+                                             "NMIs blocked in L2"),
+                           "laps=250", "mb=1", "nmi")
 
 
 #: Where guests/l1moments.c comes by. Two rounds of each exit may find it.
