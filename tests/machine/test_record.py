@@ -156,7 +156,7 @@ def record_without_an_address_needs_a_vp_assist_page(machine):
     who has not cannot exit to L1, and says so."""
     def hides(least, *options):
         return enlightened(machine, "hide n=200000", "--its",
-                           "record.loop=1000", "--its", "record.wait=1000000",
+                           "record.loop=300", "--its", "record.wait=3000000",
                            "--its", f"record.least={least}", *options)
 
     run = hides("off")
