@@ -21,6 +21,7 @@ import check_guest_writes
 import check_layers
 import check_purity
 import check_python
+import check_record
 import check_sdm
 import check_style
 import check_text
@@ -30,7 +31,8 @@ import tree
 CHECKS = {}
 ON_REQUEST = dict(check_c.ON_REQUEST)
 for module in (check_c, check_purity, check_layers, check_guest_writes,
-               check_style, check_text, check_python, check_docs, check_sdm):
+               check_style, check_text, check_python, check_docs, check_record,
+               check_sdm):
     CHECKS.update(module.CHECKS)
 
 

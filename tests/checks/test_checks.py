@@ -18,6 +18,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 sys.path.insert(0, str(ROOT / "tools"))
 
 import check
+import check_record
 import tree as source_tree
 
 MIT = "/* SPDX-License-Identifier: MIT */\n"
@@ -52,6 +53,17 @@ def instruction(text):
     return c(f"void f(void);\nvoid f(void)\n{{\n"
              f"\t__asm__ volatile(\"{text}\");\n}}\n")
 
+
+TABLE = c("""\
+    #include <stdio.h>
+
+    int main(void)
+    {
+    \tputs("section 01 1 VM\\nlayout VM\\nfield a 1 4 ffffffff");
+    \tputs("field b 2 1 f");
+    \treturn 0;
+    }
+    """)
 
 RIGHT = {
     "tools/s.sh": SCRIPT,
@@ -210,6 +222,17 @@ FAULTS = {
         ("a section that nothing cites",
          {"mm/page.c": c("#include \"mm/page.h\"\n")},
          r"SDM\.md:3: nothing cites \"Paging\""),
+    ],
+    "record": [
+        ("a field that the document lacks",
+         {"docs/RECORD.md": check_record.BEGIN + "\n## 01 VM, version 1\n\n" +
+          check_record.HEAD + "| 0 | 4 | a | any | first |\n",
+          "tests/unit/record_table.c": TABLE}, r"RECORD\.md is not what"),
+        ("a field that means nothing",
+         {"docs/RECORD.md": check_record.BEGIN + "\n## 01 VM, version 1\n\n" +
+          check_record.HEAD + "| 0 | 4 | a | any | first |\n"
+          "| 4 | 2 x 1 | b | fH |  |\n",
+          "tests/unit/record_table.c": TABLE}, r"what b of section 01 means"),
     ],
     "clauses": [
         ("a function that is none",

@@ -5,8 +5,9 @@ written from it (receiver.py)."""
 import random
 import re
 
+import record
 import wire
-from lib import check, machine_test
+from lib import ROOT, check, machine_test
 from receiver import Receiver
 from source import Guest, Module, Source
 
@@ -34,6 +35,51 @@ def has_one_edge(receiver, numbers):
     edges = sum(a != b for a, b in zip(values, values[1:]))
     check(edges == 1 or edges == 0 and values[0],
           f"{edges} edges in the ring: {values}")
+
+
+def state_is_of_the_ring(receiver, numbers):
+    """The guest that moved was in the middle of its work."""
+    sections = record.sections(receiver.state)
+    check([number for number, _ in sections] ==
+          [1, 2, 3, 0x10, 0x11, 0x12, *range(0x20, 0x2a), 0x7f],
+          f"sections {[hex(number) for number, _ in sections]}")
+    found = dict(sections)
+    vm, cpu, apic = (found[number][0][0] for number in (1, 0x10, 0x12))
+    check(vm["vcpu_count"] == receiver.shape.cpus == 1
+          and vm["tsc_hz"] == receiver.shape.tsc_hz
+          and vm["physical_bits"] == receiver.shape.address_bits
+          and vm["has_started"] and vm["tsc"] > 0, f"VM: {vm}")
+    # All of the guest is below its ring, and its stack, too.
+    for name, value in (("rip", cpu["rip"]), ("cr3", cpu["cr3"]),
+                        ("rsp", cpu["gpr"][4])):
+        check(0 < value < numbers[0] * wire.PAGE, f"{name} is {value:x}")
+    check(cpu["cr0"] & 0x80000001 == 0x80000001 and cpu["efer"] & 0x500 ==
+          0x500 and cpu["rflags"] & 2 and cpu["selector"][1], f"vCPU: {cpu}")
+    check(translated(receiver, cpu["cr3"], cpu["rip"]) == cpu["rip"],
+          "the guest's page tables do not lead to its RIP")
+    check(apic["base"] >> 11 == 0xfee00800 >> 11, f"APIC: {apic['base']:x}")
+    leaves = found[2][0]
+    vendor = b"".join(leaves[0][register].to_bytes(4, "little")
+                      for register in ("ebx", "edx", "ecx"))
+    check(vendor == receiver.shape.vendor and leaves[-2]["ebx"] == 1
+          and leaves[-2]["eax"] == receiver.shape.xcr0, f"CPUID: {leaves}")
+    # The instruction at RIP is among what the ELF file brought.
+    page = receiver.page(cpu["rip"] // wire.PAGE)
+    code = page[cpu["rip"] % wire.PAGE:][:8]
+    check(code in (ROOT / RING).read_bytes(), f"at RIP is {code.hex()}")
+
+
+def translated(receiver, table, address):
+    """As the guest's page tables say; they have large pages, too."""
+    for shift in (39, 30, 21, 12):
+        page = receiver.page(table >> 12 & 0xffffffffff)
+        at = (address >> shift & 511) * 8
+        entry = int.from_bytes(page[at:at + 8], "little")
+        check(entry & 1, f"{address:x} is not mapped")
+        table = entry & 0xffffffffff000
+        if shift == 12 or shift < 39 and entry & 0x80:
+            return table + (address & (1 << shift) - 1)
+    return None
 
 
 class Kept(Receiver):
@@ -71,6 +117,7 @@ def guest_moves_to_who_knows_only_the_document(machine):
         check(receiver.pages[kind] == int(result[kind.lower()]) > 0,
               f"{kind}: {receiver.pages}, {result}")
     has_one_edge(receiver, numbers)
+    state_is_of_the_ring(receiver, numbers)
     what_is_wrong_is_refused(receiver)
 
 

@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: MIT
+"""A VM's state record, read by the tables of docs/RECORD.md and nothing else.
+"""
+
+import re
+
+from lib import ROOT
+from wire import Reader, Wrong
+
+_SECTION = re.compile(r"^## (\w\w) .*, version (\d+)$")
+_TIMES = re.compile(r"^(\d+) times, (\d+) bytes each:$")
+_FIELD = re.compile(r"^\| (\d+) \| (?:(\d+) x )?(\d+|the rest) \| (\S+) \| "
+                    r"(any|\w+H) \| .* \|$")
+
+
+def _tables():
+    """By type: (version, [[times, fields], ...]); a field is (name, count or
+    None, bytes or None, bits)."""
+    found, times = {}, 1
+    for line in (ROOT / "docs/RECORD.md").read_text("utf-8").splitlines():
+        if match := _SECTION.match(line):
+            tables = []
+            found[int(match[1], 16)] = (int(match[2]), tables)
+        elif match := _TIMES.match(line):
+            times = int(match[1])
+        elif line.startswith("| at "):
+            tables.append([times, []])
+            times = 1
+        elif match := _FIELD.match(line):
+            at, count, size, name, bits = match.groups()
+            fields = tables[-1][1]
+            if int(at) != sum((c or 1) * s for _, c, s, _ in fields):
+                raise Wrong(f"{name} is not at {at}")
+            fields.append((name, int(count) if count else None,
+                           None if size == "the rest" else int(size),
+                           ~0 if bits == "any" else int(bits[:-1], 16)))
+    return found
+
+
+def _value(reader, name, size, bits):
+    value = reader.number(size)
+    if value & ~bits:
+        raise Wrong(f"{name} is {value:x}")
+    return value
+
+
+def _table(reader, fields):
+    found = {}
+    for name, count, size, bits in fields:
+        if size is None:
+            found[name] = reader.bytes(reader.left)
+        elif count is None:
+            found[name] = _value(reader, name, size, bits)
+        else:
+            found[name] = [_value(reader, name, size, bits)
+                           for _ in range(count)]
+    return found
+
+
+def sections(state):
+    """(type, tables) in their order; a table is a list of as many dictionaries
+    as there are, mostly one."""
+    known, reader, found = _tables(), Reader(state), []
+    while reader.left:
+        number, version, length = reader.fields("HHI")
+        inside = Reader(reader.bytes(length))
+        if number not in known or version > known[number][0]:
+            raise Wrong(f"section {number:02x} of version {version}")
+        found.append((number, [[_table(inside, fields) for _ in range(times)]
+                               for times, fields in known[number][1]]))
+        try:
+            inside.end()
+        except Wrong as reason:
+            raise Wrong(f"section {number:02x}: {reason}") from reason
+    return found
