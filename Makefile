@@ -60,7 +60,7 @@ loader.pure		:= boot_info cmdline elf guest_image guest_load guest_map \
 			   multiboot_header options region_map
 acpi.pure		:= acpi acpi_table fadt madt mcfg s5
 arch/x86/vmx.pure	:= apicv controls event guest_cpu guest_cpuid mitigation msr_bitmap \
-			   msr_value refusal
+			   msr_value refusal vpid
 
 arch/x86/cpu.hard	:= apic cpu descriptors paging smp traps tsc vectors xmm
 arch/x86/vmx.hard	:= capability control_registers exit exit_cpuid \

@@ -12,6 +12,7 @@
 #include "arch/x86/vmx/vcpu_events.h"
 #include "arch/x86/vmx/vmx_cpu.h"
 #include "arch/x86/vmx/vmx_insn.h"
+#include "arch/x86/vmx/vpid.h"
 #include "lib/x86.h"
 
 #define CR_NUMBER   BITS(3, 0)
@@ -99,6 +100,13 @@ static enum exit_action load_pdptes(struct vcpu *vcpu, u64 cr3)
 	return ACTION_SKIP;
 }
 
+/* As the instruction would; without VPIDs the VM entry does it. */
+static void empty_tlb(bool wanted)
+{
+	if (wanted && vmx_capability.has_vpid)
+		vmx_flush_vpid((u16)vmcs_read(VMCS_VPID));
+}
+
 static enum exit_action write_cr0(struct vcpu *vcpu, u64 value)
 {
 	u64 old = control_registers_true_cr0(vcpu);
@@ -112,9 +120,11 @@ static enum exit_action write_cr0(struct vcpu *vcpu, u64 value)
 	if ((value & CR0_PG) && (cr4 & CR4_PAE) && !long_mode &&
 	    ((value ^ old) & (CR0_PG | CR0_CD | CR0_NW)))
 		action = load_pdptes(vcpu, vmcs_read(VMCS_GUEST_CR3));
-	if (action == ACTION_SKIP)
-		control_registers_write_cr0(vcpu, value);
-	return action;
+	if (action != ACTION_SKIP)
+		return action;
+	control_registers_write_cr0(vcpu, value);
+	empty_tlb(vpid_emptied_by_cr0(old, value));
+	return ACTION_SKIP;
 }
 
 static enum exit_action write_cr4(struct vcpu *vcpu, u64 value)
@@ -130,9 +140,11 @@ static enum exit_action write_cr4(struct vcpu *vcpu, u64 value)
 	if ((changed & (CR4_PAE | CR4_PGE | CR4_PSE | CR4_SMEP)) &&
 	    pae_tables_in_use(vmcs_read(VMCS_GUEST_CR0), value))
 		action = load_pdptes(vcpu, vmcs_read(VMCS_GUEST_CR3));
-	if (action == ACTION_SKIP)
-		control_registers_write_cr4(vcpu, value);
-	return action;
+	if (action != ACTION_SKIP)
+		return action;
+	control_registers_write_cr4(vcpu, value);
+	empty_tlb(vpid_emptied_by_cr4(old, value));
+	return ACTION_SKIP;
 }
 
 /*
@@ -154,8 +166,7 @@ static enum exit_action write_cr3(struct vcpu *vcpu, u64 value)
 	if (action != ACTION_SKIP)
 		return action;
 	vmcs_write(VMCS_GUEST_CR3, value & ~no_flush);
-	if (vmx_capability.has_vpid && !(value & no_flush))
-		vmx_flush_vpid((u16)vmcs_read(VMCS_VPID));
+	empty_tlb(!(value & no_flush));
 	return ACTION_SKIP;
 }
 

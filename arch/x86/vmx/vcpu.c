@@ -19,6 +19,7 @@
 #include "arch/x86/vmx/vmcs_host.h"
 #include "arch/x86/vmx/vmx_cpu.h"
 #include "arch/x86/vmx/vmx_insn.h"
+#include "arch/x86/vmx/vpid.h"
 #include "lib/log.h"
 #include "lib/string.h"
 #include "lib/x86.h"
@@ -74,11 +75,9 @@ static const u64 shadow_of_nobody = SHADOW_OUTSIDE;
 
 u16 vcpu_allocate_vpid(void)
 {
-	static u32 last;
+	static u32 count;
 
-	/* Unique while fewer than 65535 have been handed out, which memory
-	 * does not allow. */
-	return (u16)__atomic_add_fetch(&last, 1, __ATOMIC_RELAXED);
+	return vpid_of(__atomic_fetch_add(&count, 1, __ATOMIC_RELAXED));
 }
 
 bool vcpu_has_tsc_aux(void)

@@ -240,7 +240,7 @@ void vcpu_load_tsc(struct vcpu *vcpu);
 /* The secondary controls that its CPU model asks for, besides everybody's. */
 u32 vcpu_secondary(const struct vcpu *vcpu);
 
-/* Never 0, which is Umbra's own, and no other's. */
+/* See vpid_of(). */
 u16 vcpu_allocate_vpid(void);
 
 /* Is there an IA32_TSC_AUX for guests? Not where RDTSCP cannot be allowed. */

@@ -3,6 +3,7 @@
 #include "arch/x86/vmx/vcpu_events.h"
 #include "arch/x86/cpu/cpu.h"
 #include "arch/x86/cpu/tsc.h"
+#include "arch/x86/vmx/capability.h"
 #include "arch/x86/vmx/controls.h"
 #include "arch/x86/vmx/exit.h"
 #include "arch/x86/vmx/nested_events.h"
@@ -10,6 +11,7 @@
 #include "arch/x86/vmx/vcpu.h"
 #include "arch/x86/vmx/vcpu_apic.h"
 #include "arch/x86/vmx/vcpu_sync.h"
+#include "arch/x86/vmx/vmx_cpu.h"
 #include "arch/x86/vmx/vmx_insn.h"
 #include "lib/log.h"
 #include "lib/x86.h"
@@ -336,6 +338,9 @@ static void take_init(struct vcpu *vcpu)
 	vcpu_state_reset(&state);
 	vcpu_state_write(vcpu, &state);
 	reset_unswitched(vcpu);
+	/* INIT empties the TLB. */
+	if (vmx_capability.has_vpid)
+		vmx_flush_vpid(vcpu->vpid);
 	vcpu->injection.info = 0;
 	vcpu->postponed_interrupt = 0;
 	vcpu->nmi_pending = false;
