@@ -509,6 +509,8 @@ static enum err allocate(const char *name, struct vm **vm)
 	if (err != OK)
 		return err;
 	*vm = phys_ptr(block);
+	/* A CPU that has flushed up to 0 has not flushed. */
+	(*vm)->sync_generation = 1;
 	memcpy((*vm)->name, name, sizeof((*vm)->name));
 	return OK;
 }

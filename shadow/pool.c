@@ -176,6 +176,10 @@ static struct shadow_table *make(struct shadow *shadow, u64 key)
 		return NULL;
 	memset(t->hardware, 0, sizeof(t->hardware));
 	t->key = key;
+	/* Translations are found by their root's frame: here may be some from
+	 * when it was the root of another VM's. */
+	if (shadow_table_level(t) == EPT_TOP)
+		shadow_owe(shadow);
 	t->parents = 0;
 	t->holds = 0;
 	shadow_fill_forget(t);

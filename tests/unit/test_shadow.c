@@ -686,6 +686,23 @@ static enum flush enter_on_cpu_1(void)
 	return flush;
 }
 
+/* Also where making the table has taken nothing from L1's memory. */
+static void new_root_owes_a_flush(void **state)
+{
+	(void)state;
+	begin(0);
+	assert_int_equal(enter_on_cpu_1(), FLUSH_OWED);
+	assert_int_equal(enter_on_cpu_1(), FLUSH_NONE);
+	shadow_root_release(&w.shadow, &w.root);
+	assert_int_equal(shadow_root_hold(&w.shadow,
+					  (W_RAM + MIB) | EPT_WB | (3 << 3),
+					  &w.root),
+			 OK);
+	assert_int_equal(enter_on_cpu_1(), FLUSH_OWED);
+	assert_int_equal(enter_on_cpu_1(), FLUSH_NONE);
+	end();
+}
+
 static void begin_on_two_cpus(u32 table_limit)
 {
 	const struct shadow_config config = {
@@ -1275,6 +1292,7 @@ int main(void)
 	    cmocka_unit_test(l2_page_goes_where_both_tables_say),
 	    cmocka_unit_test(device_and_rom_are_left_to_emulation),
 	    cmocka_unit_test(tables_outside_memory_are_misconfigured),
+	    cmocka_unit_test(new_root_owes_a_flush),
 	    cmocka_unit_test(page_walks_are_writes_with_ad),
 	    cmocka_unit_test(nmi_unblocking_is_passed_through),
 	    cmocka_unit_test(flags_are_set_when_l2_comes_and_not_before),

@@ -105,6 +105,7 @@ enum err vcpu_create(struct vm *vm, u32 index, struct vcpu **result)
 
 	if (err != OK)
 		return err;
+	CHECK(vm->sync_generation);
 	vcpu = phys_ptr(block);
 	vcpu->storage = block;
 	vcpu->vm = vm;

@@ -70,6 +70,9 @@ struct vm {
 	/*
 	 * Counts vm_sync() calls. A vCPU does not enter the guest, and a CPU
 	 * does not keep translations of it, with an older number than this.
+	 * Begins with 1: a CPU may have translations by the frame that is the
+	 * root of this EPT, from when it was another VM's (SDM vol. 3,
+	 * "Guidelines for Use of the INVEPT Instruction").
 	 */
 	u64 sync_generation;
 	u64 flushed_generation[CPU_MAX]; /* each written by its CPU only */
