@@ -99,6 +99,15 @@ bool nested_merged_is_used(const struct nested_merged *merged,
 	return !rule->bit || (merged->values[rule->control] & rule->bit);
 }
 
+bool nested_merge_moves_apic(const struct nested_merged *before,
+			     const struct nested_merged *after)
+{
+	return nested_merged_is_used(after, MERGED_APIC_ACCESS) &&
+	       (!nested_merged_is_used(before, MERGED_APIC_ACCESS) ||
+		before->values[MERGED_APIC_ACCESS] !=
+		    after->values[MERGED_APIC_ACCESS]);
+}
+
 /* Without its page there is no TPR shadow: CR8 exits, and is L1's own. */
 static u32 merge_primary(const struct vmcs12 *v, const struct nested_base *base)
 {

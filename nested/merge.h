@@ -91,6 +91,15 @@ void nested_merge(const struct vmcs12 *v, const struct nested_base *base,
 bool nested_merged_is_used(const struct nested_merged *merged,
 			   enum nested_merged_field field);
 
+/*
+ * Does L2's APIC-access page come to be where it was not? What a CPU has cached
+ * of that address is an ordinary page's, and must be dropped: SDM vol. 3, "Issues
+ * Pertaining to Page Size and TLB Management". L1's INVEPT alone does not see to
+ * that, as nothing of its tables has changed. All zeros: never merged.
+ */
+bool nested_merge_moves_apic(const struct nested_merged *before,
+			     const struct nested_merged *after);
+
 /* --- CR0 and CR4 ---------------------------------------------------------- */
 
 /*

@@ -149,6 +149,33 @@ static void pages_that_are_no_memory_are_not_used(void **state)
 	assert_false(nested_merged_is_used(&merged, MERGED_APIC_ACCESS));
 }
 
+/* Merged again after a change of L1's: has its APIC-access page moved? */
+static bool moves_apic(u64 secondary, u64 page)
+{
+	struct nested_merged before = merged;
+
+	v.secondary_controls = (u32)(SECONDARY_EPT | secondary);
+	base.apic_access = hpa(page);
+	nested_merge(&v, &base, &merged);
+	return nested_merge_moves_apic(&before, &merged);
+}
+
+static void apic_page_that_moves_is_noticed(void **state)
+{
+	const u64 on = SECONDARY_APIC_ACCESSES;
+
+	(void)state;
+	merged = (struct nested_merged){.values = {0}};
+	assert_false(moves_apic(0, 0));
+	assert_true(moves_apic(on, 0x6000));
+	assert_false(moves_apic(on, 0x6000));
+	assert_false(moves_apic(on | SECONDARY_VPID, 0x6000));
+	assert_true(moves_apic(on, 0x7000));
+	assert_false(moves_apic(0, 0x7000));
+	assert_true(moves_apic(on, 0x7000));
+	assert_false(moves_apic(on, 0)); /* no memory: not used */
+}
+
 static void offsets_add_up_and_are_scaled(void **state)
 {
 	(void)state;
@@ -513,6 +540,7 @@ int main(void)
 	    TEST(what_l1_does_not_give_l2_has_not),
 	    TEST(cr8_exits_without_tpr_shadow),
 	    TEST(pages_that_are_no_memory_are_not_used),
+	    TEST(apic_page_that_moves_is_noticed),
 	    TEST(offsets_add_up_and_are_scaled),
 	    TEST(scaling_of_l1_is_scaling_of_l2),
 	    TEST(cr3_targets_beyond_the_count_are_not_written),

@@ -244,6 +244,16 @@ static void hold_nmis(struct vcpu *vcpu)
 		loaded->checked = false;
 }
 
+static void flush_moved_apic(struct vcpu *vcpu)
+{
+	struct nested_loaded *loaded = &vcpu->nested->now->loaded;
+
+	if (!loaded->moved_apic)
+		return;
+	loaded->moved_apic = false;
+	vmx_flush_ept(loaded->ept_pointer);
+}
+
 /* The way into L2, whoever asks for it: vmcs02 in use, as vmcs12 says. */
 static void use_l2(struct vcpu *vcpu, const struct vmcs02_of_l1 *l1,
 		   const u64 pdptes[4])
@@ -252,6 +262,7 @@ static void use_l2(struct vcpu *vcpu, const struct vmcs02_of_l1 *l1,
 	nested_vcpu_use_vmcs02(vcpu);
 	vmcs02_load(vcpu, l1, pdptes);
 	write_ept_pointer(vcpu);
+	flush_moved_apic(vcpu);
 	flush_vpid(vcpu);
 }
 

@@ -180,6 +180,19 @@ static void forget_cpu(struct nested_other_vmcs *other)
 	other->elsewhere = true;
 }
 
+/*
+ * Then what other vCPUs that have no such page have left in this CPU, by the
+ * same EPT, is not to be used: nested_merge_moves_apic().
+ */
+static bool uses_apic_page(const struct nested_vcpu *n)
+{
+	for (u32 i = 0; i < NESTED_SLOTS; i++)
+		if (nested_merged_is_used(&n->all[i].loaded.merged,
+					  MERGED_APIC_ACCESS))
+			return true;
+	return false;
+}
+
 void nested_vcpu_load(struct vcpu *vcpu)
 {
 	struct nested_vcpu *n = vcpu->nested;
@@ -202,6 +215,8 @@ void nested_vcpu_load(struct vcpu *vcpu)
 	/* Translations of L2's that this CPU has may be from long ago. */
 	if (vmx_capability.has_vpid)
 		vmx_flush_vpid(n->vpid);
+	if (uses_apic_page(n))
+		vmx_flush_all_ept();
 	/* It may have come in L2. */
 	if (n->is_first && n->state.in_l2)
 		nested_entry_resume(vcpu);

@@ -64,6 +64,7 @@ struct nested_loaded {
 	const struct shadow_table *ept_table; /* of which it is made; or none */
 	u64 ept_pointer12;
 	bool ept_tracking; /* when it was */
+	bool moved_apic;   /* nested_merge_moves_apic, and nothing flushed */
 	/* What exits load: of the entry that has been checked. */
 	struct nested_host_state host;
 	struct nested_merged merged;

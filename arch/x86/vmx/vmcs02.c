@@ -144,6 +144,25 @@ static bool keeps_all(const struct vmcs12 *v)
 	       !v->entry_msr_load_count;
 }
 
+/*
+ * Only pages of 4K are looked at: SDM vol. 3, "Issues Pertaining to Page Size
+ * and TLB Management". An EPT12 has them, or L1 is at fault; without one EPT01
+ * must.
+ */
+static void note_apic(struct vcpu *vcpu, const struct nested_merged *merged)
+{
+	struct nested_state *state = &vcpu->nested->state;
+	struct nested_loaded *loaded = &vcpu->nested->now->loaded;
+
+	if (!nested_merge_moves_apic(&loaded->merged, merged))
+		return;
+	loaded->moved_apic = true;
+	if (!(nested_secondary_controls(&state->vmcs12) & SECONDARY_EPT) &&
+	    ept_split(&vcpu->vm->ept, gpa(state->vmcs12.apic_access_address),
+		      PAGE_4K) != OK)
+		vcpu_fail(vcpu, "no memory for a small page");
+}
+
 static void load_controls(struct vcpu *vcpu, u64 l1_cr0)
 {
 	struct nested_vcpu *n = vcpu->nested;
@@ -156,6 +175,7 @@ static void load_controls(struct vcpu *vcpu, u64 l1_cr0)
 
 		describe_base(vcpu, l1_cr0, &base);
 		nested_merge(&n->state.vmcs12, &base, &merged);
+		note_apic(vcpu, &merged);
 		write_merged(vcpu, &merged);
 		n->now->loaded.registers = false;
 		n->now->loaded.controls = true;
