@@ -64,10 +64,16 @@ static const struct {
 #define MEMORY_WB    6UL
 #define CR3_TARGETS  4UL
 
-/* What L1s use without asking. */
+/*
+ * What L1s use without asking; and what Umbra needs to run their L2s: the timer
+ * ends a stay in L2, and INVEPT drops all EPT02s at once.
+ */
 static bool has_the_basics(const struct nested_hardware *hardware)
 {
-	return (hardware->words[CONTROLS_PRIMARY].may_be_1 &
+	return (hardware->words[CONTROLS_PIN].may_be_1 &
+		PIN_PREEMPTION_TIMER) &&
+	       (hardware->ept_vpid & EPT_CAP_INVEPT_ALL) &&
+	       (hardware->words[CONTROLS_PRIMARY].may_be_1 &
 		PRIMARY_SECONDARY) &&
 	       (hardware->words[CONTROLS_PRIMARY].may_be_1 &
 		PRIMARY_MSR_BITMAPS) &&
@@ -139,9 +145,6 @@ static void settle_interrupts(struct nested_capability *offer)
 		drop(offer, CONTROLS_PIN, PIN_POSTED_INTERRUPTS);
 	if (!nested_capability_allows(offer, CONTROLS_PIN, PIN_VIRTUAL_NMIS))
 		drop(offer, CONTROLS_PRIMARY, PRIMARY_NMI_WINDOW);
-	if (!nested_capability_allows(offer, CONTROLS_PIN,
-				      PIN_PREEMPTION_TIMER))
-		drop(offer, CONTROLS_EXIT, EXIT_SAVE_PREEMPTION_TIMER);
 }
 
 static u64 offered_basic(u64 hardware)

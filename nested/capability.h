@@ -55,7 +55,8 @@ struct nested_capability {
 
 /*
  * ERR_UNSUPPORTED: the CPU lacks what L1 hypervisors take for granted
- * (secondary controls, MSR bitmaps, a 64-bit host); offer no VMX.
+ * (secondary controls, MSR bitmaps, a 64-bit host), or what Umbra needs to run an
+ * L2 (a preemption timer, INVEPT of all contexts); offer no VMX.
  */
 MUST_CHECK enum err
 nested_capability_choose(const struct nested_hardware *hardware,

@@ -71,6 +71,8 @@ static void check_subset(u64 seed)
 	hardware.words[CONTROLS_PRIMARY].may_be_1 |=
 	    PRIMARY_SECONDARY | PRIMARY_MSR_BITMAPS | PRIMARY_IO_BITMAPS;
 	hardware.words[CONTROLS_EXIT].may_be_1 |= EXIT_HOST_ADDRESS_SPACE_SIZE;
+	hardware.words[CONTROLS_PIN].may_be_1 |= PIN_PREEMPTION_TIMER;
+	hardware.ept_vpid |= EPT_CAP_INVEPT_ALL;
 	assert_int_equal(nested_capability_choose(&hardware, &offer), OK);
 	for (u32 i = 0; i < CONTROLS_COUNT; i++) {
 		u64 offered = offer.words[i].may_be_1 & ~alone[i];
@@ -99,7 +101,11 @@ static void bare_cpu_gets_no_offer(void **state)
 	    {CONTROLS_PRIMARY, PRIMARY_MSR_BITMAPS},
 	    {CONTROLS_PRIMARY, PRIMARY_IO_BITMAPS},
 	    {CONTROLS_EXIT, EXIT_HOST_ADDRESS_SPACE_SIZE},
+	    /* What Umbra needs to run an L2. */
+	    {CONTROLS_PIN, PIN_PREEMPTION_TIMER},
 	};
+	struct nested_hardware one_by_one = full_hardware();
+	struct nested_capability none;
 
 	(void)state;
 	for (u32 i = 0; i < ARRAY_COUNT(basics); i++) {
@@ -110,6 +116,9 @@ static void bare_cpu_gets_no_offer(void **state)
 		assert_int_equal(nested_capability_choose(&hardware, &offer),
 				 ERR_UNSUPPORTED);
 	}
+	one_by_one.ept_vpid &= ~EPT_CAP_INVEPT_ALL;
+	assert_int_equal(nested_capability_choose(&one_by_one, &none),
+			 ERR_UNSUPPORTED);
 }
 
 /* What depends on something that is missing is missing too. */
@@ -130,8 +139,6 @@ static void dependent_controls_go_together(void **state)
 	     PIN_POSTED_INTERRUPTS},
 	    {CONTROLS_PIN, PIN_VIRTUAL_NMIS, CONTROLS_PRIMARY,
 	     PRIMARY_NMI_WINDOW},
-	    {CONTROLS_PIN, PIN_PREEMPTION_TIMER, CONTROLS_EXIT,
-	     EXIT_SAVE_PREEMPTION_TIMER},
 	};
 
 	(void)state;
