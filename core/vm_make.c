@@ -11,6 +11,7 @@
 #include "core/cables.h"
 #include "core/console.h"
 #include "core/loopback.h"
+#include "core/machine.h"
 #include "core/record_loop.h"
 #include "core/settings.h"
 #include "devices/guest_acpi.h"
@@ -255,7 +256,8 @@ static enum err make_shadow(struct vm *vm, u32 vcpu_count)
 	    .offered = offered_ept(vm),
 	    .vcpu_count = vcpu_count,
 	    .cpu_count = cpu_count,
-	    .walks = SHADOW_WALKS_ARE_WRITES_WHILE_TRACKING,
+	    .walks = machine_is_bochs() ? SHADOW_WALKS_ARE_WRITES_WHILE_TRACKING
+					: SHADOW_WALKS_AS_L1_SAYS,
 	};
 
 	return vm->nested ? shadow_create(&vm->shadow, &config) : OK;
