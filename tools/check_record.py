@@ -18,11 +18,15 @@ import tempfile
 DOCUMENT = "docs/RECORD.md"
 SOURCES = ("tests/unit/record_table.c", "migrate/record.c",
            "migrate/record_machine.c", "migrate/record_nested.c",
-           "migrate/record_vcpu.c")
+           "migrate/record_vcpu.c", "nested/vmcs12.c", "nested/capability.c")
+NAMES = "lib/vmcs.h"
+NAMED = re.compile(r"^\tVMCS_(\w+) = (0x\w+),", re.MULTILINE)
 WRAPPED = ("record_begin", "record_end", "record_put", "wire_put_bytes")
 COMPILER = ("gcc", "-std=gnu11", "-O1", "-I.", "-ffunction-sections",
             "-Wl,--gc-sections", *(f"-Wl,--wrap={name}" for name in WRAPPED))
 BEGIN = "<!-- What follows but for the meanings: tools/check_record.py -->\n"
+VMCS12 = "## The contents of nested VMX, by encoding\n\n"
+VMCS12_HEAD = "| at | bytes | field | encoding |\n|---|---|---|---|\n"
 HEAD = "| at | bytes | field | bits | meaning |\n|---|---|---|---|---|\n"
 SECTION = re.compile(r"^## (\w\w) ")
 ROW = re.compile(r"^\| \d+ \| [^|]* \| (\S+) \| [^|]* \| (.*) \|$")
@@ -90,15 +94,30 @@ def block_text(section, block, times, meanings):
     return head + HEAD + rows + "\n"
 
 
+def vmcs12(root, lines):
+    """Fields of the current VMCS, in their order."""
+    if not lines:
+        return ""
+    names = {int(value, 16): name for name, value in
+             NAMED.findall((root / NAMES).read_text("utf-8"))}
+    return VMCS12 + VMCS12_HEAD + "".join(
+        f"| {at} | {size} | {names[int(encoding, 16)]} | {encoding}H |\n"
+        for at, size, encoding in sorted(lines, key=lambda line:
+                                         int(line[0])))
+
+
 def tables(root, meanings):
-    text = ""
-    for number, version, name, blocks in sections(told(root)):
+    lines, text = told(root), ""
+    of_vmcs12 = [words for kind, *words in lines if kind == "vmcs12"]
+    for number, version, name, blocks in sections(
+            line for line in lines if line[0] != "vmcs12"):
         text += f"## {number} {name}, version {version}\n\n"
         while blocks:
             times = next((i for i, block in enumerate(blocks)
                           if block != blocks[0]), len(blocks))
             text += block_text(number, blocks[0], times, meanings)
             blocks = blocks[times:]
+    text += vmcs12(root, of_vmcs12)
     return text.rstrip("\n") + "\n"
 
 

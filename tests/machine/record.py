@@ -9,15 +9,19 @@ from wire import Reader, Wrong
 
 _SECTION = re.compile(r"^## (\w\w) .*, version (\d+)$")
 _TIMES = re.compile(r"^(\d+) times, (\d+) bytes each:$")
+_VMCS_FIELD = re.compile(r"^\| (\d+) \| (\d) \| (\w+) \| \w+H \|$")
 _FIELD = re.compile(r"^\| (\d+) \| (?:(\d+) x )?(\d+|the rest) \| (\S+) \| "
                     r"(any|\w+H) \| .* \|$")
+
+
+_TEXT = (ROOT / "docs/RECORD.md").read_text("utf-8")
 
 
 def _tables():
     """By type: (version, [[times, fields], ...]); a field is (name, count or
     None, bytes or None, bits)."""
     found, times = {}, 1
-    for line in (ROOT / "docs/RECORD.md").read_text("utf-8").splitlines():
+    for line in _TEXT.splitlines():
         if match := _SECTION.match(line):
             tables = []
             found[int(match[1], 16)] = (int(match[2]), tables)
@@ -66,10 +70,24 @@ def sections(state):
         inside = Reader(reader.bytes(length))
         if number not in known or version > known[number][0]:
             raise Wrong(f"section {number:02x} of version {version}")
+        tables = known[number][1]
+        if number == 0x13 and length == 16:
+            tables = tables[:1]  # there is no current VMCS
         found.append((number, [[_table(inside, fields) for _ in range(times)]
-                               for times, fields in known[number][1]]))
+                               for times, fields in tables]))
         try:
             inside.end()
         except Wrong as reason:
             raise Wrong(f"section {number:02x}: {reason}") from reason
+    return found
+
+
+def vmcs(contents):
+    """The fields of the VMCS in section 13, and what is before them."""
+    found = dict(zip(("revision", "abort", "launched", "zero"),
+                     Reader(contents).fields("4I")))
+    for line in _TEXT.splitlines():
+        if match := _VMCS_FIELD.match(line):
+            at, size = int(match[1]), int(match[2])
+            found[match[3]] = int.from_bytes(contents[at:at + size], "little")
     return found

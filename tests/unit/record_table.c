@@ -8,6 +8,7 @@
  *	layout NAME
  *	field NAME COUNT BYTES BITS	of a layout, in order
  *	bytes				as many as their section leaves
+ *	vmcs12 OFFSET BYTES ENCODING	in those of nested VMX
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,6 +23,8 @@
 #define LEAVES                                                               \
 	(GUEST_CPUID_BASIC_MAX + 1 + (GUEST_CPUID_EXTENDED_MAX & 0xff) + 1 + \
 	 GUEST_CPUID_CACHES + 4)
+
+#define ENCODINGS 0x8000U
 
 /* NOLINTBEGIN(bugprone-reserved-identifier): the linker chooses the names. */
 u32 __wrap_record_begin(struct wire_writer *writer, enum record_type type,
@@ -75,6 +78,22 @@ void check_failed(const char *file, int line, const char *condition)
 	abort();
 }
 
+/* Of a VM that has all that there is. */
+static void print_vmcs12(void)
+{
+	struct nested_capability all = {.misc = MISC_CR3_TARGETS};
+
+	for (u32 i = 0; i < CONTROLS_COUNT; i++)
+		all.words[i].may_be_1 = ~0U;
+	for (u32 encoding = 0; encoding < ENCODINGS; encoding += 2) {
+		u32 offset = vmcs12_field_offset(&all, encoding);
+
+		if (offset)
+			printf("vmcs12 %u %u %x\n", offset,
+			       vmcs12_field_bytes(encoding), encoding);
+	}
+}
+
 int main(void)
 {
 	static struct record_vm vm;
@@ -103,5 +122,6 @@ int main(void)
 	record_put_l2(NULL, &l2);
 	record_put_devices(NULL, &devices);
 	record_begin(NULL, RECORD_END, 1);
+	print_vmcs12();
 	return 0;
 }
