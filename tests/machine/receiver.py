@@ -47,7 +47,8 @@ class Receiver:
 
     def __init__(self, features=wire.FEATURES):
         self._known = features
-        self._inbox, self._outbox = wire.Inbox(), wire.Outbox()
+        self._inbox = wire.Inbox(wire.SOURCE)
+        self._outbox = wire.Outbox(wire.DESTINATION)
         self._answers = []
         self._due = {"HELLO"}  # types that may come now
         self._session = None
@@ -58,7 +59,7 @@ class Receiver:
         self._root = 0
         self._bad_groups = []
         self.features = None  # agreed
-        self.shape = None
+        self.vm = self.shape = None  # VM's payload, and what it says
         self.memory = {}  # by number; those that are not there are zero
         self.came = set()  # numbers of pages
         self.contents_came = set()  # of those, not as ZERO
@@ -100,10 +101,10 @@ class Receiver:
         self.say("REFUSE", why.encode("ascii", "replace")[:200])
 
     def say(self, name, payload):
-        self.say_type(wire.DESTINATION[name], payload)
+        self._answers.append(self._outbox.record(name, payload))
 
     def say_type(self, number, payload):
-        self._answers.append(self._outbox.record(number, payload))
+        self._answers.append(self._outbox.record_of_type(number, payload))
 
     def say_session(self, name):
         self.say(name, struct.pack("<Q", self._session))
@@ -133,7 +134,8 @@ class Receiver:
                                         self._session, self.features))
 
     def on_vm(self, record):
-        self.shape = Shape(record.reader)
+        self.vm = record.reader.bytes(record.reader.left)
+        self.shape = Shape(wire.Reader(self.vm))
         self.say_session("ACCEPT")
         self._due = {"PAGES", "LIVE", "ROUND", "PREPARE", "CANCEL"}
 
@@ -166,9 +168,7 @@ class Receiver:
                 raise Wrong(f"{kind} was not agreed on")
             what = wire.unpack(what)
         if kind == "DELTA":
-            there = int.from_bytes(self.page(number), "little")
-            what = (int.from_bytes(what, "little") ^ there).to_bytes(
-                PAGE, "little")
+            what = wire.exclusive_or(what, self.page(number))
         self.memory[number] = what
         self.came.add(number)
         self.contents_came.add(number)
@@ -225,20 +225,20 @@ class Receiver:
             raise Wrong(f"{len(self.shape.pages - self.came)} pages have not "
                         "come")
 
-    def _numbers_in(self, group):
+    def numbers_in(self, group):
         first = group * wire.GROUP_PAGES
         return [number for number in range(first, first + wire.GROUP_PAGES)
                 if number in self.shape.pages]
 
-    def _hashes(self, numbers):
+    def hashes(self, numbers):
         return [_page_hash(self.page(number)) for number in numbers]
 
-    def _group_hash(self, numbers):
+    def group_hash(self, numbers):
         return wire.crc32c(struct.pack(f"<{len(numbers)}I",
-                                       *self._hashes(numbers)))
+                                       *self.hashes(numbers)))
 
     def _compare(self, group, numbers, theirs):
-        ours = self._group_hash(numbers)
+        ours = self.group_hash(numbers)
         if ours != theirs:
             self._bad_groups.append(group)
         self._audit_at += 1
@@ -255,7 +255,7 @@ class Receiver:
             if first not in (group, None):
                 raise Wrong(f"AUDIT of group {first} instead of {group}")
             first = None
-            ours = self._compare(group, self._numbers_in(group), theirs)
+            ours = self._compare(group, self.numbers_in(group), theirs)
             self._root = wire.crc32c(struct.pack("<I", ours), self._root)
         self.audited = "full"
 
@@ -264,7 +264,7 @@ class Receiver:
             raise Wrong("AUDIT_SENT was not agreed on")
         while record.reader.left:
             group, bits, theirs = record.reader.fields("QQI")
-            numbers = [number for number in self._numbers_in(group)
+            numbers = [number for number in self.numbers_in(group)
                        if bits >> number % wire.GROUP_PAGES & 1]
             if not bits or len(numbers) != bits.bit_count():
                 raise Wrong(f"AUDIT_SENT of group {group}, pages {bits:x}")
@@ -310,7 +310,7 @@ class Receiver:
         if group != self._bad_groups[0]:
             raise Wrong("AUDIT_PAGES of another group")
         self.bad_pages = [number for number, ours, their in zip(
-            numbers, self._hashes(numbers), theirs) if ours != their]
+            numbers, self.hashes(numbers), theirs) if ours != their]
         raise Wrong("pages differ: " + " ".join(
             f"{number * PAGE:x}" for number in self.bad_pages))
 

@@ -50,6 +50,8 @@ class Source:
     """For a `with` block. `guest` is a machine.Guest, `pairs` are what --set
     takes."""
 
+    WORDS = ()  # for Umbra
+
     def __init__(self, test, kind, guest, *pairs):
         self._test = test
         self._selector = selectors.DefaultSelector()
@@ -63,7 +65,8 @@ class Source:
                  *([f"host.image={image}"] if image else [])])
         machine = runs.build_machine(
             [guest], options, str(ROOT),
-            ["console=mux", f"exit={self._engine.EXIT}", f"link={kind}"])
+            ["console=mux", f"exit={self._engine.EXIT}", f"link={kind}",
+             *self.WORDS])
         machine.link = self._end
         self._side = Side("source", 0, machine, self._engine, str(ROOT))
         self._link = None
@@ -144,12 +147,24 @@ class Source:
         self._wait(lambda: any(re.search(pattern, line) for line in
                                self.lines), f"a line {pattern!r}")
 
-    def send_to(self, receiver, *wishes):
-        """Migrates the guest to that; the result that the source says."""
+    def _until_quiet(self):
+        """Nothing comes any more of what was before."""
         quiet_at = time.monotonic() + 0.3
         while time.monotonic() < quiet_at:
             if self._step():
-                quiet_at = time.monotonic() + 0.3  # of what came before
+                quiet_at = time.monotonic() + 0.3
+
+    def take_from(self, sender):
+        """A guest, or it says why not."""
+        self._until_quiet()
+        self._receiver = sender
+        self._to_say = sender.begin()
+        self._wait(sender.is_over, "the guest comes, or does not")
+        self._receiver = None
+
+    def send_to(self, receiver, *wishes):
+        """Migrates the guest to that; the result that the source says."""
+        self._until_quiet()
         self._receiver = receiver
         before = len(self.records)
         self._side.send(mux.MONITOR,

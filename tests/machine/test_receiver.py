@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""docs/MIGRATION.md is enough to write a receiver: guests move to one that was
-written from it (receiver.py)."""
+"""docs/MIGRATION.md is enough to write either side: guests move to one that was
+written from it (receiver.py), and back (sender.py)."""
 
 import random
 import re
@@ -9,6 +9,7 @@ import record
 import wire
 from lib import ROOT, check, machine_test
 from receiver import Receiver
+from sender import Sender
 from source import Guest, Module, Source
 
 RING = "build/guests/ring.elf"
@@ -255,6 +256,43 @@ def guest_stays_whatever_its_receiver_says(machine):
         check("RESULT" not in source.out, "it has ended before all attempts")
         source.until_printed("RESULT PASS")
         source.record("end 1$")
+
+
+# --- And back ----------------------------------------------------------------
+
+
+class Waits(Source):
+    WORDS = ("receive=on",)
+
+
+class Forgets(Sender):
+    """Its last round does not correct the last page that went wrong."""
+
+    def corrections(self):
+        return super().corrections()[:-1]
+
+
+@machine_test(seconds=8, limit=80)
+def guest_comes_back_from_who_knows_only_the_document(machine):
+    """At first with a page that is wrong, so it is refused. Then it goes on
+    with its work where it had left."""
+    guest = Guest(RING, "mb=1 mark=0 laps=8000")
+    with Waits(machine, "net", guest, *PATIENT) as source:
+        numbers = ring_pages(source)
+        receiver = Receiver()
+        result = source.send_to(receiver, STILL)
+        check(result["result"] == "moved", f"not moved: {result}")
+        sender = Forgets(receiver, wrong=numbers[3:70])
+        source.take_from(sender)
+        check(not sender.has_moved and re.search(
+            f"pages that differ: {numbers[69] * wire.PAGE:x} ", sender.why),
+            f"{numbers[69] * wire.PAGE:x} is wrong, and the answer is "
+            f"{sender.why!r}")
+        sender = Sender(receiver, wrong=numbers[3:70])
+        source.take_from(sender)
+        check(sender.has_moved, f"it was refused: {sender.why}")
+        source.record("arrived guest=")
+        source.until_printed("RESULT PASS")
 
 
 # --- What is agreed on -------------------------------------------------------

@@ -19,9 +19,9 @@ SOURCE = {0x01: "HELLO", 0x02: "VM", 0x03: "PAGES", 0x04: "ROUND",
           0x05: "PREPARE", 0x06: "STATE", 0x07: "AUDIT", 0x08: "SEAL",
           0x09: "AUDIT_PAGES", 0x0a: "COMMIT", 0x0b: "CANCEL",
           0x0c: "AUDIT_SENT", 0x0d: "LIVE"}
-DESTINATION = {"WELCOME": 0x41, "ACCEPT": 0x42, "ROUND_SEEN": 0x43,
-               "PREPARED": 0x44, "AUDIT_ASK": 0x45, "READY": 0x46,
-               "RUNNING": 0x47, "REFUSE": 0x48}
+DESTINATION = {0x41: "WELCOME", 0x42: "ACCEPT", 0x43: "ROUND_SEEN",
+               0x44: "PREPARED", 0x45: "AUDIT_ASK", 0x46: "READY",
+               0x47: "RUNNING", 0x48: "REFUSE"}
 
 ZERO_PAGE = bytes(PAGE)
 
@@ -123,14 +123,50 @@ def unpack(block):
     return bytes(page)
 
 
+def _sequence(literals, back=0, count=0):
+    """Of an LZ4 block: those bytes, then so many from so far back."""
+    lengths = len(literals), max(count - 4, 0)
+    more = [b"" if length < 15 else
+            b"\xff" * ((length - 15) // 255) + bytes([(length - 15) % 255])
+            for length in lengths]
+    token = bytes([min(lengths[0], 15) << 4 | min(lengths[1], 15)])
+    return token + more[0] + literals + (
+        back.to_bytes(2, "little") + more[1] if count else b"")
+
+
+def pack(page):
+    """An LZ4 block. Its format has the last match begin 12 bytes before the
+    end, and end 5 bytes before it."""
+    block, at, done, seen = b"", 0, 0, {}
+    while at < PAGE - 12:
+        before = seen.get(page[at:at + 4])
+        seen[page[at:at + 4]] = at
+        if before is None:
+            at += 1
+            continue
+        count = 4
+        while at + count < PAGE - 5 and page[before + count] == \
+                page[at + count]:
+            count += 1
+        block += _sequence(page[done:at], at - before, count)
+        at += count
+        done = at
+    return block + _sequence(page[done:])
+
+
+def exclusive_or(page, other):
+    return (int.from_bytes(page, "little")
+            ^ int.from_bytes(other, "little")).to_bytes(PAGE, "little")
+
+
 # --- Records -----------------------------------------------------------------
 
 
 class Record:
     """One record, whose head and CRC are right."""
 
-    def __init__(self, number, payload, lent):
-        self.type = SOURCE[number]
+    def __init__(self, name, payload, lent):
+        self.type = name
         self.size = len(payload)
         cut = self.size - lent * PAGE
         self.reader = Reader(payload[:cut])
@@ -138,9 +174,10 @@ class Record:
 
 
 class Inbox:
-    """Bytes in any portions, records out."""
+    """Bytes in any portions, records out, of these types."""
 
-    def __init__(self):
+    def __init__(self, types):
+        self._types = types
         self._data = bytearray()
         self._sequence = 0
 
@@ -152,31 +189,38 @@ class Inbox:
         if len(self._data) < HEAD.size:
             return None
         crc, sequence, length, number, lent = HEAD.unpack_from(self._data)
-        if number not in SOURCE:
+        name = self._types.get(number)
+        if not name:
             raise Wrong(f"type {number:02x} does not exist")
         if HEAD.size + length > RECORD_MAX:
             raise Wrong(f"a record of {length} bytes")
         if lent * PAGE > length or lent > LENT_MAX or \
-                lent and SOURCE[number] != "LIVE":
-            raise Wrong(f"{SOURCE[number]} with {lent} lent pages")
+                lent and name != "LIVE":
+            raise Wrong(f"{name} with {lent} lent pages")
         whole = HEAD.size + length
         if len(self._data) < whole:
             return None
         if crc != crc32c(self._data[4:whole - lent * PAGE]):
-            raise Wrong(f"the CRC of {SOURCE[number]} is wrong")
+            raise Wrong(f"the CRC of {name} is wrong")
         if sequence != self._sequence:
             raise Wrong(f"record {sequence} instead of {self._sequence}")
         self._sequence += 1
         payload = bytes(self._data[HEAD.size:whole])
         del self._data[:whole]
-        return Record(number, payload, lent)
+        return Record(name, payload, lent)
 
 
 class Outbox:
-    def __init__(self):
+    """Records of these types."""
+
+    def __init__(self, types):
+        self._numbers = {name: number for number, name in types.items()}
         self._sequence = 0
 
-    def record(self, number, payload):
+    def record(self, name, payload):
+        return self.record_of_type(self._numbers[name], payload)
+
+    def record_of_type(self, number, payload):
         covered = HEAD.pack(0, self._sequence, len(payload), number,
                             0)[4:] + payload
         self._sequence += 1
@@ -205,3 +249,30 @@ def pages(record):
             what = reader.bytes(reader.varint())
         yield kind, number, what
     lent.end()
+
+
+def varint(value):
+    data = bytearray()
+    while value > 0x7f:
+        data.append(value & 0x7f | 0x80)
+        value >>= 7
+    return bytes(data) + bytes([value])
+
+
+def pages_payloads(entries):
+    """Payloads of PAGES for (kind, number, what follows), as pages() gives
+    them, in ascending order."""
+    payload, due = b"", 0
+    for kind, number, what in entries:
+        if len(payload) > RECORD_MAX - HEAD.size - PAGE - 20:
+            yield payload
+            payload, due = b"", 0
+        payload += varint((number - due) << 2 | KINDS.index(kind))
+        due = number + 1
+        if kind == "ZERO":
+            payload += varint(what - 1)
+            due = number + what
+        else:
+            payload += what if kind == "RAW" else varint(len(what)) + what
+    if payload:
+        yield payload
