@@ -100,7 +100,9 @@ WARNINGS := -Wall -Wextra -Werror -Wshadow -Wconversion -Wundef -Wvla \
 CLANG_WARNINGS := $(filter-out -Wlogical-op -Wduplicated-%,$(WARNINGS))
 
 CPPFLAGS := -I. -I$(B)
-CFLAGS := -std=gnu11 -O2 -g -ffreestanding -fno-pic -fno-pie \
+# Another one shows tests that hang on how long a path is (docs/TESTING.md).
+OPTIMIZE ?= -O2
+CFLAGS := -std=gnu11 $(OPTIMIZE) -g -ffreestanding -fno-pic -fno-pie \
 	  -mno-red-zone -mgeneral-regs-only -fno-stack-protector \
 	  -fno-omit-frame-pointer -fno-asynchronous-unwind-tables \
 	  -fno-strict-aliasing -fcf-protection=none -fno-common \
