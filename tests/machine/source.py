@@ -10,7 +10,7 @@ import sys
 import time
 import types
 
-from link_peer import Peer
+from link_peer import LinePeer, Peer
 from lib import ROOT, Failure
 
 sys.path.insert(0, str(ROOT / "tools"))
@@ -82,7 +82,8 @@ class Source:
                          self._on_data, self)
         if not self._link:
             self._joint.wait()
-            self._link = _Port(self._end)
+            carrier = LinePeer if self._end.kind == "uart" else _Port
+            self._link = carrier(self._end)
         self._selector.register(self._link, selectors.EVENT_READ,
                                 lambda _: None)
         return self

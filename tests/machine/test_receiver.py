@@ -17,6 +17,10 @@ PATIENT = ("host.ips=20000000", "umbra.link.silence=36000")
 STILL = "downtime=200s"
 
 
+class Waits(Source):
+    WORDS = ("receive=on",)
+
+
 def ring_on_bochs(machine, laps):
     return Source(machine, "net", Guest(RING, f"mb=1 mark=0 laps={laps}"),
                   *PATIENT)
@@ -86,14 +90,22 @@ def translated(receiver, table, address):
 
 
 @machine_test(seconds=8, limit=80)
-def hypervisor_moves_to_who_knows_only_the_document(machine):
-    """In the middle of its guest, in which it is nearly always."""
-    guest = Guest("build/guests/l1ring.elf", "mb=1 mark=0 laps=2000 step=200")
-    with Source(machine, "net", guest, *PATIENT) as source:
+def hypervisor_comes_back_from_who_knows_only_the_document(machine):
+    """It leaves in the middle of its guest, in which it is nearly always."""
+    guest = Guest("build/guests/l1ring.elf", "mb=1 mark=0 laps=400 step=200")
+    with Waits(machine, "net", guest, *PATIENT) as source:
         source.until_printed("pages=")
         receiver = Receiver()
         source.send_to(receiver, STILL)
-    check(receiver.is_owner, f"not moved: {receiver.why}")
+        check(receiver.is_owner, f"not moved: {receiver.why}")
+        sender = Sender(receiver)
+        source.take_from(sender)
+        check(sender.has_moved, f"it was refused: {sender.why}")
+        source.until_printed("RESULT PASS")
+    hypervisor_is_in_its_guest(receiver)
+
+
+def hypervisor_is_in_its_guest(receiver):
     found = dict(record.sections(receiver.state))
     check({0x13, 0x14} <= set(found), f"sections {sorted(found)}")
     (cpu,), (l2,) = found[0x10][0], found[0x14][0]
@@ -258,11 +270,19 @@ def guest_stays_whatever_its_receiver_says(machine):
         source.record("end 1$")
 
 
+@machine_test(seconds=10, limit=80)
+def guest_moves_over_the_serial_line(machine):
+    with Source(machine, "uart", Guest(RING, "mb=1 mark=0 laps=20000"),
+                *PATIENT) as source:
+        numbers = ring_pages(source)
+        receiver = Receiver()
+        result = source.send_to(receiver, STILL)
+    check(receiver.is_owner and result["result"] == "moved",
+          f"not moved: {receiver.why}, {result}")
+    has_one_edge(receiver, numbers)
+
+
 # --- And back ----------------------------------------------------------------
-
-
-class Waits(Source):
-    WORDS = ("receive=on",)
 
 
 class Forgets(Sender):
