@@ -294,6 +294,12 @@ bool lapic_is_addressed(const struct lapic *lapic, enum lapic_destination mode,
 /* Does it take vectors, that is, is it on and enabled by software? */
 bool lapic_is_enabled(const struct lapic *lapic);
 
+/*
+ * Does this vector wait for the CPU? May be a little old: who asks must know that
+ * its handler, if it has begun meanwhile, still waits for the asker.
+ */
+bool lapic_is_requested(const struct lapic *lapic, u8 vector);
+
 /* Task priority, for lowest-priority arbitration; may be a little old. */
 u32 lapic_arbitration_priority(const struct lapic *lapic);
 

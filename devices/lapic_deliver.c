@@ -179,6 +179,14 @@ bool lapic_is_enabled(const struct lapic *lapic)
 	return takes_vectors(lapic);
 }
 
+bool lapic_is_requested(const struct lapic *lapic, u8 vector)
+{
+	return lapic_bit(lapic, LAPIC_IRR, vector) ||
+	       (__atomic_load_n(&lapic->posted.vectors[vector / 64],
+				__ATOMIC_RELAXED) &
+		BIT(vector % 64));
+}
+
 u32 lapic_arbitration_priority(const struct lapic *lapic)
 {
 	return lapic_get(lapic, LAPIC_TPR) & 0xff;

@@ -124,6 +124,11 @@ bool pic_interrupt(const struct pic_state *pic)
 	return master_request(pic) != NO_INPUT;
 }
 
+bool pic_is_requested(const struct pic_state *pic, u32 input)
+{
+	return pic->chips[input / 8 % 2].irr & bit_of(input);
+}
+
 /* --- Lines ---------------------------------------------------------------- */
 
 static u8 level_inputs(const struct pic_chip_state *chip)

@@ -52,6 +52,9 @@ enum pic_line { PIC_LOW, PIC_HIGH };
 /* Inputs 0 to 15; 2 is the slave's and cannot be set. */
 void pic_set_line(struct pic_state *pic, u32 input, enum pic_line line);
 
+/* Has this input asked for service that it has not got yet, masked or not? */
+bool pic_is_requested(const struct pic_state *pic, u32 input);
+
 /* The INTR output of the master. */
 bool pic_interrupt(const struct pic_state *pic);
 

@@ -179,13 +179,30 @@ static void send_ipi(struct platform *platform, u32 vcpu, u64 icr)
 
 /* --- I/O APIC ------------------------------------------------------------- */
 
-static void send_entry(struct platform *platform, u64 entry)
+static struct message message_of_entry(u64 entry)
 {
-	struct message message = message_of_8(
+	return message_of_8(
 	    entry, entry & ICR_LOGICAL ? LAPIC_LOGICAL : LAPIC_PHYSICAL,
 	    bits_get(entry, IOAPIC_DESTINATION));
+}
+
+static void send_entry(struct platform *platform, u64 entry)
+{
+	struct message message = message_of_entry(entry);
 
 	deliver(platform, &message);
+}
+
+/* Has this edge-triggered message arrived, and has not been accepted yet? */
+static bool entry_waits(const struct platform *platform, u64 entry)
+{
+	struct message message = message_of_entry(entry);
+
+	for (u32 vcpu = 0; vcpu < platform->lapic_count; vcpu++)
+		if (is_addressed(platform, &message, vcpu) &&
+		    !lapic_is_requested(platform->lapics[vcpu], message.vector))
+			return false;
+	return message.mode == LAPIC_FIXED;
 }
 
 static void send_entries(struct platform *platform)
@@ -210,7 +227,7 @@ static void raise_lint0(struct platform *platform)
 			kick(platform, i);
 }
 
-static void update_pic_interrupt(struct platform *platform)
+void platform_settle_pic(struct platform *platform)
 {
 	u32 level = pic_interrupt(&platform->devices.pic);
 
@@ -236,20 +253,56 @@ static u32 lines_of(const struct platform_devices *devices)
 	return lines | platform_pci_lines(devices);
 }
 
+static void drive(struct platform_devices *devices, u32 line,
+		  enum platform_level level)
+{
+	devices->lines &= ~(1U << line);
+	devices->lines |= (u32)level << line;
+	pic_set_line(&devices->pic, line,
+		     level == PLATFORM_HIGH ? PIC_HIGH : PIC_LOW);
+	ioapic_set_line(&devices->ioapic, line,
+			level == PLATFORM_HIGH ? IOAPIC_ASSERTED : IOAPIC_LOW);
+}
+
 static void drive_lines(struct platform_devices *devices)
 {
 	u32 lines = lines_of(devices);
 	u32 changed = lines ^ devices->lines;
 
-	devices->lines = lines;
 	for (; changed; changed &= changed - 1) {
 		u32 line = (u32)__builtin_ctz(changed);
-		bool high = lines >> line & 1;
 
-		pic_set_line(&devices->pic, line, high ? PIC_HIGH : PIC_LOW);
-		ioapic_set_line(&devices->ioapic, line,
-				high ? IOAPIC_ASSERTED : IOAPIC_LOW);
+		drive(devices, line, (enum platform_level)(lines >> line & 1));
 	}
+}
+
+void platform_set_line(struct platform *platform, enum platform_line line,
+		       enum platform_level level)
+{
+	drive(&platform->devices, line, level);
+	send_entries(platform);
+	platform_settle_pic(platform);
+}
+
+/*
+ * Would another edge be one with the last? A kernel that fills the FIFO in its
+ * handler makes one with each byte.
+ */
+static bool edge_waits(const struct platform *platform, u32 line)
+{
+	u64 entry = platform->devices.ioapic.entries[line];
+
+	return pic_is_requested(&platform->devices.pic, line) &&
+	       ((entry & (IOAPIC_MASKED | IOAPIC_LEVEL)) ||
+		entry_waits(platform, entry));
+}
+
+void platform_pulse_line(struct platform *platform, enum platform_line line)
+{
+	if (edge_waits(platform, line))
+		return;
+	drive(&platform->devices, line, PLATFORM_LOW);
+	platform_set_line(platform, line, PLATFORM_HIGH);
 }
 
 void platform_pulse_pit(struct platform *platform)
@@ -297,7 +350,7 @@ void platform_settle(struct platform *platform)
 	drive_lines(&platform->devices);
 	send_entries(platform);
 	platform_pci_send_messages(platform);
-	update_pic_interrupt(platform);
+	platform_settle_pic(platform);
 	update_due(platform);
 }
 

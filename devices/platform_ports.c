@@ -41,15 +41,134 @@ static void end(struct platform *platform, enum platform_end how, u32 value)
 	platform->config.host->end(platform->config.host_context, how, value);
 }
 
+/* --- COM1 ----------------------------------------------------------------- */
+
+static u64 print(struct platform *platform, const u8 *bytes, u32 count)
+{
+	return count ? platform->config.host->console_write(
+			   platform->config.host_context, PLATFORM_COM1, bytes,
+			   count)
+		     : 0;
+}
+
+static void set_batch_count(struct platform *platform, u32 count)
+{
+	__atomic_store_n(&platform->batch_count, count, __ATOMIC_RELAXED);
+}
+
+void platform_send_com1(struct platform *platform)
+{
+	struct uart_state *com1 = &platform->devices.com1;
+	u8 bytes[UART_FIFO_BYTES];
+	u32 taken =
+	    (u32)print(platform, platform->batch, platform->batch_count);
+	u32 rest = platform->batch_count - taken;
+
+	memmove(platform->batch, platform->batch + taken, rest);
+	set_batch_count(platform, rest);
+	if (!rest)
+		uart_output_taken(
+		    com1, print(platform, bytes, uart_output(com1, bytes)));
+}
+
+static bool com1_is_high(const struct platform *platform)
+{
+	return platform->devices.lines >> PLATFORM_LINE_COM1 & 1;
+}
+
+/*
+ * Nothing but its line can have changed. One that has been low meanwhile must have
+ * been seen low, or its edge is none: a guest that sends a byte for each interrupt
+ * would wait for ever.
+ */
+static NOINLINE void drive_com1(struct platform *platform,
+				enum uart_access access)
+{
+	const struct uart_state *com1 = &platform->devices.com1;
+	bool before = com1_is_high(platform);
+
+	if (before && uart_is_back(com1, access))
+		platform_pulse_line(platform, PLATFORM_LINE_COM1);
+	else if (uart_interrupt(com1) != before)
+		platform_set_line(platform, PLATFORM_LINE_COM1,
+				  before ? PLATFORM_LOW : PLATFORM_HIGH);
+}
+
+static ALWAYS_INLINE void settle_com1(struct platform *platform,
+				      enum uart_access access)
+{
+	if (com1_is_high(platform) || platform->devices.com1.interrupt_enable)
+		drive_com1(platform, access);
+}
+
+void platform_hand_over_batch(struct platform *platform)
+{
+	spin_lock(&platform->lock);
+	platform_send_com1(platform);
+	settle_com1(platform, UART_OTHER_ACCESS);
+	spin_unlock(&platform->lock);
+}
+
+static u8 read_com1(struct platform *platform, u32 index)
+{
+	u8 value = uart_read(&platform->devices.com1, index);
+
+	settle_com1(platform, index ? UART_OTHER_ACCESS : UART_RBR_READ);
+	return value;
+}
+
+static void write_com1(struct platform *platform, u32 index, u8 value)
+{
+	uart_write(&platform->devices.com1, index, value);
+	platform_send_com1(platform);
+	settle_com1(platform, index ? UART_OTHER_ACCESS : UART_THR_WRITTEN);
+}
+
+/* The same, but what is printed is collected. */
+static void write_or_collect_com1(struct platform *platform, u32 index,
+				  u8 value)
+{
+	u32 count = platform->batch_count;
+
+	if (index || count == PLATFORM_COM1_BATCH ||
+	    !uart_pass(&platform->devices.com1)) {
+		write_com1(platform, index, value);
+		return;
+	}
+	platform->batch[count] = value;
+	set_batch_count(platform, count + 1);
+	if (count + 1 == PLATFORM_COM1_BATCH)
+		platform_send_com1(platform);
+	settle_com1(platform, UART_THR_WRITTEN);
+}
+
+u8 platform_com1_read(struct platform *platform, u32 index)
+{
+	u8 value;
+
+	spin_lock(&platform->lock);
+	value = read_com1(platform, index);
+	spin_unlock(&platform->lock);
+	return value;
+}
+
+void platform_com1_write(struct platform *platform, u32 index, u8 value)
+{
+	spin_lock(&platform->lock);
+	write_or_collect_com1(platform, index, value);
+	spin_unlock(&platform->lock);
+}
+
 /* --- Registers of one byte ------------------------------------------------ */
 
-static int read_byte(struct platform_devices *devices, u16 port)
+static int read_byte(struct platform *platform, u16 port)
 {
+	struct platform_devices *devices = &platform->devices;
 	u64 now_ns = devices->now_ns;
 
 	switch (port) {
 	case COM1_PORT ... COM1_PORT + UART_PORTS - 1:
-		return uart_read(&devices->com1, port - COM1_PORT);
+		return read_com1(platform, port - COM1_PORT);
 	case PIC_MASTER_PORT ... PIC_MASTER_PORT + 1:
 		return pic_read(&devices->pic, PIC_MASTER, port & 1);
 	case PIC_SLAVE_PORT ... PIC_SLAVE_PORT + 1:
@@ -115,8 +234,7 @@ static enum answer write_byte(struct platform *platform, u16 port, u8 value)
 
 	switch (port) {
 	case COM1_PORT ... COM1_PORT + UART_PORTS - 1:
-		uart_write(&devices->com1, port - COM1_PORT, value);
-		platform_send_com1(platform);
+		write_com1(platform, port - COM1_PORT, value);
 		return ANSWERED;
 	case PIC_MASTER_PORT ... PIC_MASTER_PORT + 1:
 		pic_write(&devices->pic, PIC_MASTER, port & 1, value);
@@ -152,91 +270,6 @@ static enum answer write_byte(struct platform *platform, u16 port, u8 value)
 	default:
 		return NOT_ANSWERED;
 	}
-}
-
-/* --- COM1 ----------------------------------------------------------------- */
-
-static u64 print(struct platform *platform, const u8 *bytes, u32 count)
-{
-	return count ? platform->config.host->console_write(
-			   platform->config.host_context, PLATFORM_COM1, bytes,
-			   count)
-		     : 0;
-}
-
-static void set_batch_count(struct platform *platform, u32 count)
-{
-	__atomic_store_n(&platform->batch_count, count, __ATOMIC_RELAXED);
-}
-
-void platform_send_com1(struct platform *platform)
-{
-	struct uart_state *com1 = &platform->devices.com1;
-	u8 bytes[UART_FIFO_BYTES];
-	u32 taken =
-	    (u32)print(platform, platform->batch, platform->batch_count);
-	u32 rest = platform->batch_count - taken;
-
-	memmove(platform->batch, platform->batch + taken, rest);
-	set_batch_count(platform, rest);
-	if (!rest)
-		uart_output_taken(
-		    com1, print(platform, bytes, uart_output(com1, bytes)));
-}
-
-/* Nothing but its line can have changed. */
-static void settle_com1(struct platform *platform)
-{
-	const struct platform_devices *devices = &platform->devices;
-	u32 before = devices->lines & 1U << PLATFORM_LINE_COM1;
-
-	if (!before && !devices->com1.interrupt_enable)
-		return;
-	if ((u32)uart_interrupt(&devices->com1) << PLATFORM_LINE_COM1 != before)
-		platform_settle(platform);
-}
-
-void platform_hand_over_batch(struct platform *platform)
-{
-	spin_lock(&platform->lock);
-	platform_send_com1(platform);
-	settle_com1(platform);
-	spin_unlock(&platform->lock);
-}
-
-static void write_com1(struct platform *platform, u32 index, u8 value)
-{
-	struct uart_state *com1 = &platform->devices.com1;
-	u32 count = platform->batch_count;
-
-	if (index || count == PLATFORM_COM1_BATCH || !uart_pass(com1)) {
-		uart_write(com1, index, value);
-		platform_send_com1(platform);
-		return;
-	}
-	platform->batch[count] = value;
-	set_batch_count(platform, count + 1);
-	if (count + 1 == PLATFORM_COM1_BATCH)
-		platform_send_com1(platform);
-}
-
-u8 platform_com1_read(struct platform *platform, u32 index)
-{
-	u8 value;
-
-	spin_lock(&platform->lock);
-	value = uart_read(&platform->devices.com1, index);
-	settle_com1(platform);
-	spin_unlock(&platform->lock);
-	return value;
-}
-
-void platform_com1_write(struct platform *platform, u32 index, u8 value)
-{
-	spin_lock(&platform->lock);
-	write_com1(platform, index, value);
-	settle_com1(platform);
-	spin_unlock(&platform->lock);
 }
 
 /* --- Registers that see an access whole ----------------------------------- */
@@ -324,7 +357,7 @@ static u32 read_bytes(struct platform *platform,
 	u32 absent = 0;
 
 	for (u32 i = 0; i < access->bytes; i++) {
-		int byte = read_byte(&platform->devices, (u16)(port + i));
+		int byte = read_byte(platform, (u16)(port + i));
 
 		absent += byte == NOBODY;
 		value |= ((u32)byte & 0xff) << i * 8;

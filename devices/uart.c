@@ -181,36 +181,62 @@ void uart_output_taken(struct uart_state *uart, u64 count)
 
 /* --- Interrupts ----------------------------------------------------------- */
 
+/* All that are pending and enabled, as bits of IER. */
+static u8 causes(const struct uart_state *uart)
+{
+	return uart->interrupt_enable &
+	       (u8)((uart->received.count ? IER_RECEIVED : 0) |
+		    (uart->transmitter_empty ? IER_TRANSMITTER : 0) |
+		    (uart->line_errors ? IER_LINE_STATUS : 0) |
+		    (uart->modem_deltas ? IER_MODEM_STATUS : 0));
+}
+
+static bool is_below_trigger(const struct uart_state *uart)
+{
+	return uart->received.count < trigger_level(uart);
+}
+
 /* The pending interrupt of highest priority, as IIR bits 3:0. */
 static u8 pending(const struct uart_state *uart)
 {
-	u8 enabled = uart->interrupt_enable;
+	u8 all = causes(uart);
 
-	if ((enabled & IER_LINE_STATUS) && uart->line_errors)
+	if (all & IER_LINE_STATUS)
 		return IIR_LINE_STATUS;
-	if ((enabled & IER_RECEIVED) && uart->received.count)
-		return uart->received.count >= trigger_level(uart)
-			   ? IIR_RECEIVED
-			   : IIR_TIME_OUT;
-	if ((enabled & IER_TRANSMITTER) && uart->transmitter_empty)
+	if (all & IER_RECEIVED)
+		return is_below_trigger(uart) ? IIR_TIME_OUT : IIR_RECEIVED;
+	if (all & IER_TRANSMITTER)
 		return IIR_TRANSMITTER;
-	if ((enabled & IER_MODEM_STATUS) && uart->modem_deltas)
-		return IIR_MODEM_STATUS;
-	return IIR_NONE;
+	return all ? IIR_MODEM_STATUS : IIR_NONE;
 }
 
 bool uart_interrupt(const struct uart_state *uart)
 {
 	return (uart->modem_control & (MCR_OUT2 | MCR_LOOP)) == MCR_OUT2 &&
-	       pending(uart) != IIR_NONE;
+	       causes(uart);
 }
-
-/* --- Registers ------------------------------------------------------------ */
 
 static bool divisor_selected(const struct uart_state *uart)
 {
 	return uart->line_control & LCR_DLAB;
 }
+
+bool uart_is_back(const struct uart_state *uart, enum uart_access access)
+{
+	if (divisor_selected(uart))
+		return false;
+	switch (access) {
+	case UART_THR_WRITTEN:
+		return causes(uart) == IER_TRANSMITTER;
+	case UART_RBR_READ:
+		return causes(uart) == IER_RECEIVED && is_below_trigger(uart);
+	case UART_OTHER_ACCESS:
+		break;
+	}
+	return false;
+}
+
+/* --- Registers ------------------------------------------------------------ */
 
 /* Reading IIR ends the transmitter's interrupt, if that is what it names. */
 static u8 read_iir(struct uart_state *uart)

@@ -64,4 +64,14 @@ u64 uart_receive(struct uart_state *uart, const u8 *bytes, u64 count);
 /* The level of its interrupt line, which OUT2 gates on a PC. */
 bool uart_interrupt(const struct uart_state *uart);
 
+/*
+ * Writing THR ends the transmitter's interrupt, and reading RBR a time-out. Here
+ * nothing takes time, so that the interrupt may be back before the access is over.
+ * True if it is, and no other has kept the line high meanwhile: one that was high
+ * has been low, and has risen.
+ */
+enum uart_access { UART_OTHER_ACCESS, UART_RBR_READ, UART_THR_WRITTEN };
+
+bool uart_is_back(const struct uart_state *uart, enum uart_access access);
+
 #endif

@@ -171,8 +171,8 @@ static void fill_fifo(struct serial *serial)
 
 /*
  * Reading the cause takes it back, and the line falls. Writing does so, too, but
- * where bytes leave in no time (a UART made of software) nobody may see that,
- * and no edge would tell that the FIFO is empty again.
+ * where bytes leave in no time (a UART made of software, such as that of Bochs 2.7)
+ * nobody may see that, and no edge would tell that the FIFO is empty again.
  */
 static void take_cause_back(const struct serial *serial)
 {

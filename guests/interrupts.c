@@ -8,8 +8,9 @@
  *	n=N       how often the cases that repeat do it (default 100)
  *
  * On the bare machine the same must come out; only some cases need a
- * hypervisor: `level` (Bochs' I/O APIC keeps no remote IRR), `odd` (Bochs does
- * not survive it) and `moved` (an APIC that was switched off stays so in
+ * hypervisor: `level` (Bochs' I/O APIC keeps no remote IRR), `text` (Bochs' UART
+ * leaves the line high when THR is written, so that no edge follows), `odd` (Bochs
+ * does not survive it) and `moved` (an APIC that was switched off stays so in
  * Bochs).
  */
 #include "guests/lib/guest.h"
@@ -20,6 +21,7 @@
 #define VECTOR_LOW_TOO         0x52
 #define VECTOR_HIGH            0x61
 #define VECTOR_LEVEL           0x71
+#define VECTOR_TEXT            0x72
 #define VECTOR_PIC             0x30 /* eight of them */
 
 #define APIC_PPR               0x0a
@@ -46,7 +48,10 @@
 #define COM1_ENABLE            (COM1 + 1)
 #define COM1_IDENTIFY          (COM1 + 2)
 #define COM1_MODEM             (COM1 + 4)
+#define COM1_STATUS            (COM1 + 5)
 #define COM1_THR_EMPTY         2
+#define COM1_STATUS_THR_EMPTY  BIT(5)
+#define COM1_OUT2              0x0b /* the interrupt's gate, beside DTR and RTS */
 
 #define CPUID_1_ECX_HYPERVISOR BIT(31)
 
@@ -426,7 +431,7 @@ static void case_level(void)
 	trap_handle(VECTOR_LEVEL, on_level);
 	ioapic_write(IOAPIC_COM1 + 1, apic_id() << 24);
 	ioapic_write(IOAPIC_COM1, (u32)IOAPIC_LEVEL | VECTOR_LEVEL);
-	out8(COM1_MODEM, 0x0b); /* OUT2: the interrupt's gate */
+	out8(COM1_MODEM, COM1_OUT2);
 	for (u32 i = 0; i < rounds; i++) {
 		forget();
 		level_remote = 0;
@@ -491,6 +496,76 @@ static void case_pic(void)
 	apic_write(APIC_LVT_LINT0, APIC_LVT_MASKED);
 	let_in();
 	check(true, "the PIC's come", "-");
+}
+
+/* --- Text by interrupts alone ---------------------------------------------
+ *
+ * A byte for each interrupt of COM1, whose cause nobody reads: only the byte itself
+ * takes the transmitter's interrupt back, and each new edge says that it has left.
+ */
+
+static const char *volatile text;
+
+static void send_byte(struct trap_frame *frame)
+{
+	note(frame);
+	if (!(in8(COM1_STATUS) & COM1_STATUS_THR_EMPTY))
+		return;
+	if (*text)
+		out8(COM1, (u8)*text++);
+	else
+		out8(COM1_ENABLE, 0);
+}
+
+static void on_text(struct trap_frame *frame)
+{
+	send_byte(frame);
+	apic_end_of_interrupt();
+}
+
+static void on_pic_text(struct trap_frame *frame)
+{
+	send_byte(frame);
+	out8(0x20, 0x20);
+}
+
+static void send_text(const char *name, const char *all)
+{
+	const u32 milliseconds = 1000; /* without a byte: none comes any more */
+	u32 waited = 0;
+
+	forget();
+	text = all;
+	out8(COM1_MODEM, COM1_OUT2);
+	out8(COM1_ENABLE, COM1_THR_EMPTY);
+	while (in8(COM1_ENABLE) && waited < milliseconds) {
+		u32 before = came.count;
+
+		let_in();
+		time_delay_us(1000);
+		waited = came.count == before ? waited + 1 : 0;
+	}
+	same(name, strlen(text), 0);
+	out8(COM1_ENABLE, 0);
+	let_in();
+}
+
+static void case_text(void)
+{
+	if (!is_guest())
+		return;
+	trap_handle(VECTOR_TEXT, on_text);
+	ioapic_write(IOAPIC_COM1 + 1, apic_id() << 24);
+	ioapic_write(IOAPIC_COM1, VECTOR_TEXT);
+	send_text("bytes left", "text by the I/O APIC's interrupts alone\n");
+	ioapic_write(IOAPIC_COM1, (u32)IOAPIC_MASKED);
+	trap_handle(VECTOR_PIC + 4, on_pic_text);
+	apic_write(APIC_LVT_LINT0, 7 << 8);
+	write_pic(0xef);
+	send_text("bytes left to the PIC",
+		  "text by the PIC's interrupts alone\n");
+	out8(0x21, 0xff);
+	apic_write(APIC_LVT_LINT0, APIC_LVT_MASKED);
 }
 
 /* --- Other CPUs ----------------------------------------------------------- */
@@ -629,12 +704,19 @@ static const struct {
 	const char *name;
 	void (*run)(void);
 } cases[] = {
-    {"registers", case_registers}, {"faults", case_faults},
-    {"self", case_self},           {"masked", case_masked},
-    {"priority", case_priority},   {"nesting", case_nesting},
-    {"sleep", case_sleep},         {"timer", case_timer},
-    {"level", case_level},         {"pic", case_pic},
-    {"others", case_others},       {"odd", case_odd},
+    {"registers", case_registers},
+    {"faults", case_faults},
+    {"self", case_self},
+    {"masked", case_masked},
+    {"priority", case_priority},
+    {"nesting", case_nesting},
+    {"sleep", case_sleep},
+    {"timer", case_timer},
+    {"level", case_level},
+    {"pic", case_pic},
+    {"text", case_text},
+    {"others", case_others},
+    {"odd", case_odd},
     {"moved", case_moved},
 };
 

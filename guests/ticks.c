@@ -19,10 +19,17 @@
 #define POST_PORT              0x80
 #define PIC_MASK_PORT          0x21
 #define UART_DATA              0x3f8
+#define UART_INTERRUPT_ENABLE  0x3f9
+#define UART_MODEM_CONTROL     0x3fc
 #define UART_LINE_STATUS       0x3fd
 #define NOBODYS_PORT           0x1230
 #define IOAPIC_SELECT          ((volatile u32 *)0xfec00000)
 #define IOAPIC_WINDOW          ((volatile u32 *)0xfec00010)
+#define IOAPIC_COM1            0x18 /* the lower half of pin 4's entry */
+#define IOAPIC_MASKED          BIT(16)
+
+#define UART_THR_EMPTY         2
+#define UART_OUT2              0x0b
 
 #define CPUID_1_ECX_HYPERVISOR BIT(31)
 #define CPUID_7_EBX_TSC_ADJUST BIT(1)
@@ -240,6 +247,21 @@ static void do_timer_sleeping(void)
 		cpu_sleep();
 }
 
+/* Of a byte that has left; it takes the interrupt back, and brings the next. */
+static void do_uart_interrupt(void)
+{
+	u64 before = interrupt_count;
+
+	out8(UART_DATA, '\r');
+	wait_spinning(before);
+}
+
+static void write_ioapic(u32 number, u32 value)
+{
+	*IOAPIC_SELECT = number;
+	*IOAPIC_WINDOW = value;
+}
+
 /* --- Interrupts between two CPUs ------------------------------------------ */
 
 enum other_cpu { OTHER_NOT_THERE, OTHER_SPINS, OTHER_SLEEPS };
@@ -358,6 +380,22 @@ static void measure_interrupts(void)
 	measure("timer_sleeping", do_timer_sleeping);
 }
 
+/*
+ * Text by interrupts: bytes while one waits (a kernel that fills the FIFO in its
+ * handler), and one for each.
+ */
+static void measure_uart_interrupts(void)
+{
+	write_ioapic(IOAPIC_COM1 + 1, apic_id() << 24);
+	write_ioapic(IOAPIC_COM1, VECTOR_IPI);
+	out8(UART_MODEM_CONTROL, UART_OUT2);
+	out8(UART_INTERRUPT_ENABLE, UART_THR_EMPTY);
+	measure("uart_out_interrupts", do_uart_out);
+	measure("uart_interrupt", do_uart_interrupt);
+	out8(UART_INTERRUPT_ENABLE, 0);
+	write_ioapic(IOAPIC_COM1, (u32)IOAPIC_MASKED);
+}
+
 static void measure_other_cpu(void)
 {
 	trap_handle(VECTOR_IPI + 1, on_other);
@@ -378,6 +416,8 @@ u8 guest_main(void)
 	measure_instructions();
 	if (apic_mode() != APIC_NONE) {
 		measure_interrupts();
+		if (cpuid(1, 0).ecx & CPUID_1_ECX_HYPERVISOR)
+			measure_uart_interrupts();
 		measure_other_cpu();
 	}
 	check(true, "measured", "-");

@@ -10,7 +10,7 @@ MACHINE = ("--mem", "8M", "--set", "host.ips=20000000")
 
 #: Each is a case of the guest; what a hypervisor is needed for comes last.
 CASES = ("registers", "faults", "self", "masked", "priority", "nesting",
-         "sleep", "timer", "level", "pic", "others", "odd", "moved")
+         "sleep", "timer", "level", "pic", "text", "others", "odd", "moved")
 
 TIGER = ("--set", "host.cpu=tigerlake")
 #: Has the TPR shadow and neither register virtualization nor delivery.
@@ -28,6 +28,9 @@ def interrupts(machine, words, *options, cases=CASES):
     run.guest_verdict()
     for case in cases:
         run.printed(f"^interrupts: {case}$")
+    if "text" in cases:
+        run.printed("^text by the I/O APIC's interrupts alone$")
+        run.printed("^text by the PIC's interrupts alone$")
     return run
 
 

@@ -612,6 +612,184 @@ static void com1_is_the_same_by_its_registers(void **state)
 	assert_memory_equal(fake.console, before.console, sizeof(fake.console));
 }
 
+/* --- COM1's edges ---------------------------------------------------------- */
+
+/* The same UART in slow motion, looked at before a byte has left. */
+struct slow_uart {
+	struct uart_state uart;
+	bool level, rose;
+};
+
+static void watch(struct slow_uart *slow, const struct uart_state *uart)
+{
+	bool level = uart_interrupt(uart);
+
+	slow->rose |= level && !slow->level;
+	slow->level = level;
+}
+
+static bool has_timed_out(struct uart_state uart)
+{
+	return (uart_read(&uart, 2) & 0xf) == 0xc;
+}
+
+/* Says what was read, or 0. */
+static u32 use_slowly(struct slow_uart *slow, bool is_read, u32 index, u8 value)
+{
+	u32 was_read = 0;
+	u64 count;
+	u8 bytes[UART_FIFO_BYTES];
+
+	slow->rose = false;
+	if (is_read)
+		was_read = uart_read(&slow->uart, index);
+	else
+		uart_write(&slow->uart, index, value);
+	if (is_read && index == 0 && !(slow->uart.line_control & 0x80) &&
+	    has_timed_out(slow->uart)) {
+		struct uart_state in_time = slow->uart;
+
+		in_time.received.count = 0;
+		watch(slow, &in_time);
+	}
+	watch(slow, &slow->uart);
+	count = uart_output(&slow->uart, bytes);
+	uart_output_taken(&slow->uart, count);
+	watch(slow, &slow->uart);
+	return was_read;
+}
+
+/* What a UART that takes its time tells by edges, this one does, too. */
+static void com1_loses_no_edge(void **state)
+{
+	struct slow_uart slow = {0};
+	u32 seed = 5, edges = 0;
+
+	(void)state;
+	all_in_x2apic_mode();
+	program_ioapic(4, 0x34);
+	uart_reset(&slow.uart);
+	for (u32 i = 0; i < ACCESSES; i++) {
+		u32 what = next_random(&seed);
+		bool is_read = what >> 7 & 1;
+		u32 index = what >> 8 & 1 ? what % 8 : 0;
+		u8 value = (u8)(next_random(&seed) & what >> 10);
+		u32 was_read;
+
+		if (index ==
+		    4) /* the gate is open mostly, and no loop closed */
+			value = value % 8 ? 0x08 : 0;
+		if (index == 3) /* few divisors */
+			value &= value & 0x40 ? 0x83 : 0x03;
+		if (what % 64 == 63) {
+			slow.rose = false;
+			(void)uart_receive(&slow.uart, (const u8 *)"123", 3);
+			watch(&slow, &slow.uart);
+			(void)platform_console_input(&platform, PLATFORM_COM1,
+						     (const u8 *)"123", 3, 0);
+		} else {
+			was_read = use_slowly(&slow, is_read, index, value);
+			if (is_read)
+				assert_int_equal(
+				    platform_com1_read(&platform, index),
+				    was_read);
+			else if (what >> 9 & 1)
+				platform_com1_write(&platform, index, value);
+			else
+				out((u16)(COM1 + index), 1, value);
+		}
+		assert_int_equal(reached(0x34), slow.rose);
+		edges += slow.rose;
+	}
+	assert_true(edges > 500);
+}
+
+/* A byte for each interrupt, without a look at IIR. */
+static void send_by(enum way way, u8 byte)
+{
+	if (way == BY_REGISTER)
+		platform_com1_write(&platform, 0, byte);
+	else
+		out(COM1, 1, byte);
+}
+
+static void bytes_are_sent_by_interrupts_alone(void **state)
+{
+	(void)state;
+	init_pic();
+	out(0x21, 1, 0xef);
+	out(COM1 + 4, 1, 0x08);
+	out(COM1 + 1, 1, 0x02);
+	for (u32 i = 0; i < 40; i++) {
+		assert_int_equal(take_interrupt(0), 0x34);
+		out(0x20, 1, 0x20);
+		assert_int_equal(take_interrupt(0), -1);
+		send_by(i % 3 ? BY_REGISTER : AS_ANY_PORT, (u8)('a' + i));
+	}
+	fake.console_full = 1;
+	for (u32 i = 0; i < PLATFORM_COM1_BATCH + 2; i++)
+		send_by(BY_REGISTER, 'x');
+	assert_int_equal(take_interrupt(0), 0x34);
+	out(0x20, 1, 0x20);
+	assert_int_equal(take_interrupt(0), -1);
+	fake.console_full = 0;
+	platform_console_ready(&platform, 0);
+	assert_int_equal(take_interrupt(0), 0x34);
+}
+
+static void no_edge_while_another_cause_stands(void **state)
+{
+	(void)state;
+	all_in_x2apic_mode();
+	program_ioapic(4, 0x34);
+	out(COM1 + 4, 1, 0x08);
+	out(COM1 + 1, 1, 0x03);
+	assert_int_equal(reached(0x34), 1);
+	(void)platform_console_input(&platform, PLATFORM_COM1, (const u8 *)"x",
+				     1, 0);
+	send_by(BY_REGISTER, 'a');
+	assert_int_equal(reached(0x34), 0);
+	in(COM1, 1);
+	send_by(BY_REGISTER, 'b');
+	assert_int_equal(reached(0x34), 1);
+}
+
+/* One CPU has accepted its interrupt, another's still waits. */
+static void edge_goes_to_all_that_have_none_waiting(void **state)
+{
+	(void)state;
+	all_in_x2apic_mode();
+	program_ioapic(4, 0xff00000000000034);
+	out(COM1 + 4, 1, 0x08);
+	out(COM1 + 1, 1, 0x02);
+	assert_int_equal(take_interrupt(0), 0x34);
+	wrmsr(0, 0x80b, 0);
+	send_by(BY_REGISTER, 'a');
+	assert_int_equal(reached(0x34), 0xf);
+	send_by(BY_REGISTER, 'b');
+	assert_int_equal(reached(0x34), 0xf);
+}
+
+/* A kernel that takes as many as the trigger level says hears of the rest. */
+static void bytes_that_are_left_time_out_anew(void **state)
+{
+	(void)state;
+	all_in_x2apic_mode();
+	program_ioapic(4, 0x34);
+	out(COM1 + 2, 1, 0x41);
+	out(COM1 + 4, 1, 0x08);
+	out(COM1 + 1, 1, 0x01);
+	(void)platform_console_input(&platform, PLATFORM_COM1,
+				     (const u8 *)"abcdef", 6, 0);
+	for (u32 i = 0; i < 4; i++)
+		(void)platform_com1_read(&platform, 0);
+	assert_int_equal(reached(0x34), 1);
+	(void)platform_com1_read(&platform, 0);
+	assert_int_equal(reached(0x34), 1);
+	(void)in(COM1, 1);
+	assert_int_equal(reached(0x34), 0);
+}
+
 /* --- Power ---------------------------------------------------------------- */
 
 static void s5_powers_off(void **state)
@@ -804,6 +982,11 @@ int main(void)
 	    TEST(printed_bytes_come_before_what_follows),
 	    TEST(full_host_holds_up_what_was_collected),
 	    TEST(com1_is_the_same_by_its_registers),
+	    TEST(com1_loses_no_edge),
+	    TEST(bytes_are_sent_by_interrupts_alone),
+	    TEST(no_edge_while_another_cause_stands),
+	    TEST(edge_goes_to_all_that_have_none_waiting),
+	    TEST(bytes_that_are_left_time_out_anew),
 	    TEST(s5_powers_off),
 	    TEST(power_button_raises_the_sci),
 	    TEST(pm_timer_counts_at_its_frequency),

@@ -166,6 +166,46 @@ static void enabling_the_transmitter_interrupt_raises_it(void **state)
 	assert_int_equal(get(IIR), 2);
 }
 
+static void interrupt_that_is_back_at_once_has_been_away(void **state)
+{
+	(void)state;
+	set(IER, 2);
+	assert_true(uart_is_back(&uart, UART_THR_WRITTEN));
+	set(LCR, 0x83);
+	assert_false(uart_is_back(&uart, UART_THR_WRITTEN));
+	set(LCR, 0x03);
+	set(DATA, 'x');
+	assert_false(uart_is_back(&uart, UART_THR_WRITTEN));
+	take_output("x");
+	assert_true(uart_is_back(&uart, UART_THR_WRITTEN));
+	assert_false(uart_is_back(&uart, UART_RBR_READ));
+	set(IER, 3);
+	receive("y", 1);
+	assert_false(uart_is_back(&uart, UART_THR_WRITTEN));
+}
+
+static void time_out_is_back_while_bytes_are_left(void **state)
+{
+	(void)state;
+	set(FCR, 0x41); /* trigger level 4 */
+	set(IER, 1);
+	receive("abcdef", 6);
+	get(DATA);
+	assert_false(uart_is_back(&uart, UART_RBR_READ));
+	get(DATA);
+	assert_false(uart_is_back(&uart, UART_RBR_READ));
+	for (u32 i = 0; i < 3; i++) {
+		get(DATA);
+		assert_true(uart_is_back(&uart, UART_RBR_READ));
+	}
+	get(IIR);
+	set(IER, 3); /* the transmitter has held the line */
+	assert_false(uart_is_back(&uart, UART_RBR_READ));
+	set(IER, 1);
+	get(DATA);
+	assert_false(uart_is_back(&uart, UART_RBR_READ));
+}
+
 static void out2_gates_the_interrupt_line(void **state)
 {
 	(void)state;
@@ -242,6 +282,8 @@ int main(void)
 	    TEST(received_bytes_come_in_order_and_only_with_room),
 	    TEST(interrupts_have_the_priorities_of_the_data_sheet),
 	    TEST(enabling_the_transmitter_interrupt_raises_it),
+	    TEST(interrupt_that_is_back_at_once_has_been_away),
+	    TEST(time_out_is_back_while_bytes_are_left),
 	    TEST(out2_gates_the_interrupt_line),
 	    TEST(loopback_returns_bytes_and_modem_lines),
 	    TEST(modem_interrupt_ends_with_reading_msr),

@@ -33,6 +33,10 @@ _OPERATIONS = (
     ("self_ipi", "IPI to itself", 5492, None, None),
     ("self_ipi_sleeping", "IPI to itself, STI and HLT", 6623, None, None),
     ("timer", "TSC-deadline timer to its handler", 5119, None, None),
+    ("uart_out_interrupts", "OUT to the UART, whose interrupt waits", None, 1,
+     None),
+    ("uart_interrupt", "the same to the next interrupt's handler", None, None,
+     None),
 )
 _BETWEEN_CPUS = (
     ("ipi", "IPI to another CPU", 3929),
