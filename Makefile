@@ -58,7 +58,7 @@ loader.pure		:= boot_info cmdline elf guest_image guest_load guest_map \
 			   guest_pin guest_place guest_plan image_file linux \
 			   multiboot1_info multiboot2_info multiboot_guest \
 			   multiboot_header options region_map
-acpi.pure		:= acpi acpi_table fadt madt mcfg s5
+acpi.pure		:= acpi acpi_table dmar fadt madt mcfg s5
 arch/x86/vmx.pure	:= apicv controls event guest_cpu guest_cpuid mitigation msr_bitmap \
 			   msr_value refusal vpid
 

@@ -5,6 +5,7 @@
  *	RSDP --> XSDT (or RSDT) --> APIC: CPUs and interrupt controllers
  *	                        --> FACP: PM timer, reset --> DSDT: \_S5
  *	                        --> MCFG: PCI configuration space
+ *	                        --> DMAR: whether to leave x2APIC alone
  *	                        --> SSDTs: \_S5
  */
 #include "acpi/acpi.h"
@@ -142,6 +143,8 @@ static void read_table(struct acpi_info *info, const struct acpi_memory *memory,
 		read_fadt(info, memory, &table);
 	else if (open_first(memory, at, "MCFG", !info->ecam_count, &table))
 		mcfg_read(info, &table);
+	else if (open_first(memory, at, "DMAR", !info->has_dmar, &table))
+		dmar_read(info, &table);
 	else if (acpi_table_has_signature(memory, at, "SSDT"))
 		read_aml(info, memory, at, "SSDT");
 }

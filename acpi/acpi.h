@@ -89,6 +89,9 @@ struct acpi_info {
 	hpa_t local_apic; /* MMIO base of every CPU's local APIC */
 	bool has_pic;     /* dual 8259s, to be masked */
 
+	bool has_dmar;
+	bool avoids_x2apic; /* the firmware cannot do with x2APIC mode */
+
 	bool has_fadt;
 	struct acpi_register pm_timer; /* 3579545 Hz */
 	enum acpi_timer_width pm_timer_width;

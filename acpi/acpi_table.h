@@ -45,6 +45,7 @@ u64 acpi_table_u64(const struct acpi_table *table, u32 offset);
 /* The readers of single tables, each in its file. */
 void madt_read(struct acpi_info *info, const struct acpi_table *madt);
 void mcfg_read(struct acpi_info *info, const struct acpi_table *mcfg);
+void dmar_read(struct acpi_info *info, const struct acpi_table *dmar);
 /* Returns where the DSDT is; 0: nowhere. */
 u64 fadt_read(struct acpi_info *info, const struct acpi_table *fadt);
 /* Looks for the object \_S5 in a DSDT or SSDT. */

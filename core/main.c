@@ -31,6 +31,7 @@
 #define VERSION        "0.1"
 #define BOOT_READABLE  (4 * GIB)
 #define VECTOR_CONSOLE VECTOR_FIRST_DEVICE
+#define XAPIC_ID_MAX   254
 
 static struct boot_info boot;
 static struct options options;
@@ -83,6 +84,14 @@ static u16 pm_timer_port(void)
 	return timer->space == ACPI_SPACE_PORT ? (u16)timer->address : 0;
 }
 
+static bool xapic_reaches_all(void)
+{
+	for (u32 i = 0; i < machine_acpi.cpu_count; i++)
+		if (machine_acpi.cpus[i].apic_id > XAPIC_ID_MAX)
+			return false;
+	return true;
+}
+
 static void set_up_interrupts(void)
 {
 	interrupts_silence_pic();
@@ -93,6 +102,10 @@ static void set_up_interrupts(void)
 		panic("no clock to measure the TSC by: neither an ACPI PM "
 		      "timer nor the 8254 runs, and CPUID does not tell; "
 		      "switch \"8254 clock gating\" off in the firmware");
+	if (machine_acpi.avoids_x2apic && xapic_reaches_all()) {
+		log_info("the firmware asks to leave x2APIC mode alone");
+		apic_avoid_x2apic();
+	}
 	apic_init();
 	apic_timer_calibrate();
 	cpus[0].apic_id = apic_id();

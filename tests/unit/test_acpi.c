@@ -17,6 +17,7 @@
 #define MCFG_AT 0x130000
 #define SSDT_AT 0x140000
 #define DSDT_AT 0x150000
+#define DMAR_AT 0x160000
 #define MEMORY  (2 * MIB)
 #define HEADER  36
 
@@ -434,6 +435,23 @@ static void mcfg_segments_beyond_the_limit_are_named(void **state)
 	assert_said("beyond 8");
 }
 
+/* --- DMAR --------------------------------------------------------------- */
+
+static void dmar_says_whether_x2apic_is_welcome(void **state)
+{
+	(void)state;
+	assert_int_equal(read_given(), OK);
+	assert_false(info.avoids_x2apic);
+	for (u32 flags = 0; flags < 8; flags++) {
+		root_length = HEADER;
+		poke_u8(DMAR_AT + 37, (u8)flags);
+		seal(DMAR_AT, "DMAR", 48);
+		list(DMAR_AT);
+		assert_int_equal(read_given(), OK);
+		assert_int_equal(info.avoids_x2apic, (flags & 2) != 0);
+	}
+}
+
 /* --- \_S5 --------------------------------------------------------------- */
 
 /* Reads an SSDT with these bytes in it. */
@@ -640,6 +658,7 @@ int main(void)
 	    TEST(access_width_follows_size_or_bits),
 	    TEST(mcfg_gives_segments_and_leaves_out_nonsense),
 	    TEST(mcfg_segments_beyond_the_limit_are_named),
+	    TEST(dmar_says_whether_x2apic_is_welcome),
 	    TEST(s5_is_found_in_the_forms_that_compilers_write),
 	    TEST(s5_that_does_not_parse_is_passed_over),
 	    TEST(s5_of_the_dsdt_wins_and_of_the_first_ssdt),

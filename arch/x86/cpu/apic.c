@@ -40,7 +40,7 @@ enum apic_register {
 #define ICR_PENDING          BIT(12)
 #define ICR_ASSERT           BIT(14)
 
-static bool x2apic;
+static bool x2apic, avoids_x2apic;
 static hpa_t xapic_page;
 
 /* APIC timer ticks per TSC tick as a fraction of 2^32; xAPIC timers only. */
@@ -71,18 +71,26 @@ static void apic_write(enum apic_register reg, u32 value)
 }
 
 /*
- * x2APIC whenever the CPU has it; once on it cannot go back to xAPIC without
- * a detour over "disabled", so the firmware's choice of x2APIC stands.
+ * x2APIC whenever the CPU has it and the firmware can do with it: handlers of its
+ * own that know xAPIC only would lose interrupts. Once on it cannot go back to
+ * xAPIC without a detour over "disabled", so the firmware's choice of x2APIC
+ * stands.
  */
 static void choose_mode(void)
 {
 	u64 base = insn_rdmsr(MSR_IA32_APIC_BASE);
 
-	x2apic = cpu_features.x2apic || (base & APIC_BASE_X2APIC);
+	x2apic = (cpu_features.x2apic && !avoids_x2apic) ||
+		 (base & APIC_BASE_X2APIC);
 	if (!x2apic) {
 		xapic_page = hpa(base & APIC_BASE_ADDRESS);
 		paging_map_device(xapic_page, PAGE_4K);
 	}
+}
+
+void apic_avoid_x2apic(void)
+{
+	avoids_x2apic = true;
 }
 
 static void enable_mode(void)

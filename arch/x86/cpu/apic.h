@@ -2,8 +2,8 @@
 /*
  * The local APIC of the calling CPU: who am I, IPIs, the timer.
  *
- * Uses x2APIC mode when the firmware left it on or the CPU has it, xAPIC
- * otherwise. Destinations are physical APIC ids, always.
+ * Uses x2APIC mode when the firmware left it on, or the CPU has it and nobody
+ * minds, xAPIC otherwise. Destinations are physical APIC ids, always.
  * SDM vol. 3, "Advanced Programmable Interrupt Controller (APIC)".
  */
 #ifndef ARCH_X86_CPU_APIC_H
@@ -11,6 +11,9 @@
 
 #include "lib/err.h"
 #include "lib/types.h"
+
+/* Before the first apic_init(): x2APIC mode is not switched on. */
+void apic_avoid_x2apic(void);
 
 /*
  * Switches the calling CPU's APIC on. On the first CPU this also decides the
