@@ -155,8 +155,8 @@ def record_without_an_address_needs_a_vp_assist_page(machine):
     """L2 itself takes the eVMCS out of that page. Who has the address goes on;
     who has not cannot exit to L1, and says so."""
     def hides(least, *options):
-        return enlightened(machine, "hide n=200000", "--its",
-                           "record.loop=300", "--its", "record.wait=3000000",
+        return enlightened(machine, "hide n=600000", "--its",
+                           "record.loop=1000", "--its", "record.wait=9000000",
                            "--its", f"record.least={least}", *options)
 
     run = hides("off")
