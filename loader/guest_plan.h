@@ -75,7 +75,8 @@ struct guest_plans {
  * Plans all guests. `boot` must outlive the plans, which point into it.
  * guest_plans is large: static storage.
  */
-void guest_plan_all(struct guest_plans *plans, const struct boot_info *boot);
+COLD void guest_plan_all(struct guest_plans *plans,
+			 const struct boot_info *boot);
 
 /*
  * All that a guest begins with, its files' contents included, as a number that
