@@ -301,7 +301,7 @@ void platform_pulse_line(struct platform *platform, enum platform_line line)
 {
 	if (edge_waits(platform, line))
 		return;
-	drive(&platform->devices, line, PLATFORM_LOW);
+	platform_set_line(platform, line, PLATFORM_LOW);
 	platform_set_line(platform, line, PLATFORM_HIGH);
 }
 
@@ -321,7 +321,7 @@ static u64 earlier(u64 a, u64 b)
 }
 
 /* vCPU 0 watches over the shared devices: tell it when they moved nearer. */
-static void update_due(struct platform *platform)
+void platform_settle_due(struct platform *platform)
 {
 	const struct platform_devices *devices = &platform->devices;
 	u64 due = earlier(pit_next_edge_ns(&devices->pit),
@@ -351,7 +351,7 @@ void platform_settle(struct platform *platform)
 	send_entries(platform);
 	platform_pci_send_messages(platform);
 	platform_settle_pic(platform);
-	update_due(platform);
+	platform_settle_due(platform);
 }
 
 /* --- Local APICs ---------------------------------------------------------- */

@@ -21,14 +21,16 @@ static inline void platform_advance(struct platform *platform, u64 now_ns)
  */
 void platform_settle(struct platform *platform);
 
-/* The same where nothing but this line, or nothing but the PIC, has changed. */
+/* The same where nothing but the PIC, what is due, or this line has changed. */
+void platform_settle_pic(struct platform *platform);
+void platform_settle_due(struct platform *platform);
+
 enum platform_level { PLATFORM_LOW, PLATFORM_HIGH };
 
 void platform_set_line(struct platform *platform, enum platform_line line,
 		       enum platform_level level);
 /* Low and high again, of a high line whose device the guest has to wait for. */
 void platform_pulse_line(struct platform *platform, enum platform_line line);
-void platform_settle_pic(struct platform *platform);
 
 /* The PIT's output has risen: line 0 pulses. */
 void platform_pulse_pit(struct platform *platform);

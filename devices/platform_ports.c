@@ -34,13 +34,6 @@
 /* What a read gives when nobody answers it. */
 #define NOBODY          (-1)
 
-/* What the guest has printed before comes before. */
-static void end(struct platform *platform, enum platform_end how, u32 value)
-{
-	platform_send_com1(platform);
-	platform->config.host->end(platform->config.host_context, how, value);
-}
-
 /* --- COM1 ----------------------------------------------------------------- */
 
 static u64 print(struct platform *platform, const u8 *bytes, u32 count)
@@ -159,7 +152,72 @@ void platform_com1_write(struct platform *platform, u32 index, u8 value)
 	spin_unlock(&platform->lock);
 }
 
-/* --- Registers of one byte ------------------------------------------------ */
+/* What the guest has printed before comes before. */
+static void end(struct platform *platform, enum platform_end how, u32 value)
+{
+	platform_send_com1(platform);
+	settle_com1(platform, UART_OTHER_ACCESS);
+	platform->config.host->end(platform->config.host_context, how, value);
+}
+
+/* --- Registers of one byte ------------------------------------------------
+ *
+ * Each settles what it can change, and nothing else: other devices are as they were.
+ */
+
+static enum pic_chip pic_chip_of(u16 port)
+{
+	return port < PIC_SLAVE_PORT ? PIC_MASTER : PIC_SLAVE;
+}
+
+static u8 read_pic(struct platform *platform, u16 port)
+{
+	u8 value =
+	    pic_read(&platform->devices.pic, pic_chip_of(port), port & 1);
+
+	platform_settle_pic(platform);
+	return value;
+}
+
+static void write_pic(struct platform *platform, u16 port, u8 value)
+{
+	pic_write(&platform->devices.pic, pic_chip_of(port), port & 1, value);
+	platform_settle_pic(platform);
+}
+
+static enum pic_chip elcr_chip_of(u16 port)
+{
+	return port == ELCR_PORT ? PIC_MASTER : PIC_SLAVE;
+}
+
+static void write_elcr(struct platform *platform, u16 port, u8 value)
+{
+	pic_write_elcr(&platform->devices.pic, elcr_chip_of(port), value);
+	platform_settle_pic(platform);
+}
+
+static void write_pit(struct platform *platform, u16 port, u8 value)
+{
+	pit_write(&platform->devices.pit, port - PIT_PORT, value,
+		  platform->devices.now_ns);
+	platform_settle_due(platform);
+}
+
+static u8 read_rtc(struct platform *platform, u16 port)
+{
+	u8 value = rtc_read(&platform->devices.rtc, port - RTC_PORT,
+			    platform->devices.now_ns);
+
+	platform_settle(platform);
+	return value;
+}
+
+static void write_rtc(struct platform *platform, u16 port, u8 value)
+{
+	rtc_write(&platform->devices.rtc, port - RTC_PORT, value,
+		  platform->devices.now_ns);
+	platform_settle(platform);
+}
 
 static int read_byte(struct platform *platform, u16 port)
 {
@@ -170,19 +228,16 @@ static int read_byte(struct platform *platform, u16 port)
 	case COM1_PORT ... COM1_PORT + UART_PORTS - 1:
 		return read_com1(platform, port - COM1_PORT);
 	case PIC_MASTER_PORT ... PIC_MASTER_PORT + 1:
-		return pic_read(&devices->pic, PIC_MASTER, port & 1);
 	case PIC_SLAVE_PORT ... PIC_SLAVE_PORT + 1:
-		return pic_read(&devices->pic, PIC_SLAVE, port & 1);
-	case ELCR_PORT:
-		return pic_read_elcr(&devices->pic, PIC_MASTER);
-	case ELCR_PORT + 1:
-		return pic_read_elcr(&devices->pic, PIC_SLAVE);
+		return read_pic(platform, port);
+	case ELCR_PORT ... ELCR_PORT + 1:
+		return pic_read_elcr(&devices->pic, elcr_chip_of(port));
 	case PIT_PORT ... PIT_PORT + 3:
 		return pit_read(&devices->pit, port - PIT_PORT, now_ns);
 	case PORT61:
 		return pit_read_port61(&devices->pit, now_ns);
 	case RTC_PORT ... RTC_PORT + 1:
-		return rtc_read(&devices->rtc, port - RTC_PORT, now_ns);
+		return read_rtc(platform, port);
 	case I8042_DATA:
 		return i8042_read_data(&devices->i8042);
 	case I8042_COMMAND:
@@ -229,33 +284,26 @@ enum answer { ANSWERED, NOT_ANSWERED };
 
 static enum answer write_byte(struct platform *platform, u16 port, u8 value)
 {
-	struct platform_devices *devices = &platform->devices;
-	u64 now_ns = devices->now_ns;
-
 	switch (port) {
 	case COM1_PORT ... COM1_PORT + UART_PORTS - 1:
 		write_com1(platform, port - COM1_PORT, value);
 		return ANSWERED;
 	case PIC_MASTER_PORT ... PIC_MASTER_PORT + 1:
-		pic_write(&devices->pic, PIC_MASTER, port & 1, value);
-		return ANSWERED;
 	case PIC_SLAVE_PORT ... PIC_SLAVE_PORT + 1:
-		pic_write(&devices->pic, PIC_SLAVE, port & 1, value);
+		write_pic(platform, port, value);
 		return ANSWERED;
-	case ELCR_PORT:
-		pic_write_elcr(&devices->pic, PIC_MASTER, value);
-		return ANSWERED;
-	case ELCR_PORT + 1:
-		pic_write_elcr(&devices->pic, PIC_SLAVE, value);
+	case ELCR_PORT ... ELCR_PORT + 1:
+		write_elcr(platform, port, value);
 		return ANSWERED;
 	case PIT_PORT ... PIT_PORT + 3:
-		pit_write(&devices->pit, port - PIT_PORT, value, now_ns);
+		write_pit(platform, port, value);
 		return ANSWERED;
 	case PORT61:
-		pit_write_port61(&devices->pit, value, now_ns);
+		pit_write_port61(&platform->devices.pit, value,
+				 platform->devices.now_ns);
 		return ANSWERED;
 	case RTC_PORT ... RTC_PORT + 1:
-		rtc_write(&devices->rtc, port - RTC_PORT, value, now_ns);
+		write_rtc(platform, port, value);
 		return ANSWERED;
 	case I8042_DATA:
 	case I8042_COMMAND:
@@ -349,7 +397,6 @@ void platform_note_unclaimed(struct platform *platform,
 		  what, address, access->vcpu, platform->unclaimed_count);
 }
 
-/* Of registers that nobody has, nothing has changed. */
 static u32 read_bytes(struct platform *platform,
 		      const struct platform_access *access, u16 port)
 {
@@ -365,8 +412,6 @@ static u32 read_bytes(struct platform *platform,
 	if (absent == access->bytes)
 		platform_note_unclaimed(platform, access, "read from port",
 					port);
-	else
-		platform_settle(platform);
 	return value;
 }
 
@@ -382,8 +427,6 @@ static void write_bytes(struct platform *platform,
 	if (absent == access->bytes)
 		platform_note_unclaimed(platform, access, "write to port",
 					port);
-	else
-		platform_settle(platform);
 }
 
 u32 platform_port_read(struct platform *platform,

@@ -182,7 +182,7 @@ void uart_output_taken(struct uart_state *uart, u64 count)
 /* --- Interrupts ----------------------------------------------------------- */
 
 /* All that are pending and enabled, as bits of IER. */
-static u8 causes(const struct uart_state *uart)
+static NOINLINE u8 causes(const struct uart_state *uart)
 {
 	return uart->interrupt_enable &
 	       (u8)((uart->received.count ? IER_RECEIVED : 0) |

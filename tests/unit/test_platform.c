@@ -6,6 +6,7 @@
 
 #include <cmocka.h>
 
+#include "devices/platform_parts.h"
 #include "tests/unit/fake_host.h"
 
 #define COM1    0x3f8
@@ -790,6 +791,61 @@ static void bytes_that_are_left_time_out_anew(void **state)
 	assert_int_equal(reached(0x34), 0);
 }
 
+/* --- What a port settles --------------------------------------------------- */
+
+static void pass_time(u32 *seed)
+{
+	now_ns += next_random(seed) % 300000;
+	for (u32 i = 0; i < FAKE_VCPU_COUNT; i++)
+		platform_tick(&platform, i, now_ns);
+	if (next_random(seed) % 4 == 0)
+		(void)take_interrupt(0);
+}
+
+static void use_a_port(u32 *seed)
+{
+	static const u16 ports[] = {
+	    0x20, 0x21, 0xa0,  0xa1,  0x4d0, 0x4d1, 0x40,  0x41,  0x43,  0x61,
+	    0x60, 0x64, 0x70,  0x71,  0x92,  0xcf9, 0x3f8, 0x3f9, 0x3fa, 0x3fc,
+	    0x80, 0xf4, 0x600, 0x602, 0x604, 0x608, 0xcf8, 0xcfc,
+	};
+	u16 port = ports[next_random(seed) % ARRAY_COUNT(ports)];
+	u32 bytes = 1U << next_random(seed) % 8 / 3;
+	u32 value = next_random(seed);
+
+	if (bytes == 4)
+		value |= value << 24;
+	if (port == 0x71 && next_random(seed) % 2)
+		out(0x70, 1, 0xb + next_random(seed) % 2);
+	if (next_random(seed) % 2)
+		out(port, bytes, value);
+	else
+		(void)in(port, bytes);
+}
+
+/* Looked at anew, no device has anything to say that is not known. */
+static void ports_settle_all_that_they_change(void **state)
+{
+	static struct platform settled;
+	u32 seed = 7, interrupts = 0;
+
+	(void)state;
+	all_in_x2apic_mode();
+	program_ioapic(4, 0x34);
+	program_ioapic(8, 0x38);
+	init_pic();
+	for (u32 i = 0; i < 5 * ACCESSES; i++) {
+		if (next_random(&seed) % 8 == 0)
+			pass_time(&seed);
+		use_a_port(&seed);
+		settled = platform;
+		platform_settle(&settled);
+		assert_memory_equal(&settled, &platform, sizeof(settled));
+		interrupts += platform.pic_interrupt;
+	}
+	assert_true(interrupts > 1000);
+}
+
 /* --- Power ---------------------------------------------------------------- */
 
 static void s5_powers_off(void **state)
@@ -987,6 +1043,7 @@ int main(void)
 	    TEST(no_edge_while_another_cause_stands),
 	    TEST(edge_goes_to_all_that_have_none_waiting),
 	    TEST(bytes_that_are_left_time_out_anew),
+	    TEST(ports_settle_all_that_they_change),
 	    TEST(s5_powers_off),
 	    TEST(power_button_raises_the_sci),
 	    TEST(pm_timer_counts_at_its_frequency),
