@@ -20,6 +20,7 @@
 /* ACPI Specification, "PM1 Control Registers". */
 #define PM1_SLP_TYPE_SHIFT   10
 #define PM1_SLP_ENABLE       BIT(13)
+#define PM1_SLEEP            BITS(13, 10)
 #define PM1_SCI_ENABLE       BIT(0)
 
 #define RESET_CONTROL        0xcf9
@@ -100,6 +101,15 @@ static u32 read_port_register(const struct acpi_register *reg)
 	return reg->space == ACPI_SPACE_PORT ? insn_in16((u16)reg->address) : 0;
 }
 
+/* ACPI Specification, "PM1 Control Registers": the other bits stay. */
+static COLD void write_sleep_type(const struct acpi_register *reg, u8 type)
+{
+	u32 others = read_port_register(reg) & ~(u32)PM1_SLEEP;
+
+	write_register(reg, others | (u32)type << PM1_SLP_TYPE_SHIFT |
+				(u32)PM1_SLP_ENABLE);
+}
+
 /* ACPI Specification, "Legacy to ACPI mode": the firmware hands over. */
 static void enter_acpi_mode(void)
 {
@@ -127,14 +137,9 @@ void machine_power_off(void)
 		return;
 	}
 	enter_acpi_mode();
-	write_register(
-	    &acpi->pm1a_control,
-	    (u32)((u64)acpi->s5_type_a << PM1_SLP_TYPE_SHIFT | PM1_SLP_ENABLE));
+	write_sleep_type(&acpi->pm1a_control, acpi->s5_type_a);
 	if (acpi->pm1b_control.space != ACPI_SPACE_NONE)
-		write_register(
-		    &acpi->pm1b_control,
-		    (u32)((u64)acpi->s5_type_b << PM1_SLP_TYPE_SHIFT |
-			  PM1_SLP_ENABLE));
+		write_sleep_type(&acpi->pm1b_control, acpi->s5_type_b);
 	tsc_delay_us(1000000);
 	log_error("ACPI power-off had no effect: switch the machine off");
 }
