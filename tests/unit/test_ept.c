@@ -592,6 +592,25 @@ static void wholly_watched_tables_stay_small(void **state)
 	assert_int_equal(level_at(0), EPT_4K);
 }
 
+static void page_that_is_kept_small_stays_so(void **state)
+{
+	enum flush flush;
+
+	(void)state;
+	begin();
+	map(0, 0, 2 * PAGE_2M, &ram);
+	assert_int_equal(ept_keep_small(&ept, gpa(0)), OK);
+	assert_int_equal(ept_split(&ept, gpa(PAGE_2M), PAGE_2M), OK);
+	ept_merge(&ept, gpa(0), 2 * PAGE_2M, &flush);
+	assert_int_equal(level_at(0), EPT_4K);
+	assert_int_equal(level_at(PAGE_2M), EPT_2M);
+	/* Where all are kept, too. */
+	for (u64 at = 0; at < PAGE_2M; at += PAGE_4K)
+		assert_int_equal(ept_keep_small(&ept, gpa(at)), OK);
+	ept_merge(&ept, gpa(0), PAGE_2M, &flush);
+	assert_int_equal(level_at(0), EPT_4K);
+}
+
 static void read_only_pages_merge_too(void **state)
 {
 	enum flush flush;
@@ -832,6 +851,7 @@ int main(void)
 	    cmocka_unit_test(retired_tables_keep_their_contents),
 	    cmocka_unit_test(what_differs_is_not_merged),
 	    cmocka_unit_test(wholly_watched_tables_stay_small),
+	    cmocka_unit_test(page_that_is_kept_small_stays_so),
 	    cmocka_unit_test(read_only_pages_merge_too),
 	    cmocka_unit_test(set_aside_tables_make_splits_certain),
 	    cmocka_unit_test(pages_mapped_while_tables_are_set_aside_are_small),

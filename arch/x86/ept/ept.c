@@ -442,6 +442,15 @@ static enum err change_range(struct ept *ept, gpa_t base, u64 bytes,
 	return err;
 }
 
+/* Nothing goes, so nothing is owed. */
+enum err ept_keep_small(struct ept *ept, gpa_t page)
+{
+	const struct leaf_change change = {.set = EPT_KEEP_SMALL};
+	enum flush flush;
+
+	return change_range(ept, page, PAGE_4K, change, &flush);
+}
+
 enum err ept_unmap(struct ept *ept, gpa_t base, u64 bytes, enum flush *flush)
 {
 	const struct leaf_change change = {.clear = ~0ULL};
@@ -507,7 +516,8 @@ static bool relax_table(ept_entry_t *table, enum ept_level level)
 
 		if (i == 0)
 			first = entry;
-		if (entry.raw != first.raw + i * step)
+		if (entry.raw != first.raw + i * step ||
+		    (entry.raw & EPT_KEEP_SMALL))
 			same = false;
 	}
 	return same && !is_watched(first) &&

@@ -101,6 +101,13 @@ void ept_release_tables(struct ept *ept);
 MUST_CHECK enum err ept_split(struct ept *ept, gpa_t base, u64 bytes);
 
 /*
+ * The same for one page, which ept_merge then leaves as it is: where the CPU has
+ * to see the page itself (SDM vol. 3, "Issues Pertaining to Page Size and TLB
+ * Management"). A hole stays one.
+ */
+MUST_CHECK enum err ept_keep_small(struct ept *ept, gpa_t page);
+
+/*
  * The reverse: full rights (HOST_WRITABLE and MAY_WRITE give W back), D set,
  * and tables whose 512 leaves continue each other become one leaf. Returns
  * where it stopped: base + bytes, or earlier because ept_free_retired has to

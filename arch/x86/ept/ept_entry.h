@@ -66,13 +66,16 @@ enum ept_memory_type {
  * leaf with MAY_WRITE and W=0 is write-protected for dirty logging alone,
  * and some TLB may still say W=1: who clears MAY_WRITE owes a flush whatever
  * W was. MAY_WRITE implies HOST_WRITABLE and a leaf of the direct map.
+ * KEEP_SMALL: not to be merged into a larger leaf.
  * Bits 54 and 55 belong to the shadow floor.
  */
 #define EPT_HOST_WRITABLE BIT(52)
 #define EPT_MAY_WRITE     BIT(53)
 #define EPT_SHADOW_TAG    BITS(55, 54)
+#define EPT_KEEP_SMALL    BIT(56)
 
-_Static_assert(((EPT_HOST_WRITABLE | EPT_MAY_WRITE | EPT_SHADOW_TAG) &
+_Static_assert(((EPT_HOST_WRITABLE | EPT_MAY_WRITE | EPT_SHADOW_TAG |
+		 EPT_KEEP_SMALL) &
 		(EPT_ADDRESS | EPT_RWX | EPT_LARGE | EPT_A | EPT_D)) == 0,
 	       "software bits touch nothing that the CPU reads");
 

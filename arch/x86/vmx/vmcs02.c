@@ -158,8 +158,8 @@ static void note_apic(struct vcpu *vcpu, const struct nested_merged *merged)
 		return;
 	loaded->moved_apic = true;
 	if (!(nested_secondary_controls(&state->vmcs12) & SECONDARY_EPT) &&
-	    ept_split(&vcpu->vm->ept, gpa(state->vmcs12.apic_access_address),
-		      PAGE_4K) != OK)
+	    ept_keep_small(&vcpu->vm->ept,
+			   gpa(state->vmcs12.apic_access_address)) != OK)
 		vcpu_fail(vcpu, "no memory for a small page");
 }
 
