@@ -111,6 +111,7 @@ static const struct model models[] = {
 };
 
 static struct {
+	struct pci_function at;
 	volatile u32 *registers;
 	const struct model *model;
 	u8 mac[6];
@@ -136,22 +137,21 @@ static void set(enum e1000_register reg, u64 value)
 static enum err find(void)
 {
 	struct pci_id ids[ARRAY_COUNT(models)];
-	struct pci_function at;
 	struct pci_bar bar;
 
 	for (u32 i = 0; i < ARRAY_COUNT(models); i++)
 		ids[i] = (struct pci_id){0x8086, models[i].id};
-	if (pci_find(ids, ARRAY_COUNT(models), &at) != OK)
+	if (pci_find(ids, ARRAY_COUNT(models), &nic.at) != OK)
 		return ERR_NOT_FOUND;
-	bar = pci_read_bar(&at, 0);
+	bar = pci_read_bar(&nic.at, 0);
 	if (bar.space != PCI_SPACE_MEMORY || bar.bytes < REGISTER_BYTES)
 		return ERR_UNSUPPORTED;
 	for (u32 i = 0; i < ARRAY_COUNT(models); i++)
-		if (models[i].id == at.id)
+		if (models[i].id == nic.at.id)
 			nic.model = &models[i];
 	paging_map_device(hpa(bar.base), REGISTER_BYTES);
 	nic.registers = phys_ptr(hpa(bar.base));
-	pci_enable(&at);
+	pci_enable(&nic.at, PCI_ANSWERS);
 	return OK;
 }
 
@@ -165,6 +165,7 @@ static enum err reset(void)
 	tsc_delay_us(RESET_US); /* which reads the EEPROM, too */
 	if (get(E1000_CTRL) & CTRL_RESET)
 		return ERR_TIMEOUT;
+	pci_enable(&nic.at, PCI_REACHES_MEMORY);
 	set(E1000_IMC, ~0U);
 	(void)get(E1000_ICR);
 	set(E1000_CTRL,

@@ -196,13 +196,14 @@ struct pci_bar pci_read_bar(const struct pci_function *at, u32 number)
 	return bar;
 }
 
-void pci_enable(const struct pci_function *at)
+void pci_enable(const struct pci_function *at, enum pci_reach reach)
 {
-	u16 command = pci_read16(at, PCI_COMMAND);
+	u32 command = pci_read16(at, PCI_COMMAND) & ~(u32)COMMAND_MASTER;
 
-	pci_write16(at, PCI_COMMAND,
-		    (u16)(command | COMMAND_PORTS | COMMAND_MEMORY |
-			  COMMAND_MASTER | COMMAND_INTX_OFF));
+	command |= COMMAND_PORTS | COMMAND_MEMORY | COMMAND_INTX_OFF;
+	if (reach == PCI_REACHES_MEMORY)
+		command |= COMMAND_MASTER;
+	pci_write16(at, PCI_COMMAND, (u16)command);
 }
 
 u32 pci_capability(const struct pci_function *at, u8 number, u32 from)

@@ -58,8 +58,14 @@ struct pci_bar {
 /* Measures by writing ones: before the function is used. */
 struct pci_bar pci_read_bar(const struct pci_function *at, u32 number);
 
-/* Lets it answer in ports and memory and reach memory; its INTx stays off. */
-void pci_enable(const struct pci_function *at);
+/*
+ * Lets it answer in ports and memory, and reach memory by itself or not; its INTx
+ * stays off. What the firmware drove may still have buffers: only a device that
+ * has been reset may reach memory.
+ */
+enum pci_reach { PCI_ANSWERS, PCI_REACHES_MEMORY };
+
+void pci_enable(const struct pci_function *at, enum pci_reach reach);
 
 /* The next capability with that number after `from` (0: the first), or 0. */
 u32 pci_capability(const struct pci_function *at, u8 number, u32 from);

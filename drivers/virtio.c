@@ -195,7 +195,7 @@ static enum err find(struct virtio_device *device, u16 kind)
 	if (device->is_legacy && bar.space != PCI_SPACE_PORTS)
 		return ERR_UNSUPPORTED;
 	device->ports = (u16)bar.base;
-	pci_enable(&device->at);
+	pci_enable(&device->at, PCI_ANSWERS);
 	return OK;
 }
 
@@ -209,6 +209,7 @@ static enum err forget(struct virtio_device *device)
 			return ERR_TIMEOUT;
 		tsc_delay_us(100);
 	}
+	pci_enable(&device->at, PCI_REACHES_MEMORY);
 	set_status(device, STATUS_ACKNOWLEDGE);
 	set_status(device, STATUS_ACKNOWLEDGE | STATUS_DRIVER);
 	return OK;
