@@ -40,6 +40,7 @@ struct cpu {
 	u8 *fault_stacks;       /* one page with a guard below per IST entry */
 	volatile u32 online;    /* set by the CPU when it has come up */
 	volatile u32 nmi_count; /* NMIs taken in root mode */
+	u64 tsc_when_online;    /* its own, when it came up */
 	/* What costs more than its instruction: only counted. */
 	u64 flush_count; /* INVEPT and INVVPID */
 	u64 ipi_count;   /* sent */

@@ -72,6 +72,7 @@ static void ap_main(struct cpu *cpu)
 {
 	cpu_init(cpu);
 	apic_init();
+	cpu->tsc_when_online = insn_rdtsc();
 	__atomic_store_n(&cpu->online, 1, __ATOMIC_RELEASE);
 	common_entry();
 }
@@ -87,6 +88,21 @@ static bool wait_online(const struct cpu *cpu, u32 milliseconds)
 }
 
 /*
+ * Guests' clocks are TSCs, wherever a vCPU runs. It has come up between two
+ * readings of ours, some milliseconds apart: a counter that began at another
+ * time, or that the firmware has moved, mostly differs by more.
+ */
+static void compare_tsc(const struct cpu *cpu, u64 before)
+{
+	if (cpu->tsc_when_online - before <= insn_rdtsc() - before)
+		return;
+	log_warn(
+	    "CPU %u: its TSC is not the first CPU's; a guest's clock jumps "
+	    "when it comes there: use pin=, or cpus= without it",
+	    cpu->index);
+}
+
+/*
  * SDM vol. 3, "MP Initialization Protocol Algorithm for MP Systems": INIT,
  * 10 ms, start-up IPI, 200 us, and a second one for processors that missed the
  * first.
@@ -94,6 +110,7 @@ static bool wait_online(const struct cpu *cpu, u32 milliseconds)
 static bool start_one(struct cpu *cpu, hpa_t page)
 {
 	u8 frame = (u8)hpa_page(page);
+	u64 before = insn_rdtsc();
 
 	apic_send_init(cpu->apic_id);
 	tsc_delay_us(10000);
@@ -101,7 +118,10 @@ static bool start_one(struct cpu *cpu, hpa_t page)
 	tsc_delay_us(200);
 	if (!__atomic_load_n(&cpu->online, __ATOMIC_ACQUIRE))
 		apic_send_startup(cpu->apic_id, frame);
-	return wait_online(cpu, 1000);
+	if (!wait_online(cpu, 1000))
+		return false;
+	compare_tsc(cpu, before);
+	return true;
 }
 
 /*
