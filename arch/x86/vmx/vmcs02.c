@@ -147,7 +147,7 @@ static bool keeps_all(const struct vmcs12 *v)
 /*
  * Only pages of 4K are looked at: SDM vol. 3, "Issues Pertaining to Page Size
  * and TLB Management". An EPT12 has them, or L1 is at fault; without one EPT01
- * must.
+ * must, unless it is where EPT01 has nothing.
  */
 static void note_apic(struct vcpu *vcpu, const struct nested_merged *merged)
 {
@@ -159,7 +159,8 @@ static void note_apic(struct vcpu *vcpu, const struct nested_merged *merged)
 	loaded->moved_apic = true;
 	if (!(nested_secondary_controls(&state->vmcs12) & SECONDARY_EPT) &&
 	    ept_keep_small(&vcpu->vm->ept,
-			   gpa(state->vmcs12.apic_access_address)) != OK)
+			   gpa(state->vmcs12.apic_access_address)) ==
+		ERR_NO_MEMORY)
 		vcpu_fail(vcpu, "no memory for a small page");
 }
 
