@@ -96,6 +96,8 @@ static void print_vmcs12(void)
 
 int main(void)
 {
+	/* Nothing of it is looked at, but a caller owes one. */
+	static struct wire_writer writer;
 	static struct record_vm vm;
 	static struct record_leaf leaves[LEAVES];
 	static struct record_vmx vmx;
@@ -109,19 +111,19 @@ int main(void)
 	static struct record_l2 l2;
 	static struct platform_devices devices;
 
-	record_put_vm(NULL, &vm);
-	record_put_cpuid(NULL, leaves, LEAVES);
-	record_put_vmx(NULL, &vmx);
-	record_put_hyperv(NULL, &hyperv);
-	record_put_vcpu(NULL, &vcpu);
-	record_put_fpu(NULL, &fpu, &host);
-	record_put_lapic(NULL, &lapic);
-	record_put_hyperv_vcpu(NULL, &hyperv_vcpu);
-	record_put_nested(NULL, &nested);
-	record_put_evmcs(NULL, &nested);
-	record_put_l2(NULL, &l2);
-	record_put_devices(NULL, &devices);
-	record_begin(NULL, RECORD_END, 1);
+	record_put_vm(&writer, &vm);
+	record_put_cpuid(&writer, leaves, LEAVES);
+	record_put_vmx(&writer, &vmx);
+	record_put_hyperv(&writer, &hyperv);
+	record_put_vcpu(&writer, &vcpu);
+	record_put_fpu(&writer, &fpu, &host);
+	record_put_lapic(&writer, &lapic);
+	record_put_hyperv_vcpu(&writer, &hyperv_vcpu);
+	record_put_nested(&writer, &nested);
+	record_put_evmcs(&writer, &nested);
+	record_put_l2(&writer, &l2);
+	record_put_devices(&writer, &devices);
+	record_begin(&writer, RECORD_END, 1);
 	print_vmcs12();
 	return 0;
 }
