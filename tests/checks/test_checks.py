@@ -105,6 +105,17 @@ def settings_table(row):
             f"| {row} | y |\n## Next\n")
 
 
+#: What is wrong with these shows to who looks at both.
+NULL_ELSEWHERE = {
+    "mm/page.h": header("MM_PAGE_H", "\nstruct page { int next; };\n"
+                        "\nint page_next(const struct page *page);\n"),
+    "mm/page.c": c("#include \"mm/page.h\"\n\n"
+                   "int page_next(const struct page *page)\n{\n"
+                   "\treturn page->next + 1;\n}\n"),
+    "mm/user.c": c("#include \"mm/page.h\"\n\nint use(void);\n"
+                   "int use(void)\n{\n\treturn page_next(0);\n}\n"),
+}
+
 #: check: [(what is wrong, {file: its text}, what the finding must say)]
 FAULTS = {
     "layers": [
@@ -278,6 +289,8 @@ FAULTS = {
          {"mm/page.c": function("int pages[4];\n\npages[4] = page;\n"
                                 "return pages[4];\n")},
          r"mm/page\.c:8: arrayIndexOutOfBounds"),
+        ("a null pointer for another file", NULL_ELSEWHERE,
+         r"mm/page\.c:6: ctunullpointer"),
     ],
     "tidy": [
         ("a function of 60 lines",
@@ -378,12 +391,15 @@ class Checks(unittest.TestCase):
 
     def test_finding_is_not_forgotten_by_the_second_run(self):
         """The slow checks remember clean files only."""
-        with tempfile.TemporaryDirectory() as folder:
-            tree = plant(folder, FAULTS["tidy"][0][1])
-            first = list(check.CHECKS["tidy"](tree))
-            second = list(check.CHECKS["tidy"](tree))
-        self.assertTrue(first)
-        self.assertEqual(first, second)
+        for name, faults in (("tidy", FAULTS["tidy"][0][1]),
+                             ("cppcheck", NULL_ELSEWHERE)):
+            with self.subTest(check=name), \
+                    tempfile.TemporaryDirectory() as folder:
+                tree = plant(folder, faults)
+                first = list(check.CHECKS[name](tree))
+                second = list(check.CHECKS[name](tree))
+                self.assertTrue(first)
+                self.assertEqual(first, second)
 
     def test_changed_header_is_looked_at_again(self):
         with tempfile.TemporaryDirectory() as folder:
