@@ -5,10 +5,12 @@ import contextlib
 import os
 import pty
 import re
+import selectors
 import signal
 import tempfile
 import time
 import unittest
+from unittest import mock
 
 import front
 from umbra import console
@@ -177,6 +179,43 @@ class Keys(unittest.TestCase):
 
     def test_unknown_command_is_dropped(self):
         self.assertEqual(self.keys(b"\x01zq"), [(1, b"q")])
+
+
+class NoKeys(unittest.TestCase):
+    """A terminal at which nobody can type for this program."""
+
+    def setUp(self):
+        self.ours, theirs = pty.openpty()
+        self.selector = selectors.PollSelector()
+        self.addCleanup(self.selector.close)
+        with open(theirs, encoding="ascii") as terminal, \
+                mock.patch("sys.stdin", terminal):
+            self.keyboard = console.Keyboard()
+            self.keyboard.fd = os.dup(terminal.fileno())
+        self.addCleanup(os.close, self.keyboard.fd)
+
+    def watch(self, wanted=True):
+        self.keyboard.watch(self.selector, wanted, self.keyboard.read)
+        return len(self.selector.get_map())
+
+    def test_in_the_background_none_are_looked_for(self):
+        self.addCleanup(os.close, self.ours)
+        with mock.patch("os.tcgetpgrp", return_value=os.getpgrp() + 1):
+            with self.keyboard as keyboard:
+                self.assertFalse(keyboard.is_terminal)
+                self.assertEqual(self.watch(), 0)
+
+    def test_a_terminal_that_hangs_up_is_the_end_of_them(self):
+        with mock.patch("os.tcgetpgrp", return_value=os.getpgrp()):
+            with self.keyboard as keyboard:
+                self.assertTrue(keyboard.is_terminal)
+                self.assertEqual(self.watch(), 1)
+                self.assertEqual(self.watch(wanted=False), 0)
+                self.assertEqual(self.watch(), 1)
+                os.close(self.ours)
+                self.assertEqual(keyboard.read(), [])
+                self.assertFalse(keyboard.is_terminal)
+                self.assertEqual(self.watch(), 0)
 
 
 class Terminal(unittest.TestCase):

@@ -7,6 +7,7 @@ import datetime
 import os
 import re
 import select
+import selectors
 import sys
 import termios
 import time
@@ -203,13 +204,14 @@ class Keyboard:
         self._guest = self.channel
         self._command = False
         self._saved = None
+        self._selector = None  # that reports keys, if one does
         if sys.stdin is not None and not sys.stdin.closed:
             self.fd = sys.stdin.fileno()
         self.is_terminal = self.fd is not None and os.isatty(self.fd)
 
     def __enter__(self):
         if self.is_terminal and self._in_background():
-            self.fd = None  # in the background: reading would stop us
+            self._forget()  # reading would stop us
         elif self.is_terminal:
             self._saved = self.fd, termios.tcgetattr(self.fd)
             raw = termios.tcgetattr(self.fd)
@@ -229,13 +231,36 @@ class Keyboard:
     def __exit__(self, *_):
         if self._saved:
             fd, attributes = self._saved
-            termios.tcsetattr(fd, termios.TCSADRAIN, attributes)
+            with contextlib.suppress(termios.error):  # it has hung up
+                termios.tcsetattr(fd, termios.TCSADRAIN, attributes)
+
+    def _forget(self):
+        """Nobody types here, now or later."""
+        if self._selector:
+            self._selector.unregister(self.fd)
+        self.fd = self._selector = None
+        self.is_terminal = False
+
+    def watch(self, selector, wanted, on_keys):
+        """From now on the selector reports keys, or does not."""
+        wanted = wanted and self.fd is not None
+        if wanted and not self._selector:
+            selector.register(self.fd, selectors.EVENT_READ, on_keys)
+            self._selector = selector
+        elif self._selector and not wanted:
+            self._selector.unregister(self.fd)
+            self._selector = None
 
     def read(self):
-        """[(channel, bytes)] for the machine; None at the end of the input."""
-        data = os.read(self.fd, 4096)
+        """[(channel, bytes)] for the machine. The end of the input, and a
+        terminal that hangs up, are told to nobody: no more keys come."""
+        try:
+            data = os.read(self.fd, 4096)
+        except OSError:
+            data = b""
         if not data:
-            return None
+            self._forget()
+            return []
         if not self.is_terminal:
             return [(self.channel, data)]
         return list(self.keys(data))

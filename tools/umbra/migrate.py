@@ -91,7 +91,6 @@ class Migration:
         self._wire = None
         self._gone = set()  # what has ended and has been spoken of
         self._lost = None  # why nobody has the guest any more
-        self._listening_to_keys = False
         self.results = []
         self._unsaid = None  # the last of them, until both have told
         self._work_there = None  # microseconds
@@ -394,25 +393,15 @@ class Migration:
     # --- The keyboard -----------------------------------------------------
 
     def _watch_keys(self):
-        wanted = (self._keyboard.fd is not None and self._active.has_room()
-                  and self._active.guest is not None
-                  and not self._under_way or self._keyboard.is_terminal)
-        if wanted and not self._listening_to_keys:
-            self._selector.register(self._keyboard.fd, selectors.EVENT_READ,
-                                    self._on_keys)
-        elif not wanted and self._listening_to_keys:
-            self._selector.unregister(self._keyboard.fd)
-        self._listening_to_keys = wanted
+        wanted = (self._active.has_room() and self._active.guest is not None
+                  and not self._under_way)
+        self._keyboard.watch(self._selector,
+                             wanted or self._keyboard.is_terminal,
+                             self._on_keys)
 
     def _on_keys(self, _events):
         before = self._keyboard.channel
-        inputs = self._keyboard.read()
-        if inputs is None:
-            self._selector.unregister(self._keyboard.fd)
-            self._listening_to_keys = False
-            self._keyboard.fd = None
-            return
-        for channel, data in inputs:
+        for channel, data in self._keyboard.read():
             if channel == mux.MONITOR:
                 (self._undecided or self._active).send(channel, data)
                 continue

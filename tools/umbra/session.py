@@ -32,7 +32,6 @@ class Session:
         self._pending = b""  # for the machine
         self._ready = set()  # channels that take input
         self._held = []  # input for channels that do not yet
-        self._listening_to_keys = False
         self.verdict = None
 
     def run(self, timeout=None):
@@ -183,24 +182,14 @@ class Session:
         """Reads no more than the machine takes."""
         room = (len(self._pending) + sum(len(d) for _, d in self._held)
                 < _INPUT_BYTES_MAX)
-        wanted = self._line is not None and room or self._keyboard.is_terminal
-        wanted = wanted and self._keyboard.fd is not None
-        if wanted and not self._listening_to_keys:
-            self._selector.register(self._keyboard.fd, selectors.EVENT_READ,
-                                    self._on_keys)
-        elif not wanted and self._listening_to_keys:
-            self._selector.unregister(self._keyboard.fd)
-        self._listening_to_keys = wanted
+        wanted = self._line is not None and room
+        self._keyboard.watch(self._selector,
+                             wanted or self._keyboard.is_terminal,
+                             self._on_keys)
 
     def _on_keys(self, _events):
         before = self._keyboard.channel
-        inputs = self._keyboard.read()
-        if inputs is None:
-            self._selector.unregister(self._keyboard.fd)
-            self._listening_to_keys = False
-            self._keyboard.fd = None
-            return
-        for channel, data in inputs:
+        for channel, data in self._keyboard.read():
             self._input(channel, data)
         if self._keyboard.channel != before:
             name = self._outputs.name(self._keyboard.channel)
