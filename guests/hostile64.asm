@@ -2,6 +2,8 @@
 ;
 ; Trying something and coming back, whatever happens: for the guest `hostile`.
 
+%include "guests/lib/saved.inc"
+
 section .text
 bits 64
 
@@ -9,12 +11,7 @@ bits 64
 ; ended it (attempt_recover). What C expects to be kept is on the stack.
 global attempt, attempt_return, attempt_stack
 attempt:
-	push	rbx
-	push	rbp
-	push	r12
-	push	r13
-	push	r14
-	push	r15
+	push_saved
 	mov	[attempt_stack], rsp
 	call	rdi
 	xor	eax, eax
@@ -26,33 +23,18 @@ attempt_return:
 leave_attempt:
 	cld
 	mov	qword [attempt_stack], 0	; from here on nothing comes back
-	pop	r15
-	pop	r14
-	pop	r13
-	pop	r12
-	pop	rbp
-	pop	rbx
+	pop_saved
 	ret
 
 ; void run_by_steps(const void *code): with a #DB behind every instruction.
 global run_by_steps
 run_by_steps:
-	push	rbx
-	push	rbp
-	push	r12
-	push	r13
-	push	r14
-	push	r15
+	push_saved
 	pushfq
 	or	qword [rsp], 1 << 8
 	popfq
 	call	rdi
-	pop	r15
-	pop	r14
-	pop	r13
-	pop	r12
-	pop	rbp
-	pop	rbx
+	pop_saved
 	ret
 
 ; Instructions that are not there, or should not be; one operation for each.

@@ -10,6 +10,7 @@
 ; what it saw to mode_results; modes.c knows what must stand there.
 
 %include "guests/lib/layout.inc"
+%include "guests/lib/saved.inc"
 
 ; Below 1 MiB: real-mode code, its vectors, its stack, and a word to write to.
 LOW_CODE	equ 0x7000
@@ -90,12 +91,7 @@ bits 64
 
 global mode_tour
 mode_tour:
-	push	rbx
-	push	rbp
-	push	r12
-	push	r13
-	push	r14
-	push	r15
+	push_saved
 	pushfq
 	cli
 	mov	[saved_rsp], rsp
@@ -499,12 +495,7 @@ bits 64
 	mov	ax, SELECTOR_TSS64
 	ltr	ax
 	popfq
-	pop	r15
-	pop	r14
-	pop	r13
-	pop	r12
-	pop	rbp
-	pop	rbx
+	pop_saved
 	ret
 
 bits 32

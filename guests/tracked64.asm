@@ -3,6 +3,8 @@
 ; For the guest `tracked`: events that come when the log is full to the last
 ; entry. C would touch memory of its own between the last write and the event.
 
+%include "guests/lib/saved.inc"
+
 section .text
 bits 64
 
@@ -114,12 +116,7 @@ raise_nmi:
 ; Sends an NMI and waits until both have been served, or for long enough.
 global nmi_round, nmi_round_end
 nmi_round:
-	push	rbx
-	push	rbp
-	push	r12
-	push	r13
-	push	r14
-	push	r15
+	push_saved
 	mov	dword [nmi_count], 0
 	mov	r13d, 1000000
 	send_nmi_to_self
@@ -129,12 +126,7 @@ nmi_round:
 	cmp	dword [nmi_count], 2
 	jne	.wait
 .end:
-	pop	r15
-	pop	r14
-	pop	r13
-	pop	r12
-	pop	rbp
-	pop	rbx
+	pop_saved
 	ret
 nmi_round_end:
 

@@ -11,6 +11,8 @@
 ; l2_start is where an L2 begins that l2_begin() has set up: RDI is its C
 ; function, and when that returns, L2 makes the call L2_CALL_END for ever.
 
+%include "guests/lib/saved.inc"
+
 VMCS_HOST_RSP	equ 0x6c14
 VMX_FAULT	equ 0x100
 L2_CALL_END	equ 0			; l2.h
@@ -26,12 +28,7 @@ bits 64
 global l2_enter, l2_exit_point, l2_start
 
 l2_enter:
-	push	rbx
-	push	rbp
-	push	r12
-	push	r13
-	push	r14
-	push	r15
+	push_saved
 	push	rdi
 	cmp	rsp, [rdi + HOST_RSP_OFFSET]
 	je	.stack_known
@@ -98,12 +95,7 @@ l2_exit_point:
 	xor	eax, eax			; VMX_OK
 l2_return:
 	pop	rdi
-	pop	r15
-	pop	r14
-	pop	r13
-	pop	r12
-	pop	rbp
-	pop	rbx
+	pop_saved
 	ret
 
 l2_start:

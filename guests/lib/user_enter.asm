@@ -2,6 +2,7 @@
 ; The ways into privilege level 3 and into compatibility mode, and back: user.h.
 
 %include "guests/lib/layout.inc"
+%include "guests/lib/saved.inc"
 
 CODE_MAX	equ 32			; user.c
 NO_FAULT	equ -1
@@ -13,12 +14,7 @@ global user_enter, user_returned, user_enter_compatibility
 ; RDI: a function; RSI: the end of its stack. It comes back by INT3, whose
 ; handler goes on at user_returned with the stack of the entry.
 user_enter:
-	push	rbx
-	push	rbp
-	push	r12
-	push	r13
-	push	r14
-	push	r15
+	push_saved
 	mov	[user_kernel_rsp], rsp
 	push	SELECTOR_USER_DATA
 	push	rsi
@@ -30,12 +26,7 @@ user_enter:
 	call	rdi
 	int3
 user_returned:
-	pop	r15
-	pop	r14
-	pop	r13
-	pop	r12
-	pop	rbp
-	pop	rbx
+	pop_saved
 	ret
 
 ; The bytes at user_compatibility_code, as 32-bit code. EAX: the vector that
