@@ -37,7 +37,7 @@ say = $(if $(filter 0,$(V)),@printf '  %-7s %s\n' '$(1)' '$@' &&)
 FLOORS := lib mm arch/x86/ept pml shadow nested devices emulate migrate loader \
 	  acpi arch/x86/cpu arch/x86/vmx drivers core boot
 
-lib.pure		:= crc32c err fmt lz4 string
+lib.pure		:= crc32c err fmt lz4 string symbol_table
 mm.pure			:= frame_alloc dirty_log guest_mem guest_walk
 arch/x86/ept.pure	:= ept_entry ept ept_track
 pml.pure		:= pml track

@@ -6,13 +6,9 @@
 #ifndef CORE_SYMBOLS_H
 #define CORE_SYMBOLS_H
 
-#include "lib/types.h"
+#include "lib/symbol_table.h"
 
-struct symbol {
-	const char *name; /* never NULL: "?" outside the image's text */
-	u64 offset;       /* of the address in the function */
-};
-
-struct symbol symbols_find(u64 address);
+/* The name is "?" outside the image's text, and in an image without names. */
+COLD struct symbol symbols_find(u64 address);
 
 #endif
