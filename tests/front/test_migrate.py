@@ -455,6 +455,15 @@ class Mishaps(unittest.TestCase):
     def test_mark_that_never_came_is_named(self):
         self.assertIn("had not printed 'mark'", self.ends()[0])
 
+    def test_mark_is_seen_wherever_the_line_cuts_it(self):
+        mark = "déjà vu".encode()
+        for at in range(1, len(mark)):
+            self.begin("déjà vu")
+            self.moving._look_for_mark(b"x" + mark[:at])
+            self.assertFalse(self.moving._mark_seen)
+            self.moving._look_for_mark(mark[at:] + b"x")
+            self.assertTrue(self.moving._mark_seen, at)
+
     def test_time_that_never_came_is_no_mark(self):
         self.begin("99")
         self.assertIn("choose an earlier --at", self.ends()[0])

@@ -81,7 +81,7 @@ class Migration:
         self._selector = selectors.PollSelector()
         self.history = History(title)
         self._active = sides[0]
-        self._tail = ""  # of the guest's output, for the mark
+        self._tail = b""  # of the guest's output, for the mark
         self._mark_seen = False
         self._due = None
         self._under_way = False
@@ -215,7 +215,7 @@ class Migration:
 
     def _arm(self):
         """The guest is there: from now on the time counts."""
-        self._tail = ""
+        self._tail = b""
         self._mark_seen = False
         if len(self.results) < self._times and isinstance(self._at, float):
             self._due = time.monotonic() + self._at
@@ -225,11 +225,12 @@ class Migration:
                 or not isinstance(self._at, str)
                 or len(self.results) >= self._times):
             return
-        self._tail += data.decode("utf-8", "replace")
-        if self._at in self._tail:
+        mark = self._at.encode("utf-8", "surrogateescape")
+        self._tail += data
+        if mark in self._tail:
             self._mark_seen = True
             self._due = time.monotonic()
-        self._tail = self._tail[-len(self._at):]
+        self._tail = self._tail[-len(mark):]
 
     def _begin_when_due(self):
         other = self._sides[1 - self._active.number]
