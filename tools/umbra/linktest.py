@@ -2,15 +2,16 @@
 """Two machines without guests that send each other bytes over their link
 (core/linktest.h)."""
 
+import contextlib
 import os
 import re
 import selectors
-import socket
 import time
 from dataclasses import dataclass
 
 from . import engines, joint, machine as machines, sizes
 from .children import Child, work_directory
+from .line import Line
 from .trouble import Trouble
 
 _IMAGE = os.path.join("build", "umbra.elf")
@@ -21,18 +22,27 @@ _MEASURED = re.compile(r"linktest: ticks per .*\n")
 _FAILED = re.compile(r"linktest: failed: (.*)\n")
 
 
-@dataclass
 class Side:
     """One of the two machines, its console, and what it said when."""
 
-    child: Child
-    listener: socket.socket
-    line: socket.socket = None
-    text: str = ""
-    begun: float = None
-    ended: float = None
+    def __init__(self, engine, link, words, directory, root, selector):
+        os.mkdir(directory)
+        self.text = ""
+        self.begun = None
+        self.ended = None
+        self._line = Line(selector, self._on_data)
+        machine = machines.Machine(
+            image=os.path.join(root, _IMAGE), memory=_MEMORY, cpus=1,
+            modules=[], command_line=f"exit={engine.EXIT} {words}", link=link)
+        argv = engine.command(machine, directory, self._line.port, root)
+        self._child = Child(argv, directory,
+                            os.path.join(directory, "engine.out"))
 
-    def feed(self, data):
+    def close(self):
+        self._child.kill()
+        self._line.close()
+
+    def _on_data(self, data):
         now = time.monotonic()
         self.text += data.decode("utf-8", "replace").replace("\r", "")
         if self.begun is None and "linktest: begins" in self.text:
@@ -54,38 +64,12 @@ class Outcome:
         return not self.failures
 
 
-def _start(engine, link, words, directory, root):
-    os.mkdir(directory)
-    machine = machines.Machine(
-        image=os.path.join(root, _IMAGE), memory=_MEMORY, cpus=1, modules=[],
-        command_line=f"exit={engine.EXIT} {words}", link=link)
-    listener = socket.create_server(("127.0.0.1", 0))
-    listener.setblocking(False)
-    argv = engine.command(machine, directory, listener.getsockname()[1], root)
-    return Side(Child(argv, directory, os.path.join(directory, "engine.out")),
-                listener)
-
-
-def _watch(sides, limit):
-    """Until both have said how it ended, or one is gone."""
-    selector = selectors.DefaultSelector()
-    for side in sides:
-        selector.register(side.listener, selectors.EVENT_READ, side)
+def _watch(sides, selector, limit):
+    """Until all have said how it ended."""
     until = time.monotonic() + limit
-    while not all(side.ended for side in sides):
-        if time.monotonic() > until:
-            return
-        for key, _ in selector.select(0.1):
-            side = key.data
-            if key.fileobj is side.listener:
-                side.line, _ = side.listener.accept()
-                selector.register(side.line, selectors.EVENT_READ, side)
-                continue
-            data = side.line.recv(65536)
-            if not data:
-                selector.unregister(side.line)
-            side.feed(data)
-    selector.close()
+    while not all(side.ended for side in sides) and time.monotonic() < until:
+        for key, events in selector.select(0.1):
+            key.data(events)
 
 
 def _failures(sides):
@@ -105,25 +89,21 @@ def run(engine_name, kind, ways, byte_count, root, *, words=("", ""), limit=60,
     # The emulated time of a Bochs that waits runs far ahead of the world's.
     silence = 36000 if engine.NAME == "bochs" else 20
     sides = []
-    with work_directory() as directory, \
-            join(kind, engine, directory, device) as wire:
-        try:
-            for number, way in enumerate(ways):
-                sides.append(_start(
-                    engine, wire.ends[number],
-                    f"link={kind} linktest={way} "
-                    f"linktest.bytes={byte_count} "
-                    f"link.silence={silence} {words[number]}",
-                    os.path.join(directory, str(number)), root))
-                if number == 0:
-                    wire.wait()
-            _watch(sides, limit)
-        finally:
-            for side in sides:
-                side.child.kill()
-                side.listener.close()
-                if side.line:
-                    side.line.close()
+    with contextlib.ExitStack() as stack:
+        selector = stack.enter_context(selectors.PollSelector())
+        directory = stack.enter_context(work_directory())
+        wire = stack.enter_context(join(kind, engine, directory, device))
+        for number, way in enumerate(ways):
+            side = Side(engine, wire.ends[number],
+                        f"link={kind} linktest={way} "
+                        f"linktest.bytes={byte_count} "
+                        f"link.silence={silence} {words[number]}",
+                        os.path.join(directory, str(number)), root, selector)
+            stack.callback(side.close)
+            sides.append(side)
+            if number == 0:
+                wire.wait()
+        _watch(sides, selector, limit)
     times = [(side.begun, side.ended) for side in sides]
     if any(None in pair for pair in times):
         seconds = 0.0
@@ -148,14 +128,9 @@ def alone(engine_name, way, root, limit=60, link=None, words=""):
     """What one machine says, without a link or with somebody else at the other
     end of `link`."""
     engine, _ = engines.choose(engine_name)
-    with work_directory() as directory:
-        side = _start(engine, link, f"linktest={way} {words}",
-                      os.path.join(directory, "0"), root)
-        try:
-            _watch([side], limit)
-        finally:
-            side.child.kill()
-            side.listener.close()
-            if side.line:
-                side.line.close()
+    with selectors.PollSelector() as selector, work_directory() as directory:
+        side = Side(engine, link, f"linktest={way} {words}",
+                    os.path.join(directory, "0"), root, selector)
+        with contextlib.closing(side):
+            _watch([side], selector, limit)
     return side.text

@@ -1,21 +1,21 @@
 # SPDX-License-Identifier: MIT
 """One run of a machine, from the start of the engine to the exit status."""
 
+import contextlib
 import os
 import re
 import selectors
-import socket
 import time
 
 from . import mux
 from .children import Child, work_directory
+from .line import Line
 from .trouble import FAILED, TIMED_OUT, TimedOut, within
 
 _TICK_SECONDS = 0.1
 _LEAVE_SECONDS = 10  # for the machine to stop after its verdict
 _DRAIN_SECONDS = 1  # of silence after the engine's end
 _INPUT_BYTES_MAX = 4096  # read ahead of what the machine has taken
-_READ_BYTES = 65536
 
 
 class Session:
@@ -28,41 +28,32 @@ class Session:
         self._decoder = mux.Decoder()
         self._encoder = mux.Encoder()
         self._selector = selectors.PollSelector()
-        self._line = None  # the serial line, once the engine has connected
-        self._pending = b""  # for the machine
+        self._line = Line(self._selector, self._on_data)
         self._ready = set()  # channels that take input
         self._held = []  # input for channels that do not yet
         self.verdict = None
 
     def run(self, timeout=None):
         """The exit status of the run."""
-        with work_directory() as directory, socket.socket() as listener:
-            listener.bind(("127.0.0.1", 0))
-            listener.listen(1)
-            port = listener.getsockname()[1]
-            argv = self._engine.command(self._machine, directory, port,
-                                        self._root)
+        with work_directory() as directory, contextlib.closing(self._line):
+            argv = self._engine.command(self._machine, directory,
+                                        self._line.port, self._root)
             child = Child(argv, directory,
                           os.path.join(directory, "engine.out"))
             try:
                 with within(timeout):
-                    return self._attend(child, listener, directory)
+                    return self._attend(child, directory)
             except TimedOut:
                 self._outputs.show_boot()
                 self._outputs.note(f"no end after {timeout:g} s (--timeout)")
                 return TIMED_OUT
             finally:
                 child.kill()
-                if self._line:
-                    self._line.close()
                 self._selector.close()
 
     # --- The loop ---------------------------------------------------------
 
-    def _attend(self, child, listener, directory):
-        listener.setblocking(False)
-        self._selector.register(listener, selectors.EVENT_READ,
-                                lambda _events: self._accept(listener))
+    def _attend(self, child, directory):
         leave_by = None
         while child.ended() is None:
             self._step(_TICK_SECONDS)
@@ -77,7 +68,7 @@ class Session:
                     return self.verdict
         # What it has sent before its end may still be under way, even the
         # connection itself.
-        while self._step(_DRAIN_SECONDS if self._line else 0):
+        while self._step(_DRAIN_SECONDS if self._line.is_connected else 0):
             pass
         if self.verdict is not None:
             return self.verdict
@@ -108,31 +99,9 @@ class Session:
         return (f"the run ended without a verdict: {self._engine.NAME} {what}; "
                 "--log FILE with --set umbra.loglevel=debug shows more")
 
-    # --- The machine's serial line ----------------------------------------
+    # --- What the machine says --------------------------------------------
 
-    def _accept(self, listener):
-        self._line, _ = listener.accept()
-        self._selector.unregister(listener)
-        self._line.setblocking(False)
-        self._line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._selector.register(self._line, selectors.EVENT_READ, self._serve)
-
-    def _serve(self, events):
-        if events & selectors.EVENT_WRITE:
-            self._send()
-        if events & selectors.EVENT_READ and self._line:
-            self._receive()
-
-    def _receive(self):
-        try:
-            data = self._line.recv(_READ_BYTES)
-        except BlockingIOError:
-            return
-        except OSError:
-            data = b""
-        if not data:
-            self._hang_up()
-            return
+    def _on_data(self, data):
         for event in self._decoder.feed(data):
             if isinstance(event, mux.Text):
                 self._outputs.text(event)
@@ -140,29 +109,6 @@ class Session:
                     self._is_ready(event.channel)
             else:
                 self._on_record(event.text)
-
-    def _send(self):
-        try:
-            sent = self._line.send(self._pending)
-        except BlockingIOError:
-            return
-        except OSError:
-            self._hang_up()
-            return
-        self._pending = self._pending[sent:]
-        self._want_to_send()
-
-    def _want_to_send(self):
-        if self._line:
-            wanted = selectors.EVENT_READ
-            if self._pending:
-                wanted |= selectors.EVENT_WRITE
-            self._selector.modify(self._line, wanted, self._serve)
-
-    def _hang_up(self):
-        self._selector.unregister(self._line)
-        self._line.close()
-        self._line = None
 
     def _on_record(self, text):
         end = re.fullmatch(r"end (\d{1,3})", text)
@@ -180,9 +126,9 @@ class Session:
 
     def _watch_keys(self):
         """Reads no more than the machine takes."""
-        room = (len(self._pending) + sum(len(d) for _, d in self._held)
+        room = (self._line.waiting + sum(len(d) for _, d in self._held)
                 < _INPUT_BYTES_MAX)
-        wanted = self._line is not None and room
+        wanted = self._line.is_connected and room
         self._keyboard.watch(self._selector,
                              wanted or self._keyboard.is_terminal,
                              self._on_keys)
@@ -207,7 +153,6 @@ class Session:
         # A guest's console does not exist before Umbra says so, and a UART
         # that is being set up throws away what it has received.
         if channel in self._ready:
-            self._pending += self._encoder.encode(channel, data)
-            self._want_to_send()
+            self._line.send(self._encoder.encode(channel, data))
         else:
             self._held.append((channel, data))
