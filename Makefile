@@ -123,8 +123,9 @@ $(B)/image/%.o: %.asm Makefile
 # Linked twice: first without function names, then with the table of those of
 # the first link. The table lies behind all code, so that nothing that it
 # lists moves. umbra.elf64 is for gdb; umbra.elf is what loaders start (QEMU's
-# -kernel takes 32-bit ELF files only).
-IMAGE_LINK = $(LD) $(LDFLAGS) -T linker.ld $(IMAGE_OBJECTS)
+# -kernel takes 32-bit ELF files only). -n: loaders copy segments, so that they
+# need not begin at a page of the file.
+IMAGE_LINK = $(LD) $(LDFLAGS) -n -T linker.ld $(IMAGE_OBJECTS)
 
 $(B)/no-symbols.asm: tools/symbols.py
 	@mkdir -p $(@D)
