@@ -71,6 +71,11 @@ void record_get_vm(struct record_reader *reader, struct record_vm *vm)
 		    "the width of its addresses");
 	record_must(reader, is_clock(vm->tsc_hz) && is_clock(vm->apic_timer_hz),
 		    "a frequency");
+	/* What follows from it is not to wrap while the VM lives. */
+	record_must(reader,
+		    reader->is_wrong ||
+			vm->tsc / vm->tsc_hz < TIME_LIMIT / NS_PER_S,
+		    "a time that no VM has come to");
 }
 
 static const struct record_field leaf_fields[] = {

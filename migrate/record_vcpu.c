@@ -166,6 +166,12 @@ static bool is_canonical_48(u64 address)
 	return high == 0 || high == -1;
 }
 
+/* What XSETBV takes: SDM vol. 2, "XSETBV-Set Extended Control Register". */
+static bool is_xcr0(u64 xcr0)
+{
+	return (xcr0 & BIT(0)) && (!(xcr0 & BIT(2)) || (xcr0 & BIT(1)));
+}
+
 static void check_msrs(struct record_reader *reader,
 		       const struct record_host *host,
 		       const struct record_vcpu *vcpu)
@@ -177,10 +183,10 @@ static void check_msrs(struct record_reader *reader,
 			is_canonical_48(vcpu->cstar) &&
 			is_canonical_48(vcpu->kernel_gs_base),
 		    "an address that is not canonical");
-	record_must(reader,
-		    (vcpu->xcr0 & BIT(0)) && !(vcpu->xcr0 & ~host->xcr0) &&
-			(!(vcpu->xcr0 & BIT(2)) || (vcpu->xcr0 & BIT(1))),
+	record_must(reader, is_xcr0(vcpu->xcr0) && !(vcpu->xcr0 & ~host->xcr0),
 		    "XCR0");
+	/* Umbra itself switches all of these on, to save and to load them. */
+	record_must(reader, is_xcr0(host->xcr0), "what XCR0 may have");
 	record_must(reader, mtrr_is_valid(&vcpu->mtrr, host->physical_bits),
 		    "memory-type ranges");
 	record_must(reader, !(vcpu->spec_ctrl & ~host->spec_ctrl),

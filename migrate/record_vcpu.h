@@ -56,8 +56,8 @@ struct record_vcpu {
 
 /* What the machine on which it is put lets a guest have. */
 struct record_host {
-	u64 cr4; /* bits that the guest may set */
-	u64 xcr0;
+	u64 cr4;       /* bits that the guest may set */
+	u64 xcr0;      /* as the record's CPUID has it */
 	u64 spec_ctrl; /* bits that IA32_SPEC_CTRL has for the guest */
 	u32 physical_bits;
 	u32 mxcsr; /* bits that MXCSR has */

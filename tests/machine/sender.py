@@ -13,10 +13,12 @@ _SESSION = 0x5e55104
 
 class Sender:
     """One migration; `wrong` pages are other ones there in the first round,
-    and in the last one what differs is sent."""
+    and in the last one what differs is sent. `state` is another one than the
+    guest's."""
 
-    def __init__(self, guest, wrong=()):
+    def __init__(self, guest, wrong=(), state=None):
         self._guest = guest
+        self._state = state or guest.state
         self._wrong = wrong
         self._inbox = wire.Inbox(wire.DESTINATION)
         self._outbox = wire.Outbox(wire.SOURCE)
@@ -117,7 +119,7 @@ class Sender:
     def on_prepared(self, reader):
         self._is_of_session(reader)
         self._say_round(1, 1, self.corrections(), "READY")
-        state = self._guest.state
+        state = self._state
         for at in range(0, len(state), _STATE_BYTES):
             self._say("STATE", struct.pack("<II", at, len(state))
                       + state[at:at + _STATE_BYTES])
@@ -142,7 +144,7 @@ class Sender:
 
     def on_ready(self, reader):
         self._is_of_session(reader)
-        if reader.fields("II") != (wire.crc32c(self._guest.state), self._root):
+        if reader.fields("II") != (wire.crc32c(self._state), self._root):
             raise Wrong("it is ready with something else")
         self._say("COMMIT", struct.pack("<Q", _SESSION), "RUNNING")
 

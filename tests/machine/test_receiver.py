@@ -315,6 +315,44 @@ def guest_comes_back_from_who_knows_only_the_document(machine):
         source.until_printed("RESULT PASS")
 
 
+def section_at(state, number):
+    """Where the contents of that section begin."""
+    at = 0
+    while int.from_bytes(state[at:at + 2], "little") != number:
+        at += 8 + int.from_bytes(state[at + 4:at + 8], "little")
+    return at + 8
+
+
+def with_components(state, allowed):
+    """The state of a guest that may have these components of XSAVE, and has
+    the FPU's switched on: 1, 2 and 4 are FPU, SSE and AVX."""
+    state = bytearray(state)
+    state[section_at(state, 2) + 38 * 16] = allowed
+    state[section_at(state, 0x10) + 360] = 1
+    state[section_at(state, 0x11) + 512] = 1
+    return bytes(state)
+
+
+@machine_test(seconds=8, limit=80)
+def guest_with_components_that_no_cpu_lets_it_have_is_refused(machine):
+    """AVX without SSE: Umbra's own XSETBV would fault."""
+    guest = Guest(RING, "mb=1 mark=0 laps=8000")
+    with Waits(machine, "net", guest, *PATIENT) as source:
+        ring_pages(source)
+        receiver = Receiver()
+        result = source.send_to(receiver, STILL)
+        check(result["result"] == "moved", f"not moved: {result}")
+        sender = Sender(receiver,
+                        state=with_components(receiver.state, 5))
+        source.take_from(sender)
+        check(not sender.has_moved and "XCR0" in sender.why,
+              f"it was taken, or the answer is {sender.why!r}")
+        sender = Sender(receiver)
+        source.take_from(sender)
+        check(sender.has_moved, f"it was refused: {sender.why}")
+        source.until_printed("RESULT PASS")
+
+
 # --- What is agreed on -------------------------------------------------------
 
 

@@ -162,6 +162,28 @@ static void vm_comes_back_also_from_an_older_record(void **state)
 	assert_false(read_vm(writer.filled - 9, &found));
 }
 
+/* What the VM's devices count are nanoseconds, which 64 bits must hold. */
+static void time_of_hundreds_of_years_is_refused(void **state)
+{
+	struct record_vm of = {
+	    .vcpu_count = 1,
+	    .physical_bits = 39,
+	    .tsc_hz = 500000000,
+	    .apic_timer_hz = 1,
+	    .tsc = 9223372036UL * 500000000 - 1,
+	};
+	struct record_vm found;
+
+	(void)state;
+	for (u32 i = 0; i < 2; i++, of.tsc++) {
+		struct wire_writer writer = {.at = first,
+					     .room = sizeof(first)};
+
+		record_put_vm(&writer, &of);
+		assert_int_equal(read_vm(writer.filled, &found), !i);
+	}
+}
+
 /* Version 1 did not tell of the other end of a port: it was open. */
 static void ports_come_back_also_from_an_older_record(void **state)
 {
@@ -730,6 +752,31 @@ static void local_apic_that_cannot_be_is_refused(void **state)
 	refused("local APIC");
 }
 
+/* What a guest may switch on comes with it, too; Umbra does switch it on. */
+static void components_that_xsetbv_refuses_are_refused(void **state)
+{
+	static const u64 allowed[] = {1, 3, 7, 5, 2, 6, 4};
+
+	(void)state;
+	make_world();
+	vcpus[0].xcr0 = 1;
+	for (u32 i = 0; i < ARRAY_COUNT(allowed); i++) {
+		struct record_host host = world_host;
+		struct wire_writer writer = {.at = first,
+					     .room = sizeof(first)};
+		struct record_reader reader;
+		struct record_vcpu found;
+
+		host.xcr0 = allowed[i];
+		record_put_vcpu(&writer, &vcpus[0]);
+		record_read(&reader, first, writer.filled);
+		record_get_vcpu(&reader, &host, &found);
+		assert_int_equal(reader.is_wrong, i >= 3);
+		if (i >= 3)
+			assert_non_null(strstr(reader.why, "XCR0"));
+	}
+}
+
 static void device_that_cannot_be_is_refused(void **state)
 {
 	struct platform_devices *d = &platform.devices;
@@ -845,6 +892,7 @@ int main(void)
 	    cmocka_unit_test(saved_again_it_is_the_same),
 	    cmocka_unit_test(what_has_moved_goes_on_as_if_it_had_not),
 	    cmocka_unit_test(vm_comes_back_also_from_an_older_record),
+	    cmocka_unit_test(time_of_hundreds_of_years_is_refused),
 	    cmocka_unit_test(ports_come_back_also_from_an_older_record),
 	    cmocka_unit_test(vcpu_comes_back_in_every_field),
 	    cmocka_unit_test(vmx_operation_comes_back_in_every_field),
@@ -871,6 +919,7 @@ int main(void)
 	    cmocka_unit_test(memory_types_that_no_wrmsr_takes_are_refused),
 	    cmocka_unit_test(fpu_state_on_which_xrstor_faults_is_refused),
 	    cmocka_unit_test(local_apic_that_cannot_be_is_refused),
+	    cmocka_unit_test(components_that_xsetbv_refuses_are_refused),
 	    cmocka_unit_test(device_that_cannot_be_is_refused),
 	    cmocka_unit_test(form_that_is_wrong_is_refused_in_words),
 	    cmocka_unit_test(no_bit_does_harm),
