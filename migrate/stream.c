@@ -21,6 +21,7 @@
 #define LOST_AFTER        3U   /* later frames that were seen */
 #define FRAMES_AT_ONCE    256U /* of one poll */
 #define PINGS_PER_SILENCE 4UL
+#define GREETER_GONE_NS   (3 * HELLO_MAX_NS) /* it has greeted, and is silent */
 
 _Static_assert((STREAM_SLOTS & (STREAM_SLOTS - 1)) == 0, "numbers wrap");
 _Static_assert(STREAM_SLOTS <= 64, "`seen` has 64 bits");
@@ -397,7 +398,7 @@ static void adopt(struct stream *stream, u32 id, u64 station)
 {
 	stream->peer_id = id;
 	stream->station = station;
-	stream->hello_ns = stream->now_ns;
+	stream->heard_ns = stream->hello_ns = stream->now_ns;
 	stream->hello_wait_ns = HELLO_FIRST_NS;
 }
 
@@ -446,11 +447,24 @@ static void on_peer(struct stream *stream, const struct stream_frame *frame)
 	}
 }
 
+/*
+ * Whoever has greeted first is not waited for for ever: it may have gone before
+ * it heard an answer.
+ */
+static bool may_take_its_place(const struct stream *stream,
+			       const struct stream_frame *frame)
+{
+	return stream->link.state == LINK_CONNECTING &&
+	       frame->kind == STREAM_HELLO &&
+	       stream->now_ns - stream->heard_ns > GREETER_GONE_NS;
+}
+
 /* Is it for this stream, and if not for a new one, from its peer? */
 static bool is_ours(const struct stream *stream,
 		    const struct stream_frame *frame, u64 station)
 {
-	if (stream->peer_id != STREAM_NOBODY && station != stream->station)
+	if (stream->peer_id != STREAM_NOBODY && station != stream->station &&
+	    !may_take_its_place(stream, frame))
 		return false;
 	if (frame->kind == STREAM_HELLO)
 		return frame->to == STREAM_NOBODY || frame->to == stream->id;

@@ -570,6 +570,30 @@ static void third_party_is_not_listened_to(void **state)
 	assert_int_equal(stations[0].stream.suspect_ns, 0);
 }
 
+/* It has greeted, nothing more is heard of it, and it does not come back. */
+static void greeter_that_has_gone_keeps_nobody_out(void **state)
+{
+	u64 start_ns;
+
+	(void)state;
+	begin(9);
+	link_connect(link_of(0));
+	add_station(2, 12345);
+	link_connect(link_of(2));
+	link_poll(link_of(2), now_ns);
+	memset(&stations[2], 0, sizeof(stations[2]));
+	while (!stations[0].stream.peer_id)
+		poll_all();
+	assert_int_equal(link_of(0)->state, LINK_CONNECTING);
+	link_connect(link_of(1));
+	for (start_ns = now_ns; now_ns - start_ns < 2000 * MS;)
+		poll_all();
+	assert_int_equal(link_of(0)->state, LINK_CONNECTING);
+	for (; now_ns - start_ns < 6000 * MS;)
+		poll_all();
+	move(10000);
+}
+
 /* Frames of the stream before, from the same station, arrive late. */
 static void frames_of_an_old_stream_are_refused(void **state)
 {
@@ -699,6 +723,7 @@ int main(void)
 	    cmocka_unit_test(closing_is_told_even_if_the_word_is_lost),
 	    cmocka_unit_test(peer_that_started_anew_is_not_the_old_one),
 	    cmocka_unit_test(third_party_is_not_listened_to),
+	    cmocka_unit_test(greeter_that_has_gone_keeps_nobody_out),
 	    cmocka_unit_test(frames_of_an_old_stream_are_refused),
 	    cmocka_unit_test(big_numbers_wrap),
 	    cmocka_unit_test(frames_say_what_was_put_in),
