@@ -337,9 +337,17 @@ void platform_still(struct platform *platform, u64 now_ns)
 	platform_hand_over(platform);
 	spin_lock(&platform->lock);
 	tick_devices(platform, now_ns);
+	platform->is_still = true;
 	spin_unlock(&platform->lock);
 	for (u32 i = 0; i < platform->lapic_count; i++)
 		lapic_sync(platform->lapics[i]);
+}
+
+void platform_go_on(struct platform *platform)
+{
+	spin_lock(&platform->lock);
+	platform->is_still = false;
+	spin_unlock(&platform->lock);
 }
 
 void platform_restored(struct platform *platform)
@@ -355,6 +363,23 @@ void platform_restored(struct platform *platform)
 
 /* --- The world outside ---------------------------------------------------- */
 
+/* With the lock held. */
+static u64 take_input(struct platform *platform, enum platform_console console,
+		      const u8 *bytes, u64 count)
+{
+	switch (console) {
+	case PLATFORM_COM1:
+		return uart_receive(&platform->devices.com1, bytes, count);
+	case PLATFORM_HVC0:
+		return platform_receive_console(platform, 0, bytes, count);
+	case PLATFORM_PORT1:
+		return platform_receive_console(platform, 1, bytes, count);
+	case PLATFORM_CONSOLE_COUNT:
+		break;
+	}
+	return 0;
+}
+
 u64 platform_console_input(struct platform *platform,
 			   enum platform_console console, const u8 *bytes,
 			   u64 count, u64 now_ns)
@@ -362,21 +387,11 @@ u64 platform_console_input(struct platform *platform,
 	u64 taken = 0;
 
 	spin_lock(&platform->lock);
-	platform_advance(platform, now_ns);
-	switch (console) {
-	case PLATFORM_COM1:
-		taken = uart_receive(&platform->devices.com1, bytes, count);
-		break;
-	case PLATFORM_HVC0:
-		taken = platform_receive_console(platform, 0, bytes, count);
-		break;
-	case PLATFORM_PORT1:
-		taken = platform_receive_console(platform, 1, bytes, count);
-		break;
-	case PLATFORM_CONSOLE_COUNT:
-		break;
+	if (!platform->is_still) {
+		platform_advance(platform, now_ns);
+		taken = take_input(platform, console, bytes, count);
+		platform_settle(platform);
 	}
-	platform_settle(platform);
 	spin_unlock(&platform->lock);
 	return taken;
 }

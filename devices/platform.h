@@ -129,6 +129,7 @@ struct platform {
 	u64 devices_due_ns;  /* the same, but for calls; with the lock */
 	u64 unclaimed_count; /* accesses that no device answered */
 	u64 unclaimed_quiet_until_ns;
+	bool is_still; /* nothing is taken from outside; with the lock */
 	/* What has left COM1 and is not with the host yet; with the lock. */
 	u32 batch_count;
 	u8 batch[PLATFORM_COM1_BATCH];
@@ -314,10 +315,13 @@ void platform_power_button(struct platform *platform, u64 now_ns);
  *
  * For a stopped VM. still: everything that is due by `now_ns` has happened, so
  * that the state is one of that moment; it comes before saving. Calls of the
- * port's peer wait until the VM runs. restored: the
- * devices' state has been put in place, the local APICs' before it.
+ * port's peer, and what is typed, wait until the VM runs: what it took now, in
+ * its devices or its memory, no record would have. restored: the
+ * devices' state has been put in place, the local APICs' before it. go_on: the
+ * VM stays after all; harmless if it was not still.
  */
 void platform_still(struct platform *platform, u64 now_ns);
+void platform_go_on(struct platform *platform);
 void platform_restored(struct platform *platform);
 
 /* --- Interrupt messages ---------------------------------------------------

@@ -224,6 +224,7 @@ UNUSED static u32 save_world(u8 *room)
 		put_nested(&writer, i);
 	}
 	record_put_devices(&writer, &platform.devices);
+	platform_go_on(&platform);
 	end = record_begin(&writer, RECORD_END, 1);
 	record_end(&writer, end);
 	return writer.filled;

@@ -502,6 +502,27 @@ static void printed_bytes_come_before_what_follows(void **state)
 	expect_printed("abc");
 }
 
+/* Its state has been saved: a byte would be in no record, or in memory only. */
+static void nothing_is_typed_into_a_machine_that_stands_still(void **state)
+{
+	static struct platform_devices before;
+	const u8 *x = (const u8 *)"x";
+
+	(void)state;
+	platform_still(&platform, 5);
+	before = platform.devices;
+	for (u32 i = 0; i < PLATFORM_CONSOLE_COUNT; i++)
+		assert_int_equal(
+		    platform_console_input(&platform, (enum platform_console)i,
+					   x, 1, 7),
+		    0);
+	assert_memory_equal(&before, &platform.devices, sizeof(before));
+	platform_go_on(&platform);
+	assert_int_equal(
+	    platform_console_input(&platform, PLATFORM_COM1, x, 1, 7), 1);
+	assert_int_equal(in(COM1, 1), 'x');
+}
+
 static void full_host_holds_up_what_was_collected(void **state)
 {
 	(void)state;
@@ -1036,6 +1057,7 @@ int main(void)
 	    TEST(guest_waits_for_a_full_console),
 	    TEST(printed_bytes_go_to_the_host_together),
 	    TEST(printed_bytes_come_before_what_follows),
+	    TEST(nothing_is_typed_into_a_machine_that_stands_still),
 	    TEST(full_host_holds_up_what_was_collected),
 	    TEST(com1_is_the_same_by_its_registers),
 	    TEST(com1_loses_no_edge),

@@ -271,6 +271,7 @@ void vm_pause(struct vm *vm)
 
 void vm_resume(struct vm *vm)
 {
+	platform_go_on(&vm->platform);
 	__atomic_store_n(&vm->paused, 0, __ATOMIC_SEQ_CST);
 	for (u32 i = 0; i < vm->vcpu_count; i++)
 		vcpu_kick(vm->vcpus[i]);
