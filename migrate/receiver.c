@@ -46,6 +46,7 @@ static COLD PRINTF(2, 3) void fail(struct receiver *receiver,
 	va_end(args);
 	receiver->phase = RECEIVER_LOST;
 	receiver->refuse_owed = true;
+	receiver->has_moved = true; /* time to tell */
 	log_error("migration: %s%snot taken over: %s", receiver->shape.name,
 		  receiver->shape.name[0] ? ": " : "", receiver->why);
 }
@@ -55,11 +56,17 @@ void receiver_refuse(struct receiver *receiver, const char *why)
 	fail(receiver, "%s", why);
 }
 
+/* What is left to be said is not. */
+static void stop_talking(struct receiver *receiver)
+{
+	receiver->refuse_owed = false;
+	wire_outbox_drop(&receiver->outbox);
+}
+
 void receiver_link_lost(struct receiver *receiver, const char *why)
 {
 	fail(receiver, "%s", why);
-	receiver->refuse_owed = false;
-	wire_outbox_drop(&receiver->outbox);
+	stop_talking(receiver);
 }
 
 static void fail_field(struct receiver *receiver,
@@ -628,16 +635,22 @@ static struct receiver_request by_phase(const struct receiver *receiver)
 	return request(wants[receiver->phase]);
 }
 
-/* The caller's turn may take as long as it takes. */
+/*
+ * The caller's turn may take as long as it takes. A link that takes nothing is
+ * told nothing when it is over, either.
+ */
 static void check_silence(struct receiver *receiver, u64 now_ns)
 {
 	u64 silent_ns = now_ns - receiver->moved_ns;
 
 	if (receiver->has_moved ||
-	    by_phase(receiver).wants != RECEIVER_WANTS_BYTES) {
+	    (by_phase(receiver).wants != RECEIVER_WANTS_BYTES &&
+	     wire_outbox_is_empty(&receiver->outbox))) {
 		receiver->moved_ns = now_ns;
 		receiver->has_moved = false;
 	} else if (silent_ns > receiver->config.silence_ns) {
+		if (is_over(receiver))
+			stop_talking(receiver);
 		fail(receiver, "the source has been silent for %lu ms",
 		     silent_ns / 1000000);
 	}

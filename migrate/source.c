@@ -49,6 +49,13 @@ static bool is_over(const struct source *source)
 	return source->phase >= SOURCE_MOVED;
 }
 
+/* What is left to be said is not. */
+static void stop_talking(struct source *source)
+{
+	source->cancel_owed = false;
+	wire_outbox_drop(&source->outbox);
+}
+
 /*
  * Before COMMIT the guest goes on here, at once, and the peer is told after
  * that: without COMMIT it never runs the guest. Afterwards it is a matter for
@@ -67,6 +74,8 @@ static COLD PRINTF(2, 3) void fail(struct source *source, const char *format,
 	source->throttle_percent = 0;
 	if (!source_is_owner(source)) {
 		source->phase = SOURCE_UNCONFIRMED;
+		/* COMMIT, if it has not left: it must not when that is said. */
+		stop_talking(source);
 		log_error("migration: %s was handed over, but the peer has "
 			  "not said that it runs: %s. It stays stopped here: "
 			  "look at the peer's console, then destroy it here "
@@ -74,8 +83,8 @@ static COLD PRINTF(2, 3) void fail(struct source *source, const char *format,
 			  source->config.shape->name, source->why);
 		return;
 	}
+	source->cancel_owed = source->phase != SOURCE_HELLO;
 	source->phase = source->is_paused ? SOURCE_RESUMING : SOURCE_FAILED;
-	source->cancel_owed = true;
 	source->moved_ns = source->now_ns; /* time to tell */
 	dirty_log_mark_all(&source->config.mem->log);
 	log_error("migration: %s stays here: %s", source->config.shape->name,
@@ -88,13 +97,6 @@ enum err source_cancel(struct source *source, const char *why)
 		return ERR_STATE;
 	fail(source, "%s", why);
 	return OK;
-}
-
-/* What is left to be said is not. */
-static void stop_talking(struct source *source)
-{
-	source->cancel_owed = false;
-	wire_outbox_drop(&source->outbox);
 }
 
 void source_link_lost(struct source *source, const char *why)

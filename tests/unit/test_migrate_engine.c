@@ -443,6 +443,79 @@ static u32 carry_some(u32 number, const u8 *bytes, u32 count)
 	return count;
 }
 
+/* Whether a side says no more from here on. */
+static bool (*is_mute)(u32 number);
+
+static u32 carry_until_mute(u32 number, const u8 *bytes, u32 count)
+{
+	forget_taken(&world.queues[number]);
+	if (is_mute(number))
+		return 0;
+	queue_put(&world.queues[number], bytes, count);
+	return count;
+}
+
+static void migrate_until_mute(u64 seed, bool (*is)(u32 number))
+{
+	world_begin(seed);
+	is_mute = is;
+	world.carry = carry_until_mute;
+	migrate_from(0, HARM_NONE);
+	world.carry = NULL;
+}
+
+static bool commit_is_due(u32 number)
+{
+	return number == 0 && !source_is_owner(&world.source);
+}
+
+static bool running_is_due(u32 number)
+{
+	return number == 1 && world.receiver.phase == RECEIVER_OWNER;
+}
+
+static bool state_has_come(u32 number)
+{
+	return number == 0 ? world.source.phase == SOURCE_READY
+			   : world.receiver.phase >= RECEIVER_AUDIT;
+}
+
+/* What it takes no more is the last word of a side, which is over by then. */
+static void last_word_that_cannot_be_said_is_not(void **state)
+{
+	(void)state;
+	migrate_until_mute(11, commit_is_due);
+	assert_int_equal(world.source.phase, SOURCE_UNCONFIRMED);
+	assert_int_equal(world.receiver.phase, RECEIVER_LOST);
+	assert_true(wire_outbox_is_empty(&world.source.outbox));
+	migrate_once_more();
+	world_end();
+	migrate_until_mute(12, running_is_due);
+	assert_int_equal(world.source.phase, SOURCE_UNCONFIRMED);
+	assert_int_equal(world.receiver.phase, RECEIVER_OWNER);
+	migrate_once_more();
+	world_end();
+	migrate_until_mute(13, state_has_come);
+	assert_int_equal(world.source.phase, SOURCE_FAILED);
+	assert_int_equal(world.receiver.phase, RECEIVER_LOST);
+	migrate_once_more();
+	world_end();
+}
+
+static void who_has_said_nothing_takes_nothing_back(void **state)
+{
+	(void)state;
+	world_begin(14);
+	world_prepare(0);
+	assert_int_equal(source_cancel(&world.source, "at once"), OK);
+	world.receiver_done = true;
+	world_run();
+	assert_int_equal(world.source.phase, SOURCE_FAILED);
+	assert_int_equal(world.queues[0].filled, 0);
+	migrate_once_more();
+	world_end();
+}
+
 static void link_that_takes_nothing_is_given_up(void **state)
 {
 	(void)state;
@@ -896,6 +969,8 @@ int main(void)
 	    cmocka_unit_test(other_version_is_refused_in_words),
 	    cmocka_unit_test(silent_peer_is_given_up),
 	    cmocka_unit_test(link_that_takes_nothing_is_given_up),
+	    cmocka_unit_test(last_word_that_cannot_be_said_is_not),
+	    cmocka_unit_test(who_has_said_nothing_takes_nothing_back),
 	    cmocka_unit_test(who_writes_its_share_is_throttled),
 	    cmocka_unit_test(fast_writer_is_throttled_and_then_called_off),
 	    cmocka_unit_test(throttling_rises_with_the_rounds),
