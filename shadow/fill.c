@@ -188,6 +188,19 @@ static inline bool make_alike(struct filler *f, ept_entry_t from12,
 	return true;
 }
 
+/*
+ * The leaf that has just been made, as it was made: where D arms it another CPU
+ * may have written its page by now. What is alike has not been written.
+ */
+static ept_entry_t leaf_as_made(const struct filler *f, u32 index)
+{
+	ept_entry_t leaf = shadow_hardware(f->t, index);
+
+	if (shadow_is_by_d(f->shadow, f->t) && (leaf.raw & EPT_W))
+		leaf.raw &= ~EPT_D;
+	return leaf;
+}
+
 static void fill_hole(struct filler *f, u32 index, ept_entry_t from12)
 {
 	ept_entry_t leaf01;
@@ -206,7 +219,7 @@ static void fill_hole(struct filler *f, u32 index, ept_entry_t from12)
 		f->from12 = from12;
 		f->leaf01 = leaf01;
 		f->level01 = level01;
-		f->leaf = shadow_hardware(f->t, index);
+		f->leaf = leaf_as_made(f, index);
 	}
 	if (shadow_hardware(f->t, index).raw)
 		f->filled++;

@@ -101,6 +101,19 @@ void shadow_root_release(struct shadow *shadow, struct shadow_root *root)
 	*root = (struct shadow_root){0};
 }
 
+enum err shadow_root_switch(struct shadow *shadow, u64 pointer,
+			    struct shadow_root *root)
+{
+	struct shadow_root next;
+	enum err err = shadow_root_hold(shadow, pointer, &next);
+
+	if (err != OK)
+		return err;
+	shadow_root_release(shadow, root);
+	*root = next;
+	return OK;
+}
+
 u64 shadow_root_pointer(const struct shadow *shadow,
 			const struct shadow_root *root)
 {
@@ -603,11 +616,17 @@ void shadow_forget(struct shadow *shadow, gpa_t base, u64 bytes)
 
 /* --- Dirty tracking ------------------------------------------------------ */
 
+static void set_way(struct shadow *shadow, bool by_d)
+{
+	__atomic_store_n(&shadow->logs, by_d, __ATOMIC_RELEASE);
+	__atomic_store_n(&shadow->by_d, by_d, __ATOMIC_RELEASE);
+}
+
 static void set_tracking(struct shadow *shadow, bool tracking, bool by_d)
 {
 	spin_lock(&shadow->lock);
 	__atomic_store_n(&shadow->tracking, tracking, __ATOMIC_RELEASE);
-	__atomic_store_n(&shadow->by_d, by_d, __ATOMIC_RELEASE);
+	set_way(shadow, by_d);
 	spin_unlock(&shadow->lock);
 }
 
@@ -634,6 +653,11 @@ static void arm_by_w(struct shadow *shadow, struct shadow_table *t)
 	}
 }
 
+void shadow_track_prepare(struct shadow *shadow)
+{
+	__atomic_store_n(&shadow->logs, true, __ATOMIC_RELEASE);
+}
+
 void shadow_track_switch(struct shadow *shadow, enum shadow_way way)
 {
 	spin_lock(&shadow->lock);
@@ -645,7 +669,7 @@ void shadow_track_switch(struct shadow *shadow, enum shadow_way way)
 			arm_by_w(shadow, t);
 	}
 	shadow_owe(shadow);
-	__atomic_store_n(&shadow->by_d, way == SHADOW_BY_D, __ATOMIC_RELEASE);
+	set_way(shadow, way == SHADOW_BY_D);
 	spin_unlock(&shadow->lock);
 }
 

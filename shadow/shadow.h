@@ -41,7 +41,7 @@
  *	  and an exit that comes to
  *	  any of the calls below	shadow_leave: a CPU that has not left
  *					is waited for, and nothing is proven
- *	L1: VMLAUNCH, EPTP switch	shadow_root_hold / _release
+ *	L1: VMLAUNCH, EPTP switch	shadow_root_switch
  *	L2 on EPT02: EPT violation	shadow_fault
  *	L1, or L2 on EPT01: a write
  *	  that track_write_fault
@@ -163,6 +163,7 @@ struct shadow {
 	u32 *page_heads, *heads_2m, *heads_1g; /* leaves by L1 page and size */
 	u64 entry_count; /* in all chains: 0 while nobody runs an L2 */
 	bool tracking, by_d;
+	bool logs;      /* by D, or soon */
 	u64 cuts;       /* ways that were cut while tracking by D */
 	u64 watch_hits; /* of guest_mem's: seen so far */
 	/* 0: no table is open, being compared or hit; see
@@ -251,6 +252,13 @@ static inline void shadow_leave(struct shadow *shadow, u32 cpu)
 MUST_CHECK enum err shadow_root_hold(struct shadow *shadow, u64 pointer,
 				     struct shadow_root *root);
 void shadow_root_release(struct shadow *shadow, struct shadow_root *root);
+
+/*
+ * From what `root` holds, if anything, to another pointer. ERR_BUSY, as above:
+ * it holds what it held, and L2 may go on by that.
+ */
+MUST_CHECK enum err shadow_root_switch(struct shadow *shadow, u64 pointer,
+				       struct shadow_root *root);
 
 static inline bool shadow_is_tracking(const struct shadow *shadow)
 {
@@ -369,16 +377,22 @@ enum shadow_way {
 void shadow_track_start(struct shadow *shadow, enum shadow_way way);
 
 /*
- * Another way, between two harvests. After it: to D, PML as shadow_wants_pml
- * says; to W, a flush on all CPUs, and then that.
+ * Another way, between two harvests.
+ *
+ *	to D	shadow_track_prepare; then on all CPUs PML as shadow_wants_pml
+ *		says, because what a CPU without PML writes by a leaf that D
+ *		arms is not found; then shadow_track_switch
+ *	to W	shadow_track_switch; then a flush on all CPUs, and PML as
+ *		shadow_wants_pml says
  */
+void shadow_track_prepare(struct shadow *shadow);
 void shadow_track_switch(struct shadow *shadow, enum shadow_way way);
 
 /* Is PML to be on while this root is in force? Any CPU may ask. */
 static inline bool shadow_wants_pml(const struct shadow *shadow,
 				    const struct shadow_root *root)
 {
-	return __atomic_load_n(&shadow->by_d, __ATOMIC_ACQUIRE) &&
+	return __atomic_load_n(&shadow->logs, __ATOMIC_ACQUIRE) &&
 	       ept12_has_ad(root->pointer);
 }
 

@@ -31,6 +31,7 @@ enum smp_fault {
 	SMP_NO_REARM,
 	SMP_LAST_WHILE_RUNNING,
 	SMP_NOT_TRANSLATED, /* what the CPUs have logged; by D only */
+	SMP_PML_ON_LATE,    /* leaves are armed by D first */
 };
 
 struct smp_cpu {
@@ -51,6 +52,7 @@ struct smp {
 	struct smp_cpu cpus[SMP_CPUS];
 	enum smp_fault fault;
 	enum shadow_way way;
+	bool switches; /* the way, before some rounds */
 	u64 sent[SMP_PAGES][SMP_CPUS];
 	u64 steps;
 	u32 stop, over;
@@ -305,6 +307,17 @@ static void smp_harvest(struct smp *smp)
 		smp_send(smp, &batch);
 }
 
+static void smp_switch(struct smp *smp)
+{
+	smp->way = smp->way == SHADOW_BY_D ? SHADOW_BY_W : SHADOW_BY_D;
+	if (smp->way == SHADOW_BY_D && smp->fault != SMP_PML_ON_LATE) {
+		shadow_track_prepare(&smp->w.shadow);
+		smp_sync(smp);
+	}
+	shadow_track_switch(&smp->w.shadow, smp->way);
+	smp_sync(smp);
+}
+
 UNUSED static void smp_source_main(void *argument)
 {
 	struct smp *smp = argument;
@@ -317,6 +330,8 @@ UNUSED static void smp_source_main(void *argument)
 	shadow_track_start(&smp->w.shadow, smp->way);
 	smp_sync(smp); /* PML is on */
 	while (rounds--) {
+		if (smp->switches && random_below(&smp->w.random, 2))
+			smp_switch(smp);
 		smp_harvest(smp);
 		for (u64 i = 0; i < smp->steps; i++)
 			sched_yield();

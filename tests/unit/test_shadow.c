@@ -715,6 +715,45 @@ static void begin_on_two_cpus(u32 table_limit)
 	l1_new_ept(&w, 0);
 }
 
+/* Empty tables of L1's, far from all that it has: EPT pointers. */
+static u64 pointer_at(u32 number)
+{
+	return (8 * MIB + number * PAGE_4K) | EPT_WB | (3 << 3);
+}
+
+/*
+ * CPU 1 is in the guest and has not flushed, so that no table is free: L2 goes
+ * on by the EPT that it had.
+ */
+static void root_that_cannot_be_had_leaves_the_old_one(void **state)
+{
+	struct shadow_root others[16] = {{0}};
+	u64 pointer;
+	u32 count = 0;
+
+	(void)state;
+	begin_on_two_cpus(1);
+	map_pages(0, 1);
+	pointer = w.pointer;
+	assert_outcome(0, L2_WRITE, SHADOW_RESUME);
+	(void)enter_on_cpu_1();
+	while (shadow_root_hold(&w.shadow, pointer_at(count), &others[count]) ==
+	       OK)
+		assert_true(++count < ARRAY_COUNT(others));
+	assert_int_equal(
+	    shadow_root_switch(&w.shadow, pointer_at(count), &w.root),
+	    ERR_BUSY);
+	assert_int_equal(w.root.pointer, pointer);
+	assert_non_null(w.root.table);
+	shadow_leave(&w.shadow, 1);
+	assert_int_equal(
+	    shadow_root_switch(&w.shadow, pointer_at(count), &w.root), OK);
+	assert_int_equal(w.root.pointer, pointer_at(count));
+	for (u32 i = 0; i < count; i++)
+		shadow_root_release(&w.shadow, &others[i]);
+	end();
+}
+
 /* Another CPU may write a table that it has not flushed since the watch. */
 static void table_is_not_proven_before_all_have_flushed(void **state)
 {
@@ -1293,6 +1332,7 @@ int main(void)
 	    cmocka_unit_test(device_and_rom_are_left_to_emulation),
 	    cmocka_unit_test(tables_outside_memory_are_misconfigured),
 	    cmocka_unit_test(new_root_owes_a_flush),
+	    cmocka_unit_test(root_that_cannot_be_had_leaves_the_old_one),
 	    cmocka_unit_test(page_walks_are_writes_with_ad),
 	    cmocka_unit_test(nmi_unblocking_is_passed_through),
 	    cmocka_unit_test(flags_are_set_when_l2_comes_and_not_before),

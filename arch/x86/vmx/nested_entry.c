@@ -53,8 +53,7 @@ static enum err hold_ept(struct vcpu *vcpu)
 	if (!(nested_secondary_controls(v) & SECONDARY_EPT) ||
 	    (n->root.table && n->root.pointer == v->ept_pointer))
 		return OK;
-	shadow_root_release(&vcpu->vm->shadow, &n->root);
-	return shadow_root_hold(&vcpu->vm->shadow, v->ept_pointer, &n->root);
+	return shadow_root_switch(&vcpu->vm->shadow, v->ept_pointer, &n->root);
 }
 
 static void write_ept_pointer(struct vcpu *vcpu)
@@ -455,14 +454,19 @@ bool nested_enter_again(struct vcpu *vcpu)
 
 enum exit_action nested_entry_switch_ept(struct vcpu *vcpu)
 {
+	struct nested_vcpu *n = vcpu->nested;
 	enum err err;
 
 	nested_vcpu_leave_guest(vcpu);
 	/* What has been logged is translated by the EPT that it was by. */
 	vcpu_sync_drain(vcpu);
 	err = hold_ept(vcpu);
-	if (err != OK)
+	if (err != OK) {
+		/* What L2 does before VMFUNC is executed again, it does by the
+		 * EPT that it has. */
+		n->state.vmcs12.ept_pointer = n->root.pointer;
 		return wait_or_stop(vcpu, err);
+	}
 	write_ept_pointer(vcpu);
 	vcpu_sync_pml(vcpu);
 	return ACTION_SKIP;

@@ -176,6 +176,16 @@ enum err vm_track_start(struct vm *vm, enum track_mode mode)
 	return OK;
 }
 
+/* All CPUs log before the first leaf of the shadow is armed by D. */
+static void switch_shadow_to_pml(struct vm *vm)
+{
+	if (vm->l2_way == SHADOW_BY_D) {
+		shadow_track_prepare(&vm->shadow);
+		vm_sync(vm);
+	}
+	shadow_track_switch(&vm->shadow, vm->l2_way);
+}
+
 enum err vm_track_switch(struct vm *vm, enum track_mode mode)
 {
 	struct track *track = &vm->track;
@@ -185,7 +195,7 @@ enum err vm_track_switch(struct vm *vm, enum track_mode mode)
 		return err;
 	if (mode == TRACK_PML) {
 		if (vm->nested)
-			shadow_track_switch(&vm->shadow, vm->l2_way);
+			switch_shadow_to_pml(vm);
 		return OK;
 	}
 	/* Pages armed by D become armed by W; only then may PML go off. */
