@@ -329,6 +329,37 @@ static void tsc_is_scaled(void)
 		   "that L2's TSC is half as fast again");
 }
 
+#define TSC_FAR                (1ull << 40)
+#define CPUID_7_EBX_TSC_ADJUST BIT(1)
+
+static volatile u64 adjust_of_l2;
+
+static void adjust_tsc(void)
+{
+	wrmsr(MSR_TSC_ADJUST, adjust_of_l2);
+	look_at_tsc();
+}
+
+/* SDM vol. 3, "Time-Stamp Counter Adjustment": L1 and L2 have one, which L1
+ * moves and L2 moves back. */
+static void tsc_is_moved_back(void)
+{
+	u64 adjust, before;
+
+	if (!(cpuid(7, 0).ebx & CPUID_7_EBX_TSC_ADJUST))
+		return;
+	suite_case("tsc_that_l2_moves_back");
+	make(&(struct l2_controls){.primary = PRIMARY_MSR_BITMAPS}, adjust_tsc);
+	vmwrite(VMCS_MSR_BITMAP, pages_take(1));
+	adjust = adjust_of_l2 = rdmsr(MSR_TSC_ADJUST);
+	before = rdtsc();
+	wrmsr(MSR_TSC_ADJUST, adjust + TSC_FAR);
+	suite_true(rdtsc() - before >= TSC_FAR, "that L1's TSC has moved");
+	suite_finish();
+	suite_true(seen_tsc - before < TSC_FAR / 2, "that L2's is back");
+	suite_true(rdtsc() - before < TSC_FAR / 2, "that L1's is back");
+}
+
 /* --- What nobody switches ------------------------------------------------- */
 
 static volatile u64 seen_cr2;
@@ -943,6 +974,7 @@ void suite_state(void)
 	msr_areas_of_the_recommended_size();
 	tsc_is_offset();
 	tsc_is_scaled();
+	tsc_is_moved_back();
 	unswitched_registers_pass_through();
 	general_registers_pass_through();
 	two_l2s_in_turn();

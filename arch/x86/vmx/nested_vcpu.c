@@ -280,8 +280,7 @@ void nested_vcpu_use_vmcs01(struct vcpu *vcpu)
 	vcpu_choose_timer(vcpu);
 	/* L2 may have moved it. */
 	if (n->vmcs01_tsc_offset != vcpu_tsc_offset(vcpu))
-		vmcs_write(VMCS_TSC_OFFSET, vcpu_tsc_offset(vcpu));
-	n->vmcs01_tsc_offset = vcpu_tsc_offset(vcpu);
+		vcpu_load_tsc(vcpu);
 	vcpu_apic_settle(vcpu);
 }
 

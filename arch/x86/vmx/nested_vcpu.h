@@ -137,7 +137,7 @@ struct nested_vcpu {
 	u64 first_ticks; /* host TSC ticks that it was loaded in the first time */
 	struct nested_log_page log_page;
 	struct nested_exception exception;
-	u64 vmcs01_tsc_offset;
+	u64 vmcs01_tsc_offset; /* what is in vmcs01 */
 	bool in_vmx; /* as the masks of CR0 and CR4 in vmcs01 know it */
 	/* In VMX operation, and in 64-bit mode: see exit_vmx_fast.c. */
 	bool is_64_bit;

@@ -165,7 +165,7 @@ u32 vcpu_secondary(const struct vcpu *vcpu)
 	    vmx_capability.words[CONTROLS_SECONDARY].may_be_1);
 }
 
-static void write_controls(const struct vcpu *vcpu)
+static void write_controls(struct vcpu *vcpu)
 {
 	const struct controls *controls = &vmx_capability.controls;
 
@@ -179,7 +179,7 @@ static void write_controls(const struct vcpu *vcpu)
 	vmcs_write(VMCS_EXCEPTION_BITMAP, VCPU_EXCEPTIONS_EXITING);
 	vmcs_write(VMCS_MSR_BITMAP, hpa_raw(vcpu->msr_bitmap));
 	vmcs_write(VMCS_EPT_POINTER, ept_pointer(&vcpu->vm->ept));
-	vmcs_write(VMCS_TSC_OFFSET, vcpu_tsc_offset(vcpu));
+	vcpu_load_tsc(vcpu);
 	write_tsc_multiplier(vcpu);
 	if (vmx_capability.has_vpid)
 		vmcs_write(VMCS_VPID, vcpu->vpid);
@@ -542,10 +542,14 @@ u64 vcpu_tsc(const struct vcpu *vcpu)
 void vcpu_load_tsc(struct vcpu *vcpu)
 {
 	/* While L2 runs, its own follows from L1's. */
-	if (vcpu->in_l2)
+	if (vcpu->in_l2) {
 		vmcs02_load_tsc(vcpu);
-	else
-		vmcs_write(VMCS_TSC_OFFSET, vcpu_tsc_offset(vcpu));
+		return;
+	}
+	vmcs_write(VMCS_TSC_OFFSET, vcpu_tsc_offset(vcpu));
+	/* L2 may move it back to what it was before. */
+	if (vcpu->nested)
+		vcpu->nested->vmcs01_tsc_offset = vcpu_tsc_offset(vcpu);
 }
 
 u64 vcpu_wake_tsc(const struct vcpu *vcpu)
