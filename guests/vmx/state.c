@@ -360,6 +360,27 @@ static void tsc_is_moved_back(void)
 	suite_true(rdtsc() - before < TSC_FAR / 2, "that L1's is back");
 }
 
+/* SDM vol. 3, "VMX-Preemption Timer": it counts what the TSC is incremented by,
+ * and that is not what is written into it. */
+static void timer_counts_increments(void)
+{
+	u64 adjust;
+
+	if (!(cpuid(7, 0).ebx & CPUID_7_EBX_TSC_ADJUST) ||
+	    !vmx_allows(CONTROLS_PIN, PIN_PREEMPTION_TIMER))
+		return;
+	suite_case("timer_of_an_l2_that_moves_the_tsc");
+	make(&(struct l2_controls){.pin = PIN_PREEMPTION_TIMER,
+				   .primary = PRIMARY_MSR_BITMAPS},
+	     adjust_tsc);
+	vmwrite(VMCS_MSR_BITMAP, pages_take(1));
+	vmwrite(VMCS_PREEMPTION_TIMER, BITS(27, 0));
+	adjust = rdmsr(MSR_TSC_ADJUST);
+	adjust_of_l2 = adjust + TSC_FAR;
+	suite_finish();
+	wrmsr(MSR_TSC_ADJUST, adjust);
+}
+
 /* --- What nobody switches ------------------------------------------------- */
 
 static volatile u64 seen_cr2;
@@ -975,6 +996,7 @@ void suite_state(void)
 	tsc_is_offset();
 	tsc_is_scaled();
 	tsc_is_moved_back();
+	timer_counts_increments();
 	unswitched_registers_pass_through();
 	general_registers_pass_through();
 	two_l2s_in_turn();

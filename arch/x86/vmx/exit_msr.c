@@ -37,6 +37,9 @@ static void move_tsc(struct vcpu *vcpu, u64 difference)
 			     vm_now_ns(vcpu->vm));
 	vcpu_load_tsc(vcpu);
 	vcpu->tsc_adjust += difference;
+	/* L1's preemption timer counts increments, and this is none. */
+	if (vcpu->in_l2)
+		vcpu->nested->state.timer_deadline += difference;
 	vcpu->attention = 1;
 }
 
