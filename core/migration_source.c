@@ -386,6 +386,8 @@ static bool is_clearing_up(const struct migration *m)
 static bool can_begin(const struct migration *m, const struct vm *vm,
 		      const char *wishes)
 {
+	struct migration_wishes taken;
+
 	if (!m->link) {
 		log_error("migration: there is no link: start Umbra with "
 			  "link=KIND");
@@ -396,13 +398,15 @@ static bool can_begin(const struct migration *m, const struct vm *vm,
 			  "lists them");
 		return false;
 	}
-	if (take_words(&all_wishes[vm->index], wishes) != OK) {
+	taken = all_wishes[vm->index];
+	if (take_words(&taken, wishes) != OK) {
 		log_error("migration: \"%s\": it can be downtime=TIME, "
 			  "audit=off|sent|full, stuck=fail|switch, "
 			  "compress=off|lz4|on",
 			  wishes);
 		return false;
 	}
+	all_wishes[vm->index] = taken;
 	return true;
 }
 
@@ -419,10 +423,13 @@ void migration_send(struct vm *vm, const char *wishes)
 		say_not_begun();
 		return;
 	}
-	if (is_clearing_up(m))
-		m->next_vm = vm;
-	else
+	if (!is_clearing_up(m)) {
 		begin_tracked(m, vm);
+		return;
+	}
+	m->next_vm = vm;
+	log_info("migration: guest %s goes when the last one is cleared up",
+		 vm->name);
 }
 
 void migration_send_next(struct migration *m)
@@ -430,15 +437,27 @@ void migration_send_next(struct migration *m)
 	struct vm *vm = m->next_vm;
 
 	m->next_vm = NULL;
-	if (vm && !vm_has_ended(vm))
+	if (vm && vm_has_ended(vm))
+		say_not_begun();
+	else if (vm)
 		begin_tracked(m, vm);
+}
+
+static void cancel_next(struct migration *m)
+{
+	log_info("migration: guest %s stays here: cancelled by hand",
+		 m->next_vm->name);
+	m->next_vm = NULL;
+	say_not_begun();
 }
 
 void migration_cancel(void)
 {
 	struct source *source = &migration.room->source;
 
-	if (!migration.link || migration.phase != MIGRATION_SENDING)
+	if (migration.next_vm)
+		cancel_next(&migration);
+	else if (!migration.link || migration.phase != MIGRATION_SENDING)
 		log_info("migration: there is nothing to cancel");
 	else if (source_cancel(source, "cancelled by hand") != OK)
 		log_info("migration: too late, it has been handed over");

@@ -163,13 +163,17 @@ class Source:
         self._wait(sender.is_over, "the guest comes, or does not")
         self._receiver = None
 
+    def say(self, *lines):
+        """To the monitor."""
+        self._side.send(mux.MONITOR,
+                        "".join(line + "\n" for line in lines).encode())
+
     def send_to(self, receiver, *wishes):
         """Migrates the guest to that; the result that the source says."""
         self._until_quiet()
         self._receiver = receiver
         before = len(self.records)
-        self._side.send(mux.MONITOR,
-                        " ".join(["migrate 0", *wishes]).encode() + b"\n")
+        self.say(" ".join(["migrate 0", *wishes]))
         words = self.record("migrated result=|not_begun", before).string
         self._receiver = None
         print("receiver:", receiver.why or "has the guest", dict(

@@ -7,7 +7,7 @@ import re
 
 import record
 import wire
-from lib import ROOT, check, machine_test
+from lib import ROOT, Failure, check, machine_test
 from receiver import Receiver
 from sender import Sender
 from source import Guest, Module, Source
@@ -268,6 +268,32 @@ def guest_stays_whatever_its_receiver_says(machine):
         check("RESULT" not in source.out, "it has ended before all attempts")
         source.until_printed("RESULT PASS")
         source.record("end 1$")
+
+
+@machine_test(seconds=6, limit=80)
+def guest_that_waits_for_its_turn_can_stay(machine):
+    """The last migration has failed, and what is under way of it has to pass:
+    a third of a second of the machine's, in which a slow host may be late."""
+    with ring_on_bochs(machine, 24000) as source:
+        source.until_printed("offset=0")
+        for _ in range(5):
+            source.send_to(OtherRoot(), STILL)
+            source.say("migrate 0", "cancel")
+            if source.record("not_begun|migrated", len(source.records))[0] == \
+                    "not_begun":
+                break
+        else:
+            raise Failure("the migrations began that were cancelled")
+        source.until_said("guest ring goes when the last one is cleared up")
+        source.until_said("guest ring stays here: cancelled by hand")
+        # Of what is not understood nothing counts.
+        check(not source.send_to(Receiver(), "compress=off", "audits=full"),
+              "a word that does not exist was taken")
+        receiver = Receiver()
+        result = source.send_to(receiver, STILL)
+        check(receiver.is_owner and result["result"] == "moved",
+              f"not moved: {receiver.why}, {result}")
+        check(receiver.pages["LZ4"], f"not compressed: {receiver.pages}")
 
 
 @machine_test(seconds=10, limit=80)
