@@ -461,6 +461,17 @@ static void throttle(struct source *source, u64 left_before)
 		source->throttle_percent += THROTTLE_STEP;
 }
 
+/* No round makes it take less. */
+static void fail_by_audit(struct source *source)
+{
+	fail(source,
+	     "even if it wrote nothing more it would stand still for %lu ms "
+	     "for the audit, and %lu are allowed: allow more by downtime=, or "
+	     "audit=%s",
+	     audit_ns(source) / 1000000, source->config.downtime_ns / 1000000,
+	     source->audit == AUDIT_FULL ? "sent or audit=off" : "off");
+}
+
 static void next_round(struct source *source)
 {
 	const struct source_stats *stats = &source->stats;
@@ -472,6 +483,9 @@ static void next_round(struct source *source)
 	    (source->round >= source->config.rounds_max &&
 	     source->config.stuck == SOURCE_STUCK_SWITCH)) {
 		source->phase = SOURCE_PREPARE;
+	} else if (audit_ns(source) > source->config.downtime_ns &&
+		   source->config.stuck == SOURCE_STUCK_FAIL) {
+		fail_by_audit(source);
 	} else if (source->round >= source->config.rounds_max) {
 		fail(source,
 		     "it writes %lu pages/s and the link carries %lu KB/s: "

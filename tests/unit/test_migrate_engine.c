@@ -581,6 +581,35 @@ static void note_estimate(struct world *w)
 	}
 }
 
+/* Of 410 pages, all in both memories, each takes a millisecond. */
+static void audit_that_takes_too_long_is_said_at_once(void **state)
+{
+	static const enum audit_mode modes[] = {AUDIT_FULL, AUDIT_SENT};
+
+	(void)state;
+	for (u32 i = 0; i < ARRAY_COUNT(modes); i++) {
+		world_begin(15);
+		world.audit = modes[i];
+		world_prepare(0);
+		world.source.config.stuck = SOURCE_STUCK_FAIL;
+		world.source.config.audit_page_ns = WORLD_SECOND_NS / 1000;
+		world_run();
+		assert_int_equal(world.source.phase, SOURCE_FAILED);
+		assert_int_equal(world.source.round, 1);
+		assert_non_null(strstr(world.source.why, "audit=off"));
+		assert_int_equal(strstr(world.source.why, "sent") == NULL, i);
+		assert_true(source_side()->runs);
+		world_remove_side(1);
+		world_prepare(0);
+		world.source.config.stuck = SOURCE_STUCK_FAIL;
+		world.source.config.downtime_ns = WORLD_SECOND_NS;
+		world.source.config.audit_page_ns = WORLD_SECOND_NS / 1000;
+		world_run();
+		assert_moved();
+		world_end();
+	}
+}
+
 /* What goes as what has changed is not waited for as if it were whole pages. */
 static void estimate_knows_what_pages_cost_on_the_wire(void **state)
 {
@@ -974,6 +1003,7 @@ int main(void)
 	    cmocka_unit_test(who_writes_its_share_is_throttled),
 	    cmocka_unit_test(fast_writer_is_throttled_and_then_called_off),
 	    cmocka_unit_test(throttling_rises_with_the_rounds),
+	    cmocka_unit_test(audit_that_takes_too_long_is_said_at_once),
 	    cmocka_unit_test(estimate_knows_what_pages_cost_on_the_wire),
 	    cmocka_unit_test(a_page_costs_a_few_bytes_beside_its_contents),
 	    cmocka_unit_test(packed_pages_are_fewer_bytes_and_the_same),
