@@ -59,6 +59,17 @@ static inline bool nested_exit_is_always_l1s(u32 reason)
 	return reason < 64 && (NESTED_ALWAYS_L1S >> reason & 1);
 }
 
+/*
+ * An exit by an access, which Umbra makes of one of another kind: is RF 1, as of
+ * a fault? In the delivery of an event it is what the event would push, which
+ * the CPU has saved. SDM vol. 3, "Saving RIP, RSP, RFLAGS, and SSP".
+ */
+static inline bool nested_exit_sets_rf(const struct nested_exit *exit,
+				       u32 injection)
+{
+	return !((exit->idt_vectoring | injection) & EVENT_VALID);
+}
+
 struct nested_l2 {
 	const struct vmcs12 *v;
 	const struct guest_mem *mem; /* L1's */

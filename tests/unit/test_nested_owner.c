@@ -354,6 +354,18 @@ static void an_entry_that_the_cpu_refuses_is_l1s(void **state)
 	    is_l1s(EXIT_ENTRY_MACHINE_CHECK | (u32)EXIT_REASON_ENTRY_FAILED));
 }
 
+static void access_in_a_delivery_leaves_rf_alone(void **state)
+{
+	struct nested_exit exit = {.reason = EXIT_APIC_ACCESS};
+
+	(void)state;
+	assert_true(nested_exit_sets_rf(&exit, 0));
+	assert_false(nested_exit_sets_rf(&exit, EVENT_VALID));
+	/* The CPU was delivering it. */
+	exit.idt_vectoring = EVENT_VALID | 0x30;
+	assert_false(nested_exit_sets_rf(&exit, 0));
+}
+
 static void unknown_reasons_are_nobodys(void **state)
 {
 	(void)state;
@@ -447,6 +459,7 @@ int main(void)
 	    TEST(ports_go_by_the_bitmaps),
 	    TEST(msrs_go_by_the_bitmap),
 	    TEST(an_entry_that_the_cpu_refuses_is_l1s),
+	    TEST(access_in_a_delivery_leaves_rf_alone),
 	    TEST(unknown_reasons_are_nobodys),
 	    TEST(virtual_interrupts_wait_by_their_class),
 	    TEST(virtual_tpr_is_below_by_its_class),

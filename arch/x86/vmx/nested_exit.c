@@ -322,13 +322,9 @@ void nested_exit(struct vcpu *vcpu, const struct nested_exit *exit)
 	leave_l2(vcpu, VMCS_SHADOW_EXIT_ANY);
 }
 
-/*
- * RF is 1, as of a fault, though the CPU has exited for another reason: SDM
- * vol. 3, "Saving RIP, RSP, RFLAGS, and SSP".
- */
 void nested_exit_by_access(struct vcpu *vcpu, const struct nested_exit *exit)
 {
-	if (!(vcpu->injection.info & EVENT_VALID))
+	if (nested_exit_sets_rf(exit, vcpu->injection.info))
 		vmcs_write(VMCS_GUEST_RFLAGS,
 			   vmcs_read(VMCS_GUEST_RFLAGS) | RFLAGS_RF);
 	nested_exit(vcpu, exit);
