@@ -2,6 +2,7 @@
 /* Segments, paging and bytes of memory operands: see access.h. */
 #include "emulate/access.h"
 #include "lib/bits.h"
+#include "lib/string.h"
 
 #define CR0_PE          BIT(0)
 #define CR0_AM          BIT(18)
@@ -41,6 +42,17 @@ enum code_size emulate_code_size(const struct emulate_cpu *cpu)
 	if ((cpu->efer & EFER_LMA) && (rights & SEGMENT_LONG))
 		return CODE_64;
 	return rights & SEGMENT_BIG ? CODE_32 : CODE_16;
+}
+
+const struct emulate_segment *emulate_segment(struct emulation *e, u32 number)
+{
+	struct emulate_segment *segment = &e->cpu.segments[number];
+
+	if (e->cpu.segments_unread & BIT(number)) {
+		e->bus->read_segment(e->context, number, segment);
+		e->cpu.segments_unread &= (u8)~BIT(number);
+	}
+	return segment;
 }
 
 /* --- Segments ------------------------------------------------------------- */
@@ -92,7 +104,7 @@ static enum emulate_result linear_64(struct emulation *e,
 	u64 address = r->offset;
 
 	if (r->segment == SEGMENT_FS || r->segment == SEGMENT_GS)
-		address += e->cpu.segments[r->segment].base;
+		address += emulate_segment(e, r->segment)->base;
 	if (!is_canonical(address) || !is_canonical(address + r->bytes - 1))
 		return segment_fault(e, r);
 	*linear = address;
@@ -102,7 +114,7 @@ static enum emulate_result linear_64(struct emulation *e,
 static enum emulate_result linear_32(struct emulation *e,
 				     const struct reference *r, u64 *linear)
 {
-	const struct emulate_segment *segment = &e->cpu.segments[r->segment];
+	const struct emulate_segment *segment = emulate_segment(e, r->segment);
 
 	if (!is_real_mode(&e->cpu) && !type_allows(segment, r->access))
 		return segment_fault(e, r);
@@ -226,23 +238,14 @@ enum emulate_result access_write_bytes(struct emulation *e,
 enum emulate_result access_read(struct emulation *e, const struct span *span,
 				u64 *value)
 {
-	u8 bytes[8] = {0};
-	enum emulate_result result = access_read_bytes(e, span, bytes);
-
 	*value = 0;
-	for (u32 i = 0; i < sizeof(bytes); i++)
-		*value |= (u64)bytes[i] << 8 * i;
-	return result;
+	return access_read_bytes(e, span, (u8 *)value);
 }
 
 enum emulate_result access_write(struct emulation *e, const struct span *span,
 				 u64 value)
 {
-	u8 bytes[8];
-
-	for (u32 i = 0; i < sizeof(bytes); i++)
-		bytes[i] = (u8)(value >> 8 * i);
-	return access_write_bytes(e, span, bytes);
+	return access_write_bytes(e, span, (const u8 *)&value);
 }
 
 enum emulate_result access_swap(struct emulation *e, const struct span *span,
@@ -258,9 +261,10 @@ enum emulate_result access_swap(struct emulation *e, const struct span *span,
 /* --- The instruction itself ----------------------------------------------- */
 
 /* How many bytes at RIP the code segment has, at most 15; 0: #GP. */
-static u32 code_bytes(const struct emulate_cpu *cpu)
+static u32 code_bytes(struct emulation *e)
 {
-	const struct emulate_segment *cs = &cpu->segments[SEGMENT_CS];
+	const struct emulate_cpu *cpu = &e->cpu;
+	const struct emulate_segment *cs;
 	u32 bytes = INSTRUCTION_BYTES_MAX;
 
 	if (emulate_code_size(cpu) == CODE_64) {
@@ -269,6 +273,7 @@ static u32 code_bytes(const struct emulate_cpu *cpu)
 			bytes--;
 		return bytes;
 	}
+	cs = emulate_segment(e, SEGMENT_CS);
 	if (cpu->rip > cs->limit)
 		return 0;
 	if (cs->limit - cpu->rip < bytes - 1)
@@ -308,14 +313,56 @@ static enum emulate_result fetch_part(struct emulation *e, u8 *bytes, u32 *at,
 	return result;
 }
 
+static bool are_equal(const u8 *a, const u8 *b, u32 count)
+{
+	u64 all[2], ends[2];
+
+	memcpy(&all[0], a, sizeof(u64));
+	memcpy(&all[1], b, sizeof(u64));
+	if (count < sizeof(u64))
+		return !((all[0] ^ all[1]) << 8 * (sizeof(u64) - count));
+	memcpy(&ends[0], a + count - sizeof(u64), sizeof(u64));
+	memcpy(&ends[1], b + count - sizeof(u64), sizeof(u64));
+	return all[0] == all[1] && ends[0] == ends[1];
+}
+
+/* Where what is at RIP is known, if it is. */
+static struct known_instruction *place_of(const struct emulation *e)
+{
+	return &e->known[(e->cpu.rip ^ e->cpu.rip / KNOWN_INSTRUCTIONS) %
+			 KNOWN_INSTRUCTIONS];
+}
+
+/* Do the `count` bytes begin with what is known? Then nothing is to decode. */
+static bool recall(struct emulation *e, const u8 *bytes, u32 count)
+{
+	const struct known_instruction *known = place_of(e);
+	u32 length = known->instruction.length;
+
+	if (!length || length > count ||
+	    known->code_size != emulate_code_size(&e->cpu) ||
+	    !are_equal(known->instruction.bytes, bytes, length))
+		return false;
+	e->instruction = known->instruction;
+	return true;
+}
+
+static enum emulate_result remember(struct emulation *e)
+{
+	if (e->known)
+		*place_of(e) = (struct known_instruction){
+		    e->instruction, emulate_code_size(&e->cpu)};
+	return EMULATE_DONE;
+}
+
 /*
  * What the instruction does not reach is not touched: it may be in a page
  * that is not there, or in a device.
  */
 enum emulate_result access_fetch(struct emulation *e)
 {
-	u8 bytes[INSTRUCTION_BYTES_MAX];
-	u32 wanted = code_bytes(&e->cpu);
+	u8 bytes[INSTRUCTION_BYTES_MAX] = {0};
+	u32 wanted = code_bytes(e);
 	u32 count = 0;
 	enum decode_result decoded;
 
@@ -326,13 +373,15 @@ enum emulate_result access_fetch(struct emulation *e)
 
 		if (result != EMULATE_DONE)
 			return result;
+		if (e->known && recall(e, bytes, count))
+			return EMULATE_DONE;
 		decoded = decode(&e->instruction, bytes, count,
 				 emulate_code_size(&e->cpu));
 	} while (decoded == DECODE_TRUNCATED);
 
 	switch (decoded) {
 	case DECODE_OK:
-		return EMULATE_DONE;
+		return remember(e);
 	case DECODE_TOO_LONG:
 		return access_fault(e, VECTOR_GP, 0);
 	case DECODE_INVALID:

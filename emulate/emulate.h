@@ -50,6 +50,9 @@ struct emulate_cpu {
 	u64 cr0;
 	u64 efer;
 	u8 cpl;
+	/* Bits of those that the bus is asked for at their first use; of CS and
+	 * SS the access rights are there all the same. */
+	u8 segments_unread;
 	struct emulate_segment segments[SEGMENT_COUNT];
 };
 
@@ -105,12 +108,27 @@ struct emulate_bus {
 	/* The 16 bytes of XMM0 to XMM15; what lies above them stays. */
 	void (*read_vector)(void *context, u32 number, void *to);
 	void (*write_vector)(void *context, u32 number, const void *from);
+	/* One of cpu.segments_unread. */
+	void (*read_segment)(void *context, u32 number,
+			     struct emulate_segment *segment);
 };
+
+/*
+ * What was decoded before, so that it is not decoded again: the same bytes are
+ * the same instruction in code of the same size. They are fetched each time.
+ */
+struct known_instruction {
+	struct instruction instruction; /* of no length: none */
+	enum code_size code_size;
+};
+
+#define KNOWN_INSTRUCTIONS 16
 
 struct emulation {
 	const struct emulate_bus *bus;
 	void *context;
 	struct emulate_cpu cpu;
+	struct known_instruction *known; /* so many, zeroes at first; or NULL */
 	const struct breakpoints *breakpoints; /* NULL: none is enabled */
 	u64 met; /* of them, as in DR6; with EMULATE_DONE and _CONTINUE */
 	struct instruction instruction; /* of the last step, for messages */
@@ -130,5 +148,8 @@ MUST_CHECK enum emulate_result emulate_step(struct emulation *e,
 
 /* The size of code that CS, CR0 and EFER give. */
 enum code_size emulate_code_size(const struct emulate_cpu *cpu);
+
+/* By number; read, if it has not been. */
+const struct emulate_segment *emulate_segment(struct emulation *e, u32 number);
 
 #endif

@@ -11,6 +11,7 @@
 #include "emulate/operation.h"
 #include "emulate/access.h"
 #include "lib/bits.h"
+#include "lib/string.h"
 
 #define VECTOR_DE    0
 #define VECTOR_GP    13
@@ -20,45 +21,44 @@
 
 #define VECTOR_BYTES 16
 
-/* One instruction on its way; only `next` changes on it. */
+/* One instruction on its way. */
 struct step {
 	struct emulation *e;
 	const struct instruction *in;
-	struct emulate_cpu next; /* becomes e->cpu at the end */
-	struct span memory;      /* of the memory operand, if there is one */
-	struct span stack;       /* PUSH and POP */
-	u64 a;                   /* the destination's value, if it is read */
-	u64 b;                   /* the source's */
-	u64 value;               /* for the destination */
-	u32 bytes;               /* the destination's size, or the source's */
+	struct span memory; /* of the memory operand, if there is one */
+	struct span stack;  /* PUSH and POP */
+	u64 a;              /* the destination's value, if it is read */
+	u64 b;              /* the source's */
+	u64 value;          /* for the destination */
+	u32 bytes;          /* the destination's size, or the source's */
+	u64 rflags;         /* becomes e->cpu's at the end */
+	u64 *gpr;           /* e->cpu's, or with EARLY a copy that does */
 };
 
 /* --- Registers ------------------------------------------------------------ */
 
-u64 operation_gpr(const struct emulate_cpu *cpu, u8 reg, u32 bytes)
+u64 operation_gpr(const u64 *gpr, u8 reg, u32 bytes)
 {
-	return alu_cut(cpu->gpr[reg], bytes);
+	return alu_cut(gpr[reg], bytes);
 }
 
 /* 32-bit results clear the upper half; smaller ones leave the rest alone. */
-void operation_set_gpr(struct emulate_cpu *cpu, u8 reg, u32 bytes, u64 value)
+void operation_set_gpr(u64 *gpr, u8 reg, u32 bytes, u64 value)
 {
 	if (bytes >= 4)
-		cpu->gpr[reg] = alu_cut(value, bytes);
+		gpr[reg] = alu_cut(value, bytes);
 	else
-		cpu->gpr[reg] =
-		    (cpu->gpr[reg] - alu_cut(cpu->gpr[reg], bytes)) |
-		    alu_cut(value, bytes);
+		gpr[reg] = (gpr[reg] - alu_cut(gpr[reg], bytes)) |
+			   alu_cut(value, bytes);
 }
 
-static void set_register(struct emulate_cpu *cpu, const struct operand *operand,
-			 u64 value)
+static void set_register(u64 *gpr, const struct operand *operand, u64 value)
 {
 	if (operand->kind == OPERAND_GPR_HIGH)
-		cpu->gpr[operand->reg] =
-		    bits_set(cpu->gpr[operand->reg], BITS(15, 8), value);
+		gpr[operand->reg] =
+		    bits_set(gpr[operand->reg], BITS(15, 8), value);
 	else
-		operation_set_gpr(cpu, operand->reg, operand->bytes, value);
+		operation_set_gpr(gpr, operand->reg, operand->bytes, value);
 }
 
 /* --- Operands ------------------------------------------------------------- */
@@ -71,11 +71,11 @@ static u64 effective_address(const struct step *s)
 	if (in->base == GPR_RIP)
 		address += s->e->cpu.rip + in->length;
 	else if (in->base != GPR_NONE)
-		address += s->next.gpr[in->base];
+		address += s->gpr[in->base];
 	if (in->index != GPR_NONE)
-		address += s->next.gpr[in->index] << in->scale_shift;
+		address += s->gpr[in->index] << in->scale_shift;
 	if (in->operation == OP_XLAT)
-		address += s->next.gpr[GPR_RAX] & 0xff;
+		address += s->gpr[GPR_RAX] & 0xff;
 	return alu_cut(address, in->address_bytes);
 }
 
@@ -92,7 +92,7 @@ static u64 bit_string_offset(const struct step *s)
 	if (in->operation < OP_BT || in->operation > OP_BTC ||
 	    in->source.kind != OPERAND_GPR)
 		return 0;
-	bit = (i64)alu_extend(s->next.gpr[in->source.reg], s->bytes);
+	bit = (i64)alu_extend(s->gpr[in->source.reg], s->bytes);
 	return (u64)((bit >> bits_shift) * (i64)s->bytes);
 }
 
@@ -117,13 +117,13 @@ read_operand(struct step *s, const struct operand *operand, u64 *value)
 
 	switch (operand->kind) {
 	case OPERAND_GPR:
-		*value = operation_gpr(cpu, operand->reg, operand->bytes);
+		*value = operation_gpr(cpu->gpr, operand->reg, operand->bytes);
 		return EMULATE_DONE;
 	case OPERAND_GPR_HIGH:
 		*value = bits_get(cpu->gpr[operand->reg], BITS(15, 8));
 		return EMULATE_DONE;
 	case OPERAND_SEGMENT:
-		*value = cpu->segments[operand->reg].selector;
+		*value = emulate_segment(s->e, operand->reg)->selector;
 		return EMULATE_DONE;
 	case OPERAND_IMMEDIATE:
 		*value = s->in->immediate;
@@ -141,7 +141,7 @@ static enum emulate_result write_destination(struct step *s)
 	const struct operand *operand = &s->in->destination;
 
 	if (operand->kind != OPERAND_MEMORY) {
-		set_register(&s->next, operand, s->value);
+		set_register(s->gpr, operand, s->value);
 		return EMULATE_DONE;
 	}
 	if (s->in->is_locked)
@@ -154,20 +154,20 @@ static enum emulate_result write_destination(struct step *s)
 static enum emulate_result take(struct step *s, struct alu alu)
 {
 	s->value = alu.value;
-	s->next.rflags = alu.rflags;
+	s->rflags = alu.rflags;
 	return EMULATE_DONE;
 }
 
 static enum emulate_result do_compute(struct step *s)
 {
-	return take(s, alu_compute(s->in->operation, s->a, s->b, s->bytes,
-				   s->next.rflags));
+	return take(
+	    s, alu_compute(s->in->operation, s->a, s->b, s->bytes, s->rflags));
 }
 
 static enum emulate_result do_shift(struct step *s)
 {
-	return take(s, alu_shift(s->in->operation, s->a, s->b, s->bytes,
-				 s->next.rflags));
+	return take(
+	    s, alu_shift(s->in->operation, s->a, s->b, s->bytes, s->rflags));
 }
 
 static enum emulate_result do_shift_double(struct step *s)
@@ -179,24 +179,24 @@ static enum emulate_result do_shift_double(struct step *s)
 		return result;
 	return take(s, alu_shift_double(s->in->operation,
 					(struct alu_pair){s->a, s->b}, count,
-					s->bytes, s->next.rflags));
+					s->bytes, s->rflags));
 }
 
 /* Products and quotients stand in AX, or in rDX:rAX. */
 static void set_pair(struct step *s, u64 high, u64 low)
 {
 	if (s->bytes == 1) {
-		operation_set_gpr(&s->next, GPR_RAX, 2, high << 8 | low);
+		operation_set_gpr(s->gpr, GPR_RAX, 2, high << 8 | low);
 	} else {
-		operation_set_gpr(&s->next, GPR_RAX, s->bytes, low);
-		operation_set_gpr(&s->next, GPR_RDX, s->bytes, high);
+		operation_set_gpr(s->gpr, GPR_RAX, s->bytes, low);
+		operation_set_gpr(s->gpr, GPR_RDX, s->bytes, high);
 	}
 }
 
 static enum emulate_result do_multiply(struct step *s)
 {
-	struct alu alu = alu_multiply(s->in->operation, s->next.gpr[GPR_RAX],
-				      s->b, s->bytes, s->next.rflags);
+	struct alu alu = alu_multiply(s->in->operation, s->gpr[GPR_RAX], s->b,
+				      s->bytes, s->rflags);
 
 	set_pair(s, alu.high, alu.value);
 	return take(s, alu);
@@ -212,16 +212,16 @@ static enum emulate_result do_multiply_short(struct step *s)
 
 	if (result != EMULATE_DONE)
 		return result;
-	return take(
-	    s, alu_multiply(OP_IMUL, s->b, factor, s->bytes, s->next.rflags));
+	return take(s,
+		    alu_multiply(OP_IMUL, s->b, factor, s->bytes, s->rflags));
 }
 
 static enum emulate_result do_divide(struct step *s)
 {
-	u64 rax = s->next.gpr[GPR_RAX];
+	u64 rax = s->gpr[GPR_RAX];
 	struct alu_pair dividend = {
 	    .low = rax,
-	    .high = s->bytes == 1 ? rax >> 8 : s->next.gpr[GPR_RDX],
+	    .high = s->bytes == 1 ? rax >> 8 : s->gpr[GPR_RDX],
 	};
 	struct alu_division out;
 
@@ -233,19 +233,19 @@ static enum emulate_result do_divide(struct step *s)
 
 static enum emulate_result do_bit(struct step *s)
 {
-	return take(
-	    s, alu_bit(s->in->operation, s->a, s->b, s->bytes, s->next.rflags));
+	return take(s,
+		    alu_bit(s->in->operation, s->a, s->b, s->bytes, s->rflags));
 }
 
 /* Without a bit the destination stays, upper half included. */
 static enum emulate_result do_scan(struct step *s)
 {
 	struct alu alu =
-	    alu_scan(s->in->operation, s->b, 0, s->bytes, s->next.rflags);
+	    alu_scan(s->in->operation, s->b, 0, s->bytes, s->rflags);
 
-	s->next.rflags = alu.rflags;
+	s->rflags = alu.rflags;
 	if (!(alu.rflags & RFLAGS_ZF))
-		operation_set_gpr(&s->next, s->in->destination.reg, s->bytes,
+		operation_set_gpr(s->gpr, s->in->destination.reg, s->bytes,
 				  alu.value);
 	return EMULATE_DONE;
 }
@@ -270,8 +270,7 @@ static enum emulate_result do_move_swapped(struct step *s)
 
 static bool condition_holds(const struct step *s)
 {
-	return alu_condition(s->in->condition, s->next.rflags) ==
-	       CONDITION_TRUE;
+	return alu_condition(s->in->condition, s->rflags) == CONDITION_TRUE;
 }
 
 static enum emulate_result do_move_if(struct step *s)
@@ -288,29 +287,28 @@ static enum emulate_result do_set(struct step *s)
 
 static enum emulate_result do_exchange(struct step *s)
 {
-	set_register(&s->next, &s->in->source, s->a);
+	set_register(s->gpr, &s->in->source, s->a);
 	s->value = s->b;
 	return EMULATE_DONE;
 }
 
 static enum emulate_result do_exchange_add(struct step *s)
 {
-	set_register(&s->next, &s->in->source, s->a);
-	return take(s,
-		    alu_compute(OP_ADD, s->a, s->b, s->bytes, s->next.rflags));
+	set_register(s->gpr, &s->in->source, s->a);
+	return take(s, alu_compute(OP_ADD, s->a, s->b, s->bytes, s->rflags));
 }
 
 /* The destination is written in any case, with what it held if not equal. */
 static enum emulate_result do_compare_exchange(struct step *s)
 {
-	u64 accumulator = operation_gpr(&s->next, GPR_RAX, s->bytes);
+	u64 accumulator = operation_gpr(s->gpr, GPR_RAX, s->bytes);
 	struct alu alu =
-	    alu_compute(OP_CMP, accumulator, s->a, s->bytes, s->next.rflags);
+	    alu_compute(OP_CMP, accumulator, s->a, s->bytes, s->rflags);
 
-	s->next.rflags = alu.rflags;
+	s->rflags = alu.rflags;
 	s->value = s->b;
 	if (!(alu.rflags & RFLAGS_ZF)) {
-		operation_set_gpr(&s->next, GPR_RAX, s->bytes, s->a);
+		operation_set_gpr(s->gpr, GPR_RAX, s->bytes, s->a);
 		s->value = s->a;
 	}
 	return EMULATE_DONE;
@@ -336,20 +334,20 @@ static struct span half_of(const struct span *whole, u32 index)
 static void compare_pair(struct step *s, u32 half_bytes, const u64 found[2],
 			 u64 stored[2])
 {
-	struct emulate_cpu *next = &s->next;
+	u64 *next = s->gpr;
 	bool equal = operation_gpr(next, GPR_RAX, half_bytes) == found[0] &&
 		     operation_gpr(next, GPR_RDX, half_bytes) == found[1];
 
 	if (equal) {
 		stored[0] = operation_gpr(next, GPR_RBX, half_bytes);
 		stored[1] = operation_gpr(next, GPR_RCX, half_bytes);
-		next->rflags |= RFLAGS_ZF;
+		s->rflags |= RFLAGS_ZF;
 	} else {
 		stored[0] = found[0];
 		stored[1] = found[1];
 		operation_set_gpr(next, GPR_RAX, half_bytes, found[0]);
 		operation_set_gpr(next, GPR_RDX, half_bytes, found[1]);
-		next->rflags &= ~RFLAGS_ZF;
+		s->rflags &= ~RFLAGS_ZF;
 	}
 }
 
@@ -407,7 +405,7 @@ static enum emulate_result do_move_vector(struct step *s)
 	u8 bytes[VECTOR_BYTES] = {0};
 	enum emulate_result result;
 
-	if (s->next.cr0 & (CR0_EM | CR0_TS))
+	if (s->e->cpu.cr0 & (CR0_EM | CR0_TS))
 		return EMULATE_AGAIN;
 	if (in->is_aligned &&
 	    !is_aligned(gpa_raw(s->memory.parts[0]), VECTOR_BYTES))
@@ -424,8 +422,10 @@ static enum emulate_result do_move_vector(struct step *s)
 
 /* --- Stack ---------------------------------------------------------------- */
 
-static u32 stack_address_bytes(const struct emulate_cpu *cpu)
+static u32 stack_address_bytes(const struct step *s)
 {
+	const struct emulate_cpu *cpu = &s->e->cpu;
+
 	if (emulate_code_size(cpu) == CODE_64)
 		return 8;
 	return cpu->segments[SEGMENT_SS].access_rights & SEGMENT_BIG ? 4 : 2;
@@ -433,10 +433,9 @@ static u32 stack_address_bytes(const struct emulate_cpu *cpu)
 
 static void move_stack_pointer(struct step *s, u64 bytes)
 {
-	u32 width = stack_address_bytes(&s->next);
+	u32 width = stack_address_bytes(s);
 
-	operation_set_gpr(&s->next, GPR_RSP, width,
-			  s->next.gpr[GPR_RSP] + bytes);
+	operation_set_gpr(s->gpr, GPR_RSP, width, s->gpr[GPR_RSP] + bytes);
 }
 
 static enum emulate_result map_stack(struct step *s, enum emulate_access access)
@@ -445,8 +444,7 @@ static enum emulate_result map_stack(struct step *s, enum emulate_access access)
 	    .segment = SEGMENT_SS,
 	    .access = access,
 	    .bytes = s->bytes,
-	    .offset =
-		operation_gpr(&s->next, GPR_RSP, stack_address_bytes(&s->next)),
+	    .offset = operation_gpr(s->gpr, GPR_RSP, stack_address_bytes(s)),
 	};
 
 	return access_map(s->e, &reference, &s->stack);
@@ -467,6 +465,7 @@ static enum emulate_result do_pop(struct step *s)
 #define READS_A  0x01 /* the destination's old value */
 #define WRITES   0x02
 #define READS_B  0x04
+#define EARLY    0x08 /* registers change before memory, which may fail */
 #define BOTH     (READS_A | READS_B)
 #define UPDATES  (READS_A | WRITES)
 #define COMBINES (BOTH | WRITES)
@@ -518,12 +517,12 @@ static const struct behaviour behaviours[OP_COUNT] = {
     [OP_XLAT] = {do_move, READS_B | WRITES},
     [OP_CMOV] = {do_move_if, COMBINES},
     [OP_SET] = {do_set, WRITES},
-    [OP_XCHG] = {do_exchange, COMBINES},
-    [OP_XADD] = {do_exchange_add, COMBINES},
-    [OP_CMPXCHG] = {do_compare_exchange, COMBINES},
-    [OP_CMPXCHG_PAIR] = {do_compare_exchange_pair, 0},
-    [OP_PUSH] = {do_push, READS_B},
-    [OP_POP] = {do_pop, WRITES},
+    [OP_XCHG] = {do_exchange, COMBINES | EARLY},
+    [OP_XADD] = {do_exchange_add, COMBINES | EARLY},
+    [OP_CMPXCHG] = {do_compare_exchange, COMBINES | EARLY},
+    [OP_CMPXCHG_PAIR] = {do_compare_exchange_pair, EARLY},
+    [OP_PUSH] = {do_push, READS_B | EARLY},
+    [OP_POP] = {do_pop, WRITES | EARLY},
     [OP_FLUSH] = {do_nothing, 0},
     [OP_MOV_VECTOR] = {do_move_vector, 0},
 };
@@ -567,9 +566,17 @@ enum emulate_result operation_execute(struct emulation *e)
 {
 	const struct instruction *in = &e->instruction;
 	const struct behaviour *behaviour = &behaviours[in->operation];
-	struct step s = {.e = e, .in = in, .next = e->cpu};
+	struct step s = {
+	    .e = e,
+	    .in = in,
+	    .rflags = e->cpu.rflags,
+	    .gpr = e->cpu.gpr,
+	};
+	u64 copy[GPR_COUNT];
 	enum emulate_result result;
 
+	if (behaviour->operands & EARLY)
+		s.gpr = memcpy(copy, e->cpu.gpr, sizeof(copy));
 	s.bytes = in->destination.kind != OPERAND_NONE ? in->destination.bytes
 						       : in->source.bytes;
 	result = map_operands(&s, behaviour->operands);
@@ -581,7 +588,10 @@ enum emulate_result operation_execute(struct emulation *e)
 		result = behaviour->run(&s);
 	if (result == EMULATE_DONE && (behaviour->operands & WRITES))
 		result = write_destination(&s);
-	if (result == EMULATE_DONE)
-		e->cpu = s.next;
+	if (result == EMULATE_DONE) {
+		e->cpu.rflags = s.rflags;
+		if (behaviour->operands & EARLY)
+			memcpy(e->cpu.gpr, copy, sizeof(copy));
+	}
 	return result;
 }

@@ -8,8 +8,8 @@
 #include "emulate/emulate.h"
 
 /* A general register's low bytes, and writing them as the CPU does. */
-u64 operation_gpr(const struct emulate_cpu *cpu, u8 reg, u32 bytes);
-void operation_set_gpr(struct emulate_cpu *cpu, u8 reg, u32 bytes, u64 value);
+u64 operation_gpr(const u64 *gpr, u8 reg, u32 bytes);
+void operation_set_gpr(u64 *gpr, u8 reg, u32 bytes, u64 value);
 
 /*
  * Does the work of e->instruction, which is no string operation; RIP stays.

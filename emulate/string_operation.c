@@ -18,7 +18,8 @@ struct iteration {
 
 static u64 offset_in(const struct iteration *i, u8 reg)
 {
-	return operation_gpr(&i->e->cpu, reg, i->e->instruction.address_bytes);
+	return operation_gpr(i->e->cpu.gpr, reg,
+			     i->e->instruction.address_bytes);
 }
 
 static enum emulate_result map_source(struct iteration *i)
@@ -51,7 +52,7 @@ static void advance(struct iteration *i, u8 reg)
 	struct emulate_cpu *cpu = &i->e->cpu;
 	u64 step = cpu->rflags & RFLAGS_DF ? -(u64)i->bytes : i->bytes;
 
-	operation_set_gpr(cpu, reg, i->e->instruction.address_bytes,
+	operation_set_gpr(cpu->gpr, reg, i->e->instruction.address_bytes,
 			  cpu->gpr[reg] + step);
 }
 
@@ -120,7 +121,7 @@ static enum emulate_result do_lods(struct iteration *i)
 		result = access_read(i->e, &i->source, &value);
 	if (result != EMULATE_DONE)
 		return result;
-	operation_set_gpr(&i->e->cpu, GPR_RAX, i->bytes, value);
+	operation_set_gpr(i->e->cpu.gpr, GPR_RAX, i->bytes, value);
 	advance(i, GPR_RSI);
 	return EMULATE_DONE;
 }
@@ -212,7 +213,7 @@ static bool goes_on(const struct emulation *e)
 	const struct instruction *in = &e->instruction;
 	bool equal = e->cpu.rflags & RFLAGS_ZF;
 
-	if (operation_gpr(&e->cpu, GPR_RCX, in->address_bytes) == 0)
+	if (operation_gpr(e->cpu.gpr, GPR_RCX, in->address_bytes) == 0)
 		return false;
 	if (in->operation != OP_CMPS && in->operation != OP_SCAS)
 		return true;
@@ -227,7 +228,7 @@ enum emulate_result string_operation_execute(struct emulation *e,
 
 	if (in->repeat == REPEAT_NONE)
 		return run(&i);
-	if (operation_gpr(&e->cpu, GPR_RCX, in->address_bytes) == 0)
+	if (operation_gpr(e->cpu.gpr, GPR_RCX, in->address_bytes) == 0)
 		return EMULATE_DONE;
 	for (u32 done = 0; done < iterations; done++) {
 		enum emulate_result result = run(&i);
@@ -238,7 +239,7 @@ enum emulate_result string_operation_execute(struct emulation *e,
 		}
 		if (result != EMULATE_DONE)
 			return result;
-		operation_set_gpr(&e->cpu, GPR_RCX, in->address_bytes,
+		operation_set_gpr(e->cpu.gpr, GPR_RCX, in->address_bytes,
 				  e->cpu.gpr[GPR_RCX] - 1);
 		if (!goes_on(e))
 			return EMULATE_DONE;

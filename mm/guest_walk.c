@@ -329,6 +329,60 @@ static enum err set_flags(struct walk *w)
 	return OK;
 }
 
+/* --- Paths ---------------------------------------------------------------- */
+
+static struct guest_path *path_of(const struct guest_paging *paging, u64 linear,
+				  enum guest_access access)
+{
+	if (!paging->paths || access < GUEST_READ || access > GUEST_FETCH)
+		return NULL;
+	return &paging->paths->of[access - GUEST_READ]
+				 [linear / PAGE_4K % GUEST_PATHS_OF_ACCESS];
+}
+
+/* Would a walk go this way again? */
+static bool holds(const struct guest_path *path,
+		  const struct guest_paging *paging, u64 linear)
+{
+	if (path->linear != align_down(linear, PAGE_4K) + 1 ||
+	    path->cr3 != paging->cr3 || path->cr0 != paging->cr0 ||
+	    path->cr4 != paging->cr4 || path->efer != paging->efer ||
+	    path->cpl != paging->cpl ||
+	    ((path->rflags ^ paging->rflags) & RFLAGS_AC))
+		return false;
+#pragma GCC unroll 4
+	for (u32 i = 0; i < GUEST_PATH_LEVELS; i++)
+		if (__atomic_load_n(path->at[i], __ATOMIC_ACQUIRE) !=
+		    path->value[i])
+			return false;
+	return true;
+}
+
+/* All that was used is in memory: it has just been read. */
+static void keep_path(struct guest_path *path, const struct walk *w,
+		      gpa_t address)
+{
+	const struct guest_paging *paging = w->paging;
+
+	*path = (struct guest_path){
+	    .linear = align_down(w->linear, PAGE_4K) + 1,
+	    .cr0 = paging->cr0,
+	    .cr3 = paging->cr3,
+	    .cr4 = paging->cr4,
+	    .efer = paging->efer,
+	    .rflags = paging->rflags,
+	    .cpl = paging->cpl,
+	    .page = gpa(align_down(gpa_raw(address), PAGE_4K)),
+	};
+	for (u32 i = 0; i < GUEST_PATH_LEVELS; i++) {
+		u32 used = i < w->used_count ? i : 0;
+
+		path->at[i] =
+		    guest_mem_ptr(w->mem, w->used[used].at, sizeof(u64));
+		path->value[i] = w->used[used].value;
+	}
+}
+
 /* -------------------------------------------------------------------------- */
 
 static u64 frame_of(const struct walk *w, u32 level)
@@ -372,24 +426,40 @@ static enum err walk_once(struct walk *w, struct guest_page *page)
 		      page);
 }
 
+static NOINLINE enum err walk_anew(struct walk *w, struct guest_path *path,
+				   struct guest_page *page)
+{
+	enum err err = ERR_BUSY;
+
+	w->kind = kind_of(w->paging);
+	if (w->kind == PAGING_OFF)
+		return finish(w, w->linear, PAGE_4K, page);
+	for (u32 attempt = 0; attempt < ATTEMPTS && err == ERR_BUSY; attempt++)
+		err = walk_once(w, page);
+	if (err == ERR_RANGE)
+		page->error_code = w->error_code;
+	else if (err == OK && path && w->kind == PAGING_4_LEVEL)
+		keep_path(path, w, page->address);
+	return err;
+}
+
 enum err guest_walk(struct guest_mem *mem, const struct guest_paging *paging,
 		    gva_t address, enum guest_access access,
 		    struct guest_page *page)
 {
-	struct walk w = {
-	    .mem = mem,
-	    .paging = paging,
-	    .kind = kind_of(paging),
-	    .linear = gva_raw(address),
-	    .access = access,
-	};
-	enum err err = ERR_BUSY;
+	struct guest_path *path = path_of(paging, gva_raw(address), access);
+	struct walk w;
 
-	if (w.kind == PAGING_OFF)
-		return finish(&w, w.linear, PAGE_4K, page);
-	for (u32 attempt = 0; attempt < ATTEMPTS && err == ERR_BUSY; attempt++)
-		err = walk_once(&w, page);
-	if (err == ERR_RANGE)
-		page->error_code = w.error_code;
-	return err;
+	if (path && holds(path, paging, gva_raw(address))) {
+		*page = (struct guest_page){
+		    gpa_add(path->page, gva_raw(address) % PAGE_4K), PAGE_4K,
+		    0};
+		return OK;
+	}
+	w.mem = mem;
+	w.paging = paging;
+	w.linear = gva_raw(address);
+	w.access = access;
+	w.error_code = 0;
+	return walk_anew(&w, path, page);
 }

@@ -14,6 +14,12 @@
  * Tables are read from guest memory anew each time: nothing is cached, and
  * what another vCPU changes meanwhile is noticed when the flags are set. Any
  * contents of any memory are safe to walk.
+ *
+ * With 4-level paging, who walks often keeps paths. That is no TLB either: each
+ * entry that a walk has used is kept beside the place where it stands, and all
+ * are compared again, from the top, as a walk would read them. While they are
+ * what they were, and so is what rights depend on, a walk would end where it
+ * did, and would have nothing to write.
  */
 #ifndef MM_GUEST_WALK_H
 #define MM_GUEST_WALK_H
@@ -21,6 +27,26 @@
 #include "lib/err.h"
 #include "mm/addr.h"
 #include "mm/guest_mem.h"
+
+#define GUEST_PATH_LEVELS 4u
+
+/* How a walk went that ended well. */
+struct guest_path {
+	u64 linear; /* of the page, + 1; 0: nothing is known */
+	u64 cr0, cr3, cr4, efer, rflags;
+	u64 cpl;
+	gpa_t page;
+	/* From the top down; what is left over always holds. */
+	const u64 *at[GUEST_PATH_LEVELS];
+	u64 value[GUEST_PATH_LEVELS];
+};
+
+/* Four each of reads, writes and fetches; zeroes at first. One guest's. */
+#define GUEST_PATHS_OF_ACCESS 4u
+
+struct guest_paths {
+	struct guest_path of[3][GUEST_PATHS_OF_ACCESS];
+};
 
 /* The vCPU's registers that paging depends on. */
 struct guest_paging {
@@ -30,6 +56,7 @@ struct guest_paging {
 	u8 cpl;
 	bool has_1g_pages;               /* CPUID 80000001H:EDX[26] */
 	const struct guest_below *below; /* of a guest's guest, or NULL */
+	struct guest_paths *paths; /* NULL: none are kept, as with `below` */
 };
 
 struct guest_below;

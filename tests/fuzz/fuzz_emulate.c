@@ -2,7 +2,8 @@
 /*
  * Any instruction in any state on a bus that does whatever it likes: no
  * undefined behaviour, every access within its page, and nothing has happened
- * to the registers unless the instruction, or an iteration of it, is done.
+ * to the registers unless the instruction, or an iteration of it, is done. What
+ * was decoded before is what would be decoded now.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -22,6 +23,7 @@ struct whims {
 	const u8 *code;
 	u32 fetched; /* bytes of it */
 	bool is_fetch;
+	const struct emulate_segment *segments;
 };
 
 static u8 next(struct whims *whims)
@@ -129,6 +131,15 @@ static void write_vector(void *context, u32 number, const void *from)
 	memcpy(copy, from, sizeof(copy));
 }
 
+static void read_segment(void *context, u32 number,
+			 struct emulate_segment *segment)
+{
+	const struct whims *whims = context;
+
+	MUST(number < SEGMENT_COUNT);
+	*segment = whims->segments[number];
+}
+
 static const struct emulate_bus bus = {
     .translate = translate,
     .read = bus_read,
@@ -138,6 +149,7 @@ static const struct emulate_bus bus = {
     .port_out = port_out,
     .read_vector = read_vector,
     .write_vector = write_vector,
+    .read_segment = read_segment,
 };
 
 struct input {
@@ -187,18 +199,49 @@ static void check_result(const struct emulation *e, enum emulate_result result,
 	abort();
 }
 
+/* Known ones are the fuzzer's: nothing is forgotten from input to input. */
+static struct known_instruction known[KNOWN_INSTRUCTIONS];
+
+static bool are_same(const struct instruction *a, const struct instruction *b)
+{
+	return a->length == b->length && a->operation == b->operation &&
+	       a->condition == b->condition && a->repeat == b->repeat &&
+	       a->is_locked == b->is_locked && a->is_aligned == b->is_aligned &&
+	       memcmp(&a->destination, &b->destination,
+		      sizeof(a->destination)) == 0 &&
+	       memcmp(&a->source, &b->source, sizeof(a->source)) == 0 &&
+	       memcmp(&a->third, &b->third, sizeof(a->third)) == 0 &&
+	       a->immediate == b->immediate &&
+	       a->address_bytes == b->address_bytes &&
+	       a->segment == b->segment && a->base == b->base &&
+	       a->index == b->index && a->scale_shift == b->scale_shift &&
+	       a->displacement == b->displacement;
+}
+
+static void check_instruction(const struct instruction *in,
+			      const struct whims *whims,
+			      const struct emulate_cpu *cpu)
+{
+	struct instruction fresh;
+
+	MUST(decode(&fresh, whims->code, whims->fetched,
+		    emulate_code_size(cpu)) == DECODE_OK);
+	MUST(are_same(&fresh, in));
+}
+
 int LLVMFuzzerTestOneInput(const u8 *data, size_t size);
 int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 {
 	struct input input;
 	struct whims whims;
-	struct emulation e = {.bus = &bus, .context = &whims};
+	struct emulation e = {.bus = &bus, .context = &whims, .known = known};
 	struct emulate_cpu before;
 	enum emulate_result result;
 
 	memset(&input, 0, sizeof(input));
 	memcpy(&input, data, size < sizeof(input) ? size : sizeof(input));
-	whims = (struct whims){.at = data, .code = input.code};
+	whims = (struct whims){
+	    .at = data, .code = input.code, .segments = input.cpu.segments};
 	if (size > sizeof(input)) {
 		whims.at = data + sizeof(input);
 		whims.left = size - sizeof(input);
@@ -207,5 +250,7 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 	before = e.cpu;
 	result = emulate_step(&e, 1U + input.iterations % 8U);
 	check_result(&e, result, &before);
+	if (result == EMULATE_DONE)
+		check_instruction(&e.instruction, &whims, &before);
 	return 0;
 }

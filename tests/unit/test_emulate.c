@@ -43,6 +43,8 @@ struct machine {
 	u32 busy_translations_after; /* how many succeed, plus 1; 0: all */
 	bool is_broken;              /* the device refuses */
 	u64 vectors[16][2];
+	struct emulate_segment segments[SEGMENT_COUNT];
+	u32 segments_read; /* bits of those that the bus was asked for */
 };
 
 static struct machine machine;
@@ -170,6 +172,16 @@ static void write_vector(void *context, u32 number, const void *from)
 	memcpy(machine.vectors[number], from, sizeof(machine.vectors[number]));
 }
 
+static void read_segment(void *context, u32 number,
+			 struct emulate_segment *segment)
+{
+	(void)context;
+	assert_true(number < SEGMENT_COUNT);
+	assert_int_equal(machine.segments_read & BIT(number), 0);
+	machine.segments_read |= 1U << number;
+	*segment = machine.segments[number];
+}
+
 static const struct emulate_bus bus = {
     .translate = translate,
     .read = bus_read,
@@ -179,6 +191,7 @@ static const struct emulate_bus bus = {
     .port_out = port_out,
     .read_vector = read_vector,
     .write_vector = write_vector,
+    .read_segment = read_segment,
 };
 
 #define RIGHTS_DATA_16 0x0093u
@@ -690,6 +703,131 @@ static void cmpxchg16b_wants_alignment(void **state)
 	assert_int_equal(memory_u64(DATA + 16), 5);
 }
 
+/* Nothing but the access rights of CS and SS is there. */
+static void hide_segments(void)
+{
+	const u32 code = e.cpu.segments[SEGMENT_CS].access_rights;
+	const u32 stack = e.cpu.segments[SEGMENT_SS].access_rights;
+
+	machine.segments_read = 0;
+	memcpy(machine.segments, e.cpu.segments, sizeof(machine.segments));
+	memset(e.cpu.segments, 0xee, sizeof(e.cpu.segments));
+	e.cpu.segments[SEGMENT_CS].access_rights = code;
+	e.cpu.segments[SEGMENT_SS].access_rights = stack;
+	e.cpu.segments_unread = BITS(SEGMENT_COUNT - 1, 0);
+}
+
+static void segments_are_read_where_they_count(void **state)
+{
+	(void)state;
+	START("\x89\x07\x65\x89\x07\x65\x89\x47\x04\x8c\x1f", CODE_64);
+	e.cpu.segments[SEGMENT_GS].base = DATA;
+	e.cpu.segments[SEGMENT_DS].selector = 0x2b;
+	hide_segments();
+	e.cpu.gpr[GPR_RDI] = DEVICE;
+	expect_done(2); /* mov [rdi], eax */
+	assert_int_equal(machine.segments_read, 0);
+	e.cpu.gpr[GPR_RDI] = 8;
+	e.cpu.gpr[GPR_RAX] = 0x22;
+	expect_done(3); /* mov gs:[rdi], eax */
+	expect_done(4); /* mov gs:[rdi + 4], eax: not read again */
+	assert_int_equal(memory_u64(DATA + 8), 0x2200000022);
+	assert_int_equal(machine.segments_read, BIT(SEGMENT_GS));
+	e.cpu.gpr[GPR_RDI] = DEVICE;
+	expect_done(2); /* mov [rdi], ds */
+	expect_event(1, 'w', DEVICE, 0x2b, 2);
+
+	START("\x89\x07", CODE_32); /* mov [edi], eax */
+	e.cpu.segments[SEGMENT_DS].limit = DATA + 2;
+	e.cpu.gpr[GPR_RDI] = DATA;
+	hide_segments();
+	assert_int_equal(emulate_step(&e, 1), EMULATE_FAULT);
+	assert_int_equal(e.fault.vector, 13);
+	assert_int_equal(machine.segments_read,
+			 BIT(SEGMENT_CS) | BIT(SEGMENT_DS));
+	START("\x89\x07", CODE_32);
+	e.cpu.segments[SEGMENT_CS].limit = CODE;
+	hide_segments();
+	assert_int_equal(emulate_step(&e, 1), EMULATE_FAULT);
+	assert_int_equal(e.fault.vector, 13);
+}
+
+/* --- Instructions that are known ------------------------------------------ */
+
+static struct known_instruction known[KNOWN_INSTRUCTIONS];
+
+static void start_known(const char *code, u32 count, enum code_size size)
+{
+	start(code, count, size);
+	e.known = known;
+	e.cpu.gpr[GPR_RDI] = DEVICE;
+}
+
+#define START_KNOWN(code, size) start_known(code, sizeof(code) - 1, size)
+
+static void expect_written(u32 length, u64 value, u32 bytes)
+{
+	expect_done(length);
+	assert_int_equal(machine.event_count, 1);
+	expect_event(0, 'w', DEVICE, value, bytes);
+}
+
+static void known_instruction_is_not_decoded(void **state)
+{
+	(void)state;
+	memset(known, 0, sizeof(known));
+	START_KNOWN("\xc7\x07\x05\x00\x00\x00", CODE_64);
+	expect_written(6, 5, 4); /* mov dword [rdi], 5 */
+	for (u32 i = 0; i < KNOWN_INSTRUCTIONS; i++)
+		known[i].instruction.immediate += 10;
+	START_KNOWN("\xc7\x07\x05\x00\x00\x00\x90", CODE_64);
+	expect_written(6, 15, 4);
+}
+
+/* Who changes code, its size or its place gets what the bytes say. */
+static void known_instruction_goes_by_its_bytes(void **state)
+{
+	static const char move[] = /* mov dword [DEVICE], 5 */
+	    "\xc7\x04\x25\x00\xc0\x00\x00\x05\x00\x00";
+
+	(void)state;
+	memset(known, 0, sizeof(known));
+	START_KNOWN("\xc7\x07\x05\x00\x00\x00", CODE_64);
+	expect_written(6, 5, 4);
+	START_KNOWN("\xc7\x07\x05\x00\x00\x01", CODE_64);
+	expect_written(6, 0x1000005, 4);
+	START_KNOWN("\x89\x07\x05\x00\x00\x01", CODE_64);
+	e.cpu.gpr[GPR_RAX] = 9;
+	expect_written(2, 9, 4);
+	START_KNOWN("\x89\x07\x05\x00\x00\x01", CODE_16); /* [bx] */
+	e.cpu.gpr[GPR_RBX] = DEVICE;
+	e.cpu.gpr[GPR_RAX] = 9;
+	expect_written(2, 9, 2);
+	for (char last = 1; last < 4; last++) {
+		start_known(move, sizeof(move), CODE_64);
+		machine.memory[CODE + 10] = (u8)last;
+		expect_written(11, 5U | (u32)last << 24, 4);
+	}
+}
+
+/* The byte that is missing is no zero. */
+static void known_instruction_needs_all_its_bytes(void **state)
+{
+	const u64 end = NOT_THERE - 2; /* the same place as CODE + 16 */
+
+	(void)state;
+	memset(known, 0, sizeof(known));
+	START_KNOWN("", CODE_64);
+	memcpy(machine.memory + CODE + 16, "\x89\x47\x00", 3);
+	memcpy(machine.memory + end, "\x89\x47", 2);
+	e.cpu.rip = CODE + 16;
+	expect_written(3, 0, 4); /* mov [rdi + 0], eax */
+	machine.event_count = 0;
+	e.cpu.rip = end;
+	expect_fault(14, PF_FETCH);
+	assert_int_equal(e.fault.address, NOT_THERE);
+}
+
 /* --- Repeated strings ----------------------------------------------------- */
 
 static void repeated_string_stops_between_iterations(void **state)
@@ -939,6 +1077,10 @@ int main(void)
 	    cmocka_unit_test(stack_width_follows_the_stack_segment),
 	    cmocka_unit_test(alignment_check_faults_only_where_it_is_on),
 	    cmocka_unit_test(cmpxchg16b_wants_alignment),
+	    cmocka_unit_test(segments_are_read_where_they_count),
+	    cmocka_unit_test(known_instruction_is_not_decoded),
+	    cmocka_unit_test(known_instruction_goes_by_its_bytes),
+	    cmocka_unit_test(known_instruction_needs_all_its_bytes),
 	    cmocka_unit_test(repeated_string_stops_between_iterations),
 	    cmocka_unit_test(repeated_string_keeps_what_it_did_before_a_fault),
 	    cmocka_unit_test(repeated_string_interrupted_by_others_goes_on),

@@ -660,7 +660,8 @@ static bool is_misaligned(const struct instruction *in, int signal_number)
 
 static bool try_one(const struct instruction *in)
 {
-	struct emulation e = {.bus = &bus};
+	static struct known_instruction known[KNOWN_INSTRUCTIONS];
+	struct emulation e = {.bus = &bus, .known = known};
 	int signal_number;
 	enum emulate_result result;
 

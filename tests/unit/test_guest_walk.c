@@ -607,6 +607,130 @@ static void recursive_tables_end(void **state)
 	assert_int_equal(get(PML4, 0), PML4 | P | W | A | D);
 }
 
+/* --- Paths ---------------------------------------------------------------- */
+
+static struct guest_paths paths;
+
+static void path_is_taken_without_a_walk(void **state)
+{
+	(void)state;
+	start_4_level();
+	memset(&paths, 0, sizeof(paths));
+	paging.paths = &paths;
+	expect_page(0x123, FRAME + 0x123, PAGE_4K);
+	paths.of[0][0].page = gpa(FRAME + PAGE_4K);
+	expect_page(0x456, FRAME + PAGE_4K + 0x456, PAGE_4K);
+	/* A write and a fetch have their own. */
+	assert_int_equal(walk(0, GUEST_FETCH), OK);
+	assert_int_equal(gpa_raw(page.address), FRAME);
+	assert_int_equal(get(PT, 0), FRAME | P | W | U | A);
+	assert_int_equal(walk(0, GUEST_WRITE), OK);
+	assert_int_equal(get(PT, 0), FRAME | P | W | U | A | D);
+	expect_page(0x123, FRAME + 0x123, PAGE_4K);
+}
+
+/* What was looked at by a debugger says nothing of rights. */
+static void looking_keeps_no_path(void **state)
+{
+	(void)state;
+	start_4_level();
+	put(PT, 0, FRAME | P);
+	memset(&paths, 0, sizeof(paths));
+	paging.paths = &paths;
+	paging.cpl = 3;
+	assert_int_equal(walk(0, GUEST_LOOK), OK);
+	expect_fault(0, GUEST_READ, PF_PRESENT | PF_USER);
+}
+
+#define PML4_OTHER 0x14000ull
+
+static void change_something(struct random *random)
+{
+	static const u64 bits[] = {P, W, U, A, D, NX, PAGE_4K, PS};
+	u64 bit = bits[random_below(random, ARRAY_COUNT(bits))];
+	u64 table = PML4 + random_below(random, 5) * PAGE_4K;
+
+	switch (random_below(random, 8)) {
+	case 0:
+		paging.cr0 ^= CR0_WP;
+		break;
+	case 1:
+		paging.cr3 ^= PML4 ^ PML4_OTHER;
+		break;
+	case 2:
+		paging.cr4 ^= random_below(random, 2) ? SMEP : SMAP;
+		break;
+	case 3:
+		paging.cpl ^= 3;
+		break;
+	case 4:
+		paging.rflags ^= AC;
+		break;
+	case 5:
+		paging.efer ^= NXE;
+		break;
+	default:
+		put(table, table == PT ? random_below(random, 6) : 0,
+		    get(table, 0) ^ bit);
+	}
+}
+
+/* Nothing that one by the tables alone would still write, or find otherwise. */
+static void walk_twice(u64 linear, enum guest_access access)
+{
+	struct guest_page found = {0};
+	u8 before[5 * PAGE_4K], after[5 * PAGE_4K];
+	enum err err;
+
+	paging.paths = &paths;
+	page = found;
+	err = walk(linear, access);
+	found = page;
+	paging.paths = NULL;
+	assert_int_equal(
+	    guest_mem_read(&mem, gpa(PML4), before, sizeof(before)), OK);
+	assert_int_equal(walk(linear, access), err);
+	assert_int_equal(guest_mem_read(&mem, gpa(PML4), after, sizeof(after)),
+			 OK);
+	assert_memory_equal(before, after, sizeof(before));
+	if (err == OK)
+		assert_int_equal(gpa_raw(page.address), gpa_raw(found.address));
+	else if (err == ERR_RANGE)
+		assert_int_equal(page.error_code, found.error_code);
+}
+
+static void walk_by_paths(u64 seed)
+{
+	struct random random = random_from(seed);
+	u32 found_count = 0;
+
+	start_4_level();
+	memset(&paths, 0, sizeof(paths));
+	put(PML4_OTHER, 0, PDPT | P | W | U);
+	for (u64 i = 0; i < 6; i++)
+		put(PT, i, (FRAME + i * PAGE_4K) | P | W | U);
+	for (u32 i = 0; i < 400; i++) {
+		u64 linear = random_below(&random, 6 * PAGE_4K);
+
+		walk_twice(linear,
+			   (enum guest_access)(GUEST_READ +
+					       (u32)random_below(&random, 3)));
+		found_count += page.page_bytes != 0;
+		if (random_below(&random, 3) == 0)
+			change_something(&random);
+		if (random_below(&random, 30) == 0)
+			for (u64 k = 0; k < 6; k++)
+				put(PT, k, (FRAME + k * PAGE_4K) | P | W | U);
+	}
+	assert_true(found_count);
+}
+
+static void paths_lead_where_walks_do(void **state)
+{
+	(void)state;
+	for_seeds(200, walk_by_paths);
+}
+
 /* Any bytes as tables, any registers: no crash, no address out of thin air. */
 static void walk_random_tables(u64 seed)
 {
@@ -667,6 +791,9 @@ int main(void)
 	    cmocka_unit_test(what_is_refused_below_ends_the_walk),
 	    cmocka_unit_test(without_paging_the_page_is_translated),
 	    cmocka_unit_test(recursive_tables_end),
+	    cmocka_unit_test(path_is_taken_without_a_walk),
+	    cmocka_unit_test(looking_keeps_no_path),
+	    cmocka_unit_test(paths_lead_where_walks_do),
 	    cmocka_unit_test(random_tables_are_safe),
 	};
 

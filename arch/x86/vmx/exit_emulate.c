@@ -18,6 +18,8 @@
 
 #define RIGHTS_DPL BITS(6, 5)
 
+_Static_assert(sizeof(struct exit_emulate_remembered) <= PAGE_4K, "its page");
+
 /* What the bus's functions are given as their context. */
 struct emulation_of_vcpu {
 	struct vcpu *vcpu;
@@ -27,23 +29,28 @@ struct emulation_of_vcpu {
 	bool try_again; /* other vCPUs were changing the page tables */
 };
 
-/* The VMCS's fields of a segment register stand in the SDM's order. */
-static void read_segments(struct emulate_cpu *cpu)
+static u32 read_rights(u32 segment)
 {
-	for (u32 i = 0; i < SEGMENT_COUNT; i++) {
-		u32 step = 2 * i;
-
-		cpu->segments[i] = (struct emulate_segment){
-		    .base = vmcs_read(VMCS_GUEST_ES_BASE + step),
-		    .limit = (u32)vmcs_read(VMCS_GUEST_ES_LIMIT + step),
-		    .access_rights =
-			(u32)vmcs_read(VMCS_GUEST_ES_ACCESS_RIGHTS + step),
-		    .selector = (u16)vmcs_read(VMCS_GUEST_ES_SELECTOR + step),
-		};
-	}
+	return (u32)vmcs_read(VMCS_GUEST_ES_ACCESS_RIGHTS + 2 * segment);
 }
 
-void exit_emulate_read_cpu(const struct vcpu *vcpu, struct emulate_cpu *cpu)
+/* The VMCS's fields of a segment register stand in the SDM's order. */
+static void bus_read_segment(void *context, u32 number,
+			     struct emulate_segment *segment)
+{
+	u32 step = 2 * number;
+
+	(void)context;
+	*segment = (struct emulate_segment){
+	    .base = vmcs_read(VMCS_GUEST_ES_BASE + step),
+	    .limit = (u32)vmcs_read(VMCS_GUEST_ES_LIMIT + step),
+	    .access_rights = read_rights(number),
+	    .selector = (u16)vmcs_read(VMCS_GUEST_ES_SELECTOR + step),
+	};
+}
+
+/* 64-bit code needs hardly anything of the segments. */
+static void read_cpu(const struct vcpu *vcpu, struct emulate_cpu *cpu)
 {
 	memcpy(cpu->gpr, vcpu->registers.gpr, sizeof(cpu->gpr));
 	cpu->gpr[GPR_RSP] = vmcs_read(VMCS_GUEST_RSP);
@@ -53,10 +60,20 @@ void exit_emulate_read_cpu(const struct vcpu *vcpu, struct emulate_cpu *cpu)
 	cpu->cr0 = vcpu->in_l2 ? vmcs_read(VMCS_GUEST_CR0)
 			       : control_registers_read_cr0();
 	cpu->efer = vmcs_read(VMCS_GUEST_EFER);
-	read_segments(cpu);
+	cpu->segments_unread = BITS(SEGMENT_COUNT - 1, 0);
+	cpu->segments[SEGMENT_CS].access_rights = read_rights(SEGMENT_CS);
+	cpu->segments[SEGMENT_SS].access_rights = read_rights(SEGMENT_SS);
 	/* In a VMCS the CPL is the DPL of SS. */
 	cpu->cpl =
 	    (u8)bits_get(cpu->segments[SEGMENT_SS].access_rights, RIGHTS_DPL);
+}
+
+void exit_emulate_read_cpu(const struct vcpu *vcpu, struct emulate_cpu *cpu)
+{
+	read_cpu(vcpu, cpu);
+	cpu->segments_unread = 0;
+	for (u32 i = 0; i < SEGMENT_COUNT; i++)
+		bus_read_segment(NULL, i, &cpu->segments[i]);
 }
 
 static u64 read_cr4(const struct vcpu *vcpu)
@@ -79,6 +96,8 @@ void exit_emulate_read_paging(const struct vcpu *vcpu,
 	    .cpl = cpu->cpl,
 	    .has_1g_pages = vcpu->vm->cpuid.extended[1].edx & BIT(26),
 	};
+	if (paging->efer & EFER_LMA)
+		return;
 	for (u32 i = 0; i < 4; i++)
 		paging->pdptes[i] = vmcs_read(VMCS_GUEST_PDPTE0 + 2 * i);
 }
@@ -162,10 +181,13 @@ static enum err bus_read(void *context, gpa_t address, void *to, u32 bytes)
 	struct emulation_of_vcpu *e = context;
 	struct vm *vm = e->vcpu->vm;
 	const struct platform_access access = access_of(e, bytes);
+	const void *from = guest_mem_ptr(&vm->memory, address, bytes);
 	u64 value;
 
-	if (guest_mem_read(&vm->memory, address, to, bytes) == OK)
+	if (from) {
+		memcpy(to, from, bytes);
 		return OK;
+	}
 	/* Where nothing is, all ones are read, as on a bus. */
 	(void)platform_mmio_read(&vm->platform, &access, address, &value);
 	memcpy(to, &value, bytes);
@@ -293,6 +315,7 @@ static const struct emulate_bus bus = {
     .port_out = bus_port_out,
     .read_vector = bus_read_vector,
     .write_vector = bus_write_vector,
+    .read_segment = bus_read_segment,
 };
 
 /* --- Results -------------------------------------------------------------- */
@@ -328,21 +351,37 @@ static bool is_stepped(const struct vcpu *vcpu, const struct emulate_cpu *cpu)
 	       (vcpu->in_l2 && nested_events_are_stepped(vcpu));
 }
 
+/* What is not set here is not looked at: this is a large struct. */
+static void begin(struct vcpu *vcpu, struct emulation *e,
+		  struct emulation_of_vcpu *context)
+{
+	e->bus = &bus;
+	e->context = context;
+	e->known = vcpu->remembered->instructions;
+	e->breakpoints = NULL;
+	read_cpu(vcpu, &e->cpu);
+	context->vcpu = vcpu;
+	context->now_ns = vm_now_ns(vcpu->vm);
+	context->memory.exit.reason = 0;
+	context->try_again = false;
+	exit_emulate_read_paging(vcpu, &e->cpu, &context->paging);
+	if (unlikely(vcpu->in_l2))
+		context->paging.below =
+		    nested_memory_init(&context->memory, vcpu);
+	else
+		context->paging.paths = &vcpu->remembered->paths;
+}
+
 enum exit_action exit_emulate(struct vcpu *vcpu)
 {
-	struct emulation_of_vcpu context = {
-	    .vcpu = vcpu,
-	    .now_ns = vm_now_ns(vcpu->vm),
-	};
-	struct emulation e = {.bus = &bus, .context = &context};
+	struct emulation_of_vcpu context;
+	struct emulation e;
 	struct breakpoints breakpoints;
 	enum emulate_result result;
 
-	exit_emulate_read_cpu(vcpu, &e.cpu);
+	begin(vcpu, &e, &context);
 	if (exit_emulate_read_breakpoints(vcpu, &breakpoints))
 		e.breakpoints = &breakpoints;
-	exit_emulate_read_paging(vcpu, &e.cpu, &context.paging);
-	context.paging.below = nested_memory_init(&context.memory, vcpu);
 	result =
 	    emulate_step(&e, is_stepped(vcpu, &e.cpu) ? 1 : EMULATE_ITERATIONS);
 	vcpu_events_check(vcpu);

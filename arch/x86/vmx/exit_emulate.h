@@ -10,6 +10,12 @@
 #include "emulate/emulate.h"
 #include "mm/guest_walk.h"
 
+/* What makes the next one cheaper; zeroes at first. */
+struct exit_emulate_remembered {
+	struct guest_paths paths; /* of the guest itself, not of its guests */
+	struct known_instruction instructions[KNOWN_INSTRUCTIONS];
+};
+
 /*
  * Does the work of the instruction at RIP, or some iterations of it if it is
  * repeated; RIP has been moved when it is done. A fault has been raised. What

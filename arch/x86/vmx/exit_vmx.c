@@ -94,6 +94,7 @@ void exit_vmx_read_cpu(struct vcpu *vcpu, struct nested_cpu *cpu)
 	cpu->devices = &devices;
 	cpu->context = vcpu;
 	cpu->paging.below = NULL;
+	cpu->paging.paths = NULL;
 	cpu->paging.phys_bits = vcpu->vm->platform.config.phys_bits;
 	cpu->gpr = vcpu->registers.gpr;
 	cpu->paging.cr0 = control_registers_read_cr0();

@@ -41,6 +41,7 @@ enum storage_page {
 	STORAGE_VMCS,
 	STORAGE_FPU,
 	STORAGE_PML,
+	STORAGE_REMEMBERED,
 	STORAGE_LAPIC, /* two pages */
 	STORAGE_END = STORAGE_LAPIC + 2,
 };
@@ -116,6 +117,8 @@ enum err vcpu_create(struct vm *vm, u32 index, struct vcpu **result)
 	vcpu->msr_bitmap = hpa_add(block, PAGE_4K * STORAGE_MSR_BITMAP);
 	vcpu->vmcs = hpa_add(block, STORAGE_VMCS * PAGE_4K);
 	vcpu->fpu = phys_ptr(hpa_add(block, STORAGE_FPU * PAGE_4K));
+	vcpu->remembered =
+	    phys_ptr(hpa_add(block, STORAGE_REMEMBERED * PAGE_4K));
 	vcpu->lapic = phys_ptr(hpa_add(block, STORAGE_LAPIC * PAGE_4K));
 	vcpu->pml_page = hpa_add(block, PAGE_4K * STORAGE_PML);
 	vcpu->activity = index ? VCPU_WAIT_FOR_SIPI : VCPU_ACTIVE;

@@ -100,6 +100,7 @@ enum vcpu_leave {
 };
 
 struct nested_vcpu;
+struct exit_emulate_remembered;
 
 struct vcpu {
 	struct vcpu_registers registers;
@@ -159,6 +160,7 @@ struct vcpu {
 	struct hyperv_vcpu hyperv;
 	struct mtrr mtrr;
 	void *fpu; /* an XSAVE area of fpu_bytes */
+	struct exit_emulate_remembered *remembered; /* exit_emulate.h */
 
 	struct lapic *lapic;
 	/* Of it in vmcs01: vcpu_apic.h. */
