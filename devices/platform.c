@@ -241,7 +241,7 @@ static enum platform_mmio write_shared(struct platform *platform,
 	if (is_ioapic(address)) {
 		write_ioapic(platform, access, (u32)gpa_offset(address),
 			     (u32)value);
-		platform_settle(platform);
+		platform_settle_ioapic(platform);
 		return PLATFORM_MMIO_DONE;
 	}
 	if (platform_pci_write(platform, gpa_raw(address), access->bytes,
@@ -304,6 +304,7 @@ static void tick_devices(struct platform *platform, u64 now_ns)
 		platform_pulse_pit(platform);
 	rtc_tick(&devices->rtc, devices->now_ns);
 	acpi_pm_tick(&devices->pm, devices->now_ns);
+	uart_tick(&devices->com1, devices->now_ns);
 	if (devices->console_work)
 		platform_run_console(platform);
 	platform_settle(platform);
@@ -336,6 +337,8 @@ void platform_still(struct platform *platform, u64 now_ns)
 		lapic_tick(platform->lapics[i], now_ns);
 	platform_hand_over(platform);
 	spin_lock(&platform->lock);
+	uart_tick(&platform->devices.com1, CLOCK_NEVER);
+	platform_settle(platform);
 	tick_devices(platform, now_ns);
 	platform->is_still = true;
 	spin_unlock(&platform->lock);

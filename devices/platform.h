@@ -163,9 +163,10 @@ void platform_port_write(struct platform *platform,
 			 u32 value);
 
 /*
- * COM1 by its register, 0 to 7, a byte at a time: what nearly all accesses to
- * ports are. The guest sees what it would see by the above, but time does not come
- * in, and bytes that it prints are collected (platform_hand_over).
+ * COM1 by its register, a byte at a time: what nearly all accesses to ports are.
+ * The guest sees what it would see by the above, but time does not come in, and
+ * bytes that it prints are collected (platform_hand_over). Reading is for
+ * registers 1 to 7: what reading RBR leads to is a matter of time.
  */
 u8 platform_com1_read(struct platform *platform, u32 index);
 void platform_com1_write(struct platform *platform, u32 index, u8 value);

@@ -205,7 +205,7 @@ static bool entry_waits(const struct platform *platform, u64 entry)
 	return message.mode == LAPIC_FIXED;
 }
 
-static void send_entries(struct platform *platform)
+void platform_settle_ioapic(struct platform *platform)
 {
 	u64 entry;
 
@@ -280,7 +280,7 @@ void platform_set_line(struct platform *platform, enum platform_line line,
 		       enum platform_level level)
 {
 	drive(&platform->devices, line, level);
-	send_entries(platform);
+	platform_settle_ioapic(platform);
 	platform_settle_pic(platform);
 }
 
@@ -327,6 +327,8 @@ void platform_settle_due(struct platform *platform)
 	u64 due = earlier(pit_next_edge_ns(&devices->pit),
 			  earlier(rtc_next_event_ns(&devices->rtc),
 				  acpi_pm_next_event_ns(&devices->pm)));
+
+	due = earlier(due, uart_next_event_ns(&devices->com1));
 	u64 before = platform->devices_due_ns;
 	bool is_called;
 
@@ -348,7 +350,7 @@ void platform_settle_due(struct platform *platform)
 void platform_settle(struct platform *platform)
 {
 	drive_lines(&platform->devices);
-	send_entries(platform);
+	platform_settle_ioapic(platform);
 	platform_pci_send_messages(platform);
 	platform_settle_pic(platform);
 	platform_settle_due(platform);
@@ -366,7 +368,7 @@ void platform_do_outcome(struct platform *platform, u32 vcpu,
 	case LAPIC_EFFECT_EOI:
 		spin_lock(&platform->lock);
 		ioapic_eoi(&platform->devices.ioapic, outcome.vector);
-		platform_settle(platform);
+		platform_settle_ioapic(platform);
 		spin_unlock(&platform->lock);
 		break;
 	case LAPIC_EFFECT_NONE:

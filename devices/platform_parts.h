@@ -21,8 +21,12 @@ static inline void platform_advance(struct platform *platform, u64 now_ns)
  */
 void platform_settle(struct platform *platform);
 
-/* The same where nothing but the PIC, what is due, or this line has changed. */
+/*
+ * The same where nothing but the PIC, the I/O APIC, what is due, or this line has
+ * changed.
+ */
 void platform_settle_pic(struct platform *platform);
+void platform_settle_ioapic(struct platform *platform);
 void platform_settle_due(struct platform *platform);
 
 enum platform_level { PLATFORM_LOW, PLATFORM_HIGH };

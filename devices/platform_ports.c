@@ -104,9 +104,14 @@ void platform_hand_over_batch(struct platform *platform)
 
 static u8 read_com1(struct platform *platform, u32 index)
 {
-	u8 value = uart_read(&platform->devices.com1, index);
+	struct platform_devices *devices = &platform->devices;
+	u8 value = uart_read(&devices->com1, index);
 
-	settle_com1(platform, index ? UART_OTHER_ACCESS : UART_RBR_READ);
+	if (index == 0) {
+		uart_was_read(&devices->com1, devices->now_ns);
+		platform_settle_due(platform);
+	}
+	settle_com1(platform, UART_OTHER_ACCESS);
 	return value;
 }
 
@@ -198,8 +203,15 @@ static void write_elcr(struct platform *platform, u16 port, u8 value)
 
 static void write_pit(struct platform *platform, u16 port, u8 value)
 {
-	pit_write(&platform->devices.pit, port - PIT_PORT, value,
-		  platform->devices.now_ns);
+	struct platform_devices *devices = &platform->devices;
+
+	/* An edge that is due comes before what is written. */
+	if (pit_take_edge(&devices->pit, devices->now_ns)) {
+		platform_pulse_pit(platform);
+		platform_settle_ioapic(platform);
+		platform_settle_pic(platform);
+	}
+	pit_write(&devices->pit, port - PIT_PORT, value, devices->now_ns);
 	platform_settle_due(platform);
 }
 

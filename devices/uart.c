@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* See devices/uart.h. Register and bit names are the data sheet's. */
 #include "devices/uart.h"
+#include "devices/clock.h"
 #include "lib/string.h"
 
 enum uart_register {
@@ -53,6 +54,9 @@ enum uart_register {
 #define MSR_RING           BIT(6)
 #define MSR_DCD            BIT(7)
 
+/* Four characters of ten bits at 115,200 a second, the fastest that there is. */
+#define TIME_OUT_NS        (40 * 1000000000ULL / 115200)
+
 void uart_reset(struct uart_state *uart)
 {
 	memset(uart, 0, sizeof(*uart));
@@ -63,6 +67,11 @@ void uart_reset(struct uart_state *uart)
 static bool has_fifo(const struct uart_state *uart)
 {
 	return uart->fifo_control & FCR_ENABLE;
+}
+
+static bool divisor_selected(const struct uart_state *uart)
+{
+	return uart->line_control & LCR_DLAB;
 }
 
 static u32 capacity(const struct uart_state *uart)
@@ -134,6 +143,8 @@ u64 uart_receive(struct uart_state *uart, const u8 *bytes, u64 count)
 
 	if (uart->modem_control & MCR_LOOP)
 		return 0;
+	if (!uart->received.count)
+		uart->quiet_until_ns = 0;
 	while (taken < count &&
 	       fifo_put(&uart->received, capacity(uart), bytes[taken]))
 		taken++;
@@ -181,19 +192,43 @@ void uart_output_taken(struct uart_state *uart, u64 count)
 
 /* --- Interrupts ----------------------------------------------------------- */
 
+static bool is_below_trigger(const struct uart_state *uart)
+{
+	return uart->received.count < trigger_level(uart);
+}
+
+static bool tells_received(const struct uart_state *uart)
+{
+	return uart->received.count &&
+	       (!uart->quiet_until_ns || !is_below_trigger(uart));
+}
+
+void uart_was_read(struct uart_state *uart, u64 now_ns)
+{
+	if (!divisor_selected(uart))
+		uart->quiet_until_ns =
+		    uart->received.count ? now_ns + TIME_OUT_NS : 0;
+}
+
+void uart_tick(struct uart_state *uart, u64 now_ns)
+{
+	if (now_ns >= uart->quiet_until_ns)
+		uart->quiet_until_ns = 0;
+}
+
+u64 uart_next_event_ns(const struct uart_state *uart)
+{
+	return uart->quiet_until_ns ? uart->quiet_until_ns : CLOCK_NEVER;
+}
+
 /* All that are pending and enabled, as bits of IER. */
 static NOINLINE u8 causes(const struct uart_state *uart)
 {
 	return uart->interrupt_enable &
-	       (u8)((uart->received.count ? IER_RECEIVED : 0) |
+	       (u8)((tells_received(uart) ? IER_RECEIVED : 0) |
 		    (uart->transmitter_empty ? IER_TRANSMITTER : 0) |
 		    (uart->line_errors ? IER_LINE_STATUS : 0) |
 		    (uart->modem_deltas ? IER_MODEM_STATUS : 0));
-}
-
-static bool is_below_trigger(const struct uart_state *uart)
-{
-	return uart->received.count < trigger_level(uart);
 }
 
 /* The pending interrupt of highest priority, as IIR bits 3:0. */
@@ -216,24 +251,10 @@ bool uart_interrupt(const struct uart_state *uart)
 	       causes(uart);
 }
 
-static bool divisor_selected(const struct uart_state *uart)
-{
-	return uart->line_control & LCR_DLAB;
-}
-
 bool uart_is_back(const struct uart_state *uart, enum uart_access access)
 {
-	if (divisor_selected(uart))
-		return false;
-	switch (access) {
-	case UART_THR_WRITTEN:
-		return causes(uart) == IER_TRANSMITTER;
-	case UART_RBR_READ:
-		return causes(uart) == IER_RECEIVED && is_below_trigger(uart);
-	case UART_OTHER_ACCESS:
-		break;
-	}
-	return false;
+	return access == UART_THR_WRITTEN && !divisor_selected(uart) &&
+	       causes(uart) == IER_TRANSMITTER;
 }
 
 /* --- Registers ------------------------------------------------------------ */

@@ -5,7 +5,9 @@
  *
  * The line is as fast as what stands behind it: what was written leaves when
  * the host takes it, mostly at once, and a receive FIFO below its trigger level
- * reports the character time-out at once. What would overrun the receiver is
+ * reports the character time-out at once. Only behind a read does it keep quiet
+ * for four characters, as the data sheet has it: else a driver that empties the
+ * FIFO would find an interrupt for nothing. What would overrun the receiver is
  * not accepted, so nothing is lost. The modem at the other end is always there:
  * CTS, DSR and DCD.
  */
@@ -37,6 +39,9 @@ struct uart_state {
 	u8 transmitter_empty; /* its interrupt is pending: 0 or 1 */
 	struct uart_fifo received;
 	struct uart_fifo transmitted; /* written, and not yet taken */
+	/* No time-out before that; 0 if nobody waits. No part of what is saved:
+	 * a guest that goes on elsewhere has waited. */
+	u64 quiet_until_ns;
 };
 
 void uart_reset(struct uart_state *uart);
@@ -61,16 +66,23 @@ void uart_output_taken(struct uart_state *uart, u64 count);
 /* Bytes come in through the line; returns how many were taken. */
 u64 uart_receive(struct uart_state *uart, const u8 *bytes, u64 count);
 
+/* RBR has just been read: what is left is no time-out for a while. */
+void uart_was_read(struct uart_state *uart, u64 now_ns);
+
+/* The end of that, if it has come by now; and when it comes, or CLOCK_NEVER. */
+void uart_tick(struct uart_state *uart, u64 now_ns);
+u64 uart_next_event_ns(const struct uart_state *uart);
+
 /* The level of its interrupt line, which OUT2 gates on a PC. */
 bool uart_interrupt(const struct uart_state *uart);
 
 /*
- * Writing THR ends the transmitter's interrupt, and reading RBR a time-out. Here
- * nothing takes time, so that the interrupt may be back before the access is over.
- * True if it is, and no other has kept the line high meanwhile: one that was high
- * has been low, and has risen.
+ * Writing THR ends the transmitter's interrupt. Here a byte leaves in no time, so
+ * that the interrupt may be back before the access is over. True if it is, and no
+ * other has kept the line high meanwhile: one that was high has been low, and has
+ * risen.
  */
-enum uart_access { UART_OTHER_ACCESS, UART_RBR_READ, UART_THR_WRITTEN };
+enum uart_access { UART_OTHER_ACCESS, UART_THR_WRITTEN };
 
 bool uart_is_back(const struct uart_state *uart, enum uart_access access);
 

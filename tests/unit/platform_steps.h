@@ -52,7 +52,8 @@ static void access_port(const struct step *step, u32 vcpu)
 	const struct platform_access access = {
 	    vcpu, 1U << (step->what >> 6) % 3, now_ns};
 
-	if (step->value >> 32 & 1 && is_com1(port_of(step))) {
+	if (step->value >> 32 & 1 && is_com1(port_of(step)) &&
+	    (step->what & 8 || port_of(step) % 8)) {
 		if (step->what & 8)
 			platform_com1_write(&platform, port_of(step) % 8,
 					    (u8)step->value);

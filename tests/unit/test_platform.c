@@ -343,6 +343,27 @@ static void pit_ticks_through_ioapic_pin_2(void **state)
 	}
 }
 
+static void write_to_the_pit_comes_after_an_edge_that_is_due(void **state)
+{
+	(void)state;
+	all_in_x2apic_mode();
+	program_ioapic(2, 0x40);
+	out(0x43, 1, 0x30); /* channel 0, two bytes, mode 0 */
+	out(0x40, 1, 100);
+	out(0x40, 1, 0);
+	now_ns += 100000; /* 119 ticks */
+	assert_int_equal(take_interrupt(0), -1);
+	out(0x40, 1, 100); /* the next one, before anybody has looked */
+	assert_int_equal(take_interrupt(0), 0x40);
+	out(0x40, 1, 0);
+	wrmsr(0, 0x80b, 0);
+	platform_tick(&platform, 0, now_ns);
+	assert_int_equal(take_interrupt(0), -1);
+	now_ns += 100000;
+	platform_tick(&platform, 0, now_ns);
+	assert_int_equal(take_interrupt(0), 0x40);
+}
+
 static void pit_ticks_through_pic_and_virtual_wire(void **state)
 {
 	(void)state;
@@ -569,8 +590,9 @@ static u32 use_com1(enum way way, u32 *seed)
 		return (u32)platform_console_input(&platform, PLATFORM_COM1,
 						   &byte, 1, 0);
 	if (what >> 7 & 1)
-		return way == BY_REGISTER ? platform_com1_read(&platform, index)
-					  : in((u16)(COM1 + index), 1);
+		return way == BY_REGISTER && index
+			   ? platform_com1_read(&platform, index)
+			   : in((u16)(COM1 + index), 1);
 	if (way == BY_REGISTER)
 		platform_com1_write(&platform, index, value);
 	else
@@ -650,11 +672,6 @@ static void watch(struct slow_uart *slow, const struct uart_state *uart)
 	slow->level = level;
 }
 
-static bool has_timed_out(struct uart_state uart)
-{
-	return (uart_read(&uart, 2) & 0xf) == 0xc;
-}
-
 /* Says what was read, or 0. */
 static u32 use_slowly(struct slow_uart *slow, bool is_read, u32 index, u8 value)
 {
@@ -667,13 +684,8 @@ static u32 use_slowly(struct slow_uart *slow, bool is_read, u32 index, u8 value)
 		was_read = uart_read(&slow->uart, index);
 	else
 		uart_write(&slow->uart, index, value);
-	if (is_read && index == 0 && !(slow->uart.line_control & 0x80) &&
-	    has_timed_out(slow->uart)) {
-		struct uart_state in_time = slow->uart;
-
-		in_time.received.count = 0;
-		watch(slow, &in_time);
-	}
+	if (is_read && index == 0)
+		uart_was_read(&slow->uart, now_ns);
 	watch(slow, &slow->uart);
 	count = uart_output(&slow->uart, bytes);
 	uart_output_taken(&slow->uart, count);
@@ -709,9 +721,17 @@ static void com1_loses_no_edge(void **state)
 			watch(&slow, &slow.uart);
 			(void)platform_console_input(&platform, PLATFORM_COM1,
 						     (const u8 *)"123", 3, 0);
+		} else if (what % 64 == 62) {
+			now_ns += 400000;
+			slow.rose = false;
+			uart_tick(&slow.uart, now_ns);
+			watch(&slow, &slow.uart);
+			platform_tick(&platform, 0, now_ns);
 		} else {
 			was_read = use_slowly(&slow, is_read, index, value);
-			if (is_read)
+			if (is_read && index == 0)
+				assert_int_equal(in(COM1, 1), was_read);
+			else if (is_read)
 				assert_int_equal(
 				    platform_com1_read(&platform, index),
 				    was_read);
@@ -792,6 +812,12 @@ static void edge_goes_to_all_that_have_none_waiting(void **state)
 	assert_int_equal(reached(0x34), 0xf);
 }
 
+static void pass(u64 ns)
+{
+	now_ns += ns;
+	platform_tick(&platform, 0, now_ns);
+}
+
 /* A kernel that takes as many as the trigger level says hears of the rest. */
 static void bytes_that_are_left_time_out_anew(void **state)
 {
@@ -803,13 +829,45 @@ static void bytes_that_are_left_time_out_anew(void **state)
 	out(COM1 + 1, 1, 0x01);
 	(void)platform_console_input(&platform, PLATFORM_COM1,
 				     (const u8 *)"abcdef", 6, 0);
-	for (u32 i = 0; i < 4; i++)
-		(void)platform_com1_read(&platform, 0);
 	assert_int_equal(reached(0x34), 1);
-	(void)platform_com1_read(&platform, 0);
+	for (u32 i = 0; i < 4; i++)
+		(void)in(COM1, 1);
+	assert_int_equal(reached(0x34), 0);
+	pass(300000);
+	assert_int_equal(reached(0x34), 0);
+	pass(50000);
 	assert_int_equal(reached(0x34), 1);
 	(void)in(COM1, 1);
+	/* Where the guest is saved it has waited. */
+	platform_still(&platform, now_ns);
+	assert_int_equal(reached(0x34), 1);
+	(void)in(COM1, 1);
+	pass(400000);
 	assert_int_equal(reached(0x34), 0);
+}
+
+/* One that empties the FIFO finds no interrupt for nothing behind it. */
+static void burst_that_is_read_is_one_interrupt(void **state)
+{
+	(void)state;
+	all_in_x2apic_mode();
+	program_ioapic(4, 0x34);
+	out(COM1 + 2, 1, 0x81);
+	out(COM1 + 4, 1, 0x08);
+	out(COM1 + 1, 1, 0x01);
+	for (u32 count = 1; count <= 10; count++) {
+		(void)platform_console_input(&platform, PLATFORM_COM1,
+					     (const u8 *)"abcdefghij", count,
+					     0);
+		assert_int_equal(take_interrupt(0), 0x34);
+		while (in(COM1 + 5, 1) & 1) {
+			(void)in(COM1, 1);
+			pass(1000);
+		}
+		wrmsr(0, 0x80b, 0);
+		pass(400000);
+		assert_int_equal(take_interrupt(0), -1);
+	}
 }
 
 /* --- What a port settles --------------------------------------------------- */
@@ -1065,6 +1123,8 @@ int main(void)
 	    TEST(no_edge_while_another_cause_stands),
 	    TEST(edge_goes_to_all_that_have_none_waiting),
 	    TEST(bytes_that_are_left_time_out_anew),
+	    TEST(burst_that_is_read_is_one_interrupt),
+	    TEST(write_to_the_pit_comes_after_an_edge_that_is_due),
 	    TEST(ports_settle_all_that_they_change),
 	    TEST(s5_powers_off),
 	    TEST(power_button_raises_the_sci),

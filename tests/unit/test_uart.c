@@ -178,32 +178,70 @@ static void interrupt_that_is_back_at_once_has_been_away(void **state)
 	assert_false(uart_is_back(&uart, UART_THR_WRITTEN));
 	take_output("x");
 	assert_true(uart_is_back(&uart, UART_THR_WRITTEN));
-	assert_false(uart_is_back(&uart, UART_RBR_READ));
 	set(IER, 3);
 	receive("y", 1);
 	assert_false(uart_is_back(&uart, UART_THR_WRITTEN));
 }
 
-static void time_out_is_back_while_bytes_are_left(void **state)
+/* Data sheet, "FIFO Interrupt Mode Operation", the character time-out. */
+static void time_out_waits_until_nobody_reads_on(void **state)
 {
+	const u64 four_characters = 347222;
+	u64 now_ns = 1000;
+
 	(void)state;
 	set(FCR, 0x41); /* trigger level 4 */
+	set(MCR, 0x08);
 	set(IER, 1);
 	receive("abcdef", 6);
-	get(DATA);
-	assert_false(uart_is_back(&uart, UART_RBR_READ));
-	get(DATA);
-	assert_false(uart_is_back(&uart, UART_RBR_READ));
-	for (u32 i = 0; i < 3; i++) {
+	assert_int_equal(uart_next_event_ns(&uart), ~0ull);
+	for (u32 left = 5; left >= 4; left--) {
 		get(DATA);
-		assert_true(uart_is_back(&uart, UART_RBR_READ));
+		uart_was_read(&uart, now_ns);
+		assert_int_equal(get(IIR), 0xc4); /* by the level, at once */
 	}
-	get(IIR);
-	set(IER, 3); /* the transmitter has held the line */
-	assert_false(uart_is_back(&uart, UART_RBR_READ));
-	set(IER, 1);
+	for (u32 left = 3; left >= 2; left--) {
+		get(DATA);
+		uart_was_read(&uart, now_ns);
+		assert_int_equal(get(IIR), 0xc1);
+		assert_int_equal(get(LSR), 0x61);
+		assert_false(uart_interrupt(&uart));
+	}
+	assert_int_equal(uart_next_event_ns(&uart), now_ns + four_characters);
+	uart_tick(&uart, now_ns + four_characters - 1);
+	assert_false(uart_interrupt(&uart));
+	set(LCR, 0x83); /* the divisor is no byte of the line's */
 	get(DATA);
-	assert_false(uart_is_back(&uart, UART_RBR_READ));
+	uart_was_read(&uart, now_ns + four_characters);
+	set(LCR, 0x03);
+	uart_tick(&uart, now_ns + four_characters);
+	assert_int_equal(get(IIR), 0xcc);
+	get(DATA);
+	uart_was_read(&uart, now_ns);
+	receive("gh", 2); /* now there are enough */
+	assert_int_equal(get(IIR), 0xc1);
+	receive("i", 1);
+	assert_int_equal(get(IIR), 0xc4);
+}
+
+static void empty_receiver_waits_for_nothing(void **state)
+{
+	(void)state;
+	set(FCR, 0x41);
+	set(IER, 1);
+	receive("ab", 2);
+	get(DATA);
+	uart_was_read(&uart, 1000);
+	get(DATA);
+	uart_was_read(&uart, 1000);
+	assert_int_equal(uart_next_event_ns(&uart), ~0ull);
+	receive("ab", 2);
+	assert_int_equal(get(IIR), 0xcc);
+	get(DATA);
+	uart_was_read(&uart, 1000);
+	set(FCR, 0x43);
+	receive("c", 1);
+	assert_int_equal(get(IIR), 0xcc);
 }
 
 static void out2_gates_the_interrupt_line(void **state)
@@ -283,7 +321,8 @@ int main(void)
 	    TEST(interrupts_have_the_priorities_of_the_data_sheet),
 	    TEST(enabling_the_transmitter_interrupt_raises_it),
 	    TEST(interrupt_that_is_back_at_once_has_been_away),
-	    TEST(time_out_is_back_while_bytes_are_left),
+	    TEST(time_out_waits_until_nobody_reads_on),
+	    TEST(empty_receiver_waits_for_nothing),
 	    TEST(out2_gates_the_interrupt_line),
 	    TEST(loopback_returns_bytes_and_modem_lines),
 	    TEST(modem_interrupt_ends_with_reading_msr),

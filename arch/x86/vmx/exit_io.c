@@ -35,22 +35,6 @@ static ALWAYS_INLINE enum exit_action end(struct vcpu *vcpu, u16 port,
 	return ACTION_SKIP;
 }
 
-/* Text comes this way: a status and a byte, over and over. */
-static ALWAYS_INLINE enum exit_action on_com1(struct vcpu *vcpu,
-					      u64 qualification)
-{
-	struct platform *platform = &vcpu->vm->platform;
-	u8 *al = (u8 *)&vcpu->registers.gpr[REG_RAX];
-	u16 port = (u16)bits_get(qualification, IO_PORT);
-	u32 index = port % UART_PORTS;
-
-	if (qualification & IO_IN)
-		*al = platform_com1_read(platform, index);
-	else
-		platform_com1_write(platform, index, *al);
-	return end(vcpu, port, 1);
-}
-
 static NOINLINE enum exit_action on_other_port(struct vcpu *vcpu,
 					       u64 qualification)
 {
@@ -80,6 +64,25 @@ static NOINLINE enum exit_action on_other_port(struct vcpu *vcpu,
 	}
 	vcpu_events_check(vcpu);
 	return end(vcpu, port, access.bytes);
+}
+
+/* Text comes this way: a status and a byte, over and over. */
+static ALWAYS_INLINE enum exit_action on_com1(struct vcpu *vcpu,
+					      u64 qualification)
+{
+	struct platform *platform = &vcpu->vm->platform;
+	u8 *al = (u8 *)&vcpu->registers.gpr[REG_RAX];
+	u16 port = (u16)bits_get(qualification, IO_PORT);
+	u32 index = port % UART_PORTS;
+
+	/* What is read from the line needs the time, too. */
+	if ((qualification & IO_IN) && index == 0)
+		return on_other_port(vcpu, qualification);
+	if (qualification & IO_IN)
+		*al = platform_com1_read(platform, index);
+	else
+		platform_com1_write(platform, index, *al);
+	return end(vcpu, port, 1);
 }
 
 enum exit_action on_io(struct vcpu *vcpu, const struct vmx_exit *exit)
