@@ -55,6 +55,12 @@ struct vm *guests_find(u32 index)
 	return index < vm_count ? vms[index] : NULL;
 }
 
+void guests_print_in_panic(void)
+{
+	for (u32 i = 0; i < vm_count; i++)
+		platform_print_in_panic(&vms[i]->platform);
+}
+
 void guests_console_input(u32 index, const u8 *bytes, size_t count)
 {
 	struct vm *vm = guests_find(index);

@@ -59,4 +59,7 @@ void guests_log_exits(const struct vm *vm, enum log_level level);
 /* For the monitor: guest `index`, or NULL. */
 struct vm *guests_find(u32 index);
 
+/* For a panic: what the guests have printed, and no console has yet. No locks. */
+void guests_print_in_panic(void);
+
 #endif

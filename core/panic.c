@@ -11,6 +11,7 @@
 #include "arch/x86/cpu/traps.h"
 #include "core/backtrace.h"
 #include "core/console.h"
+#include "core/guests.h"
 #include "core/machine.h"
 #include "lib/check.h"
 #include "lib/fmt.h"
@@ -53,6 +54,8 @@ static void begin(void)
 
 NORETURN static void finish(void)
 {
+	/* Should they be what is broken, the rest has been said. */
+	guests_print_in_panic();
 	log_error("Umbra stops. All guests are lost. Please report the lines "
 		  "above with the command that led to them.");
 	machine_leave(STATUS_BROKEN);

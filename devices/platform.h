@@ -292,6 +292,12 @@ u64 platform_console_input(struct platform *platform,
  */
 void platform_hand_over_batch(struct platform *platform);
 
+/*
+ * The same for a panic, whoever has the lock: nothing is changed, and who has
+ * been stopped in the midst of handing over may have its bytes printed twice.
+ */
+void platform_print_in_panic(struct platform *platform);
+
 static inline void platform_hand_over(struct platform *platform)
 {
 	if (__atomic_load_n(&platform->batch_count, __ATOMIC_RELAXED))

@@ -94,6 +94,14 @@ static ALWAYS_INLINE void settle_com1(struct platform *platform,
 		drive_com1(platform, access);
 }
 
+void platform_print_in_panic(struct platform *platform)
+{
+	u32 count = __atomic_load_n(&platform->batch_count, __ATOMIC_RELAXED);
+
+	if (count <= PLATFORM_COM1_BATCH)
+		(void)print(platform, platform->batch, count);
+}
+
 void platform_hand_over_batch(struct platform *platform)
 {
 	spin_lock(&platform->lock);
