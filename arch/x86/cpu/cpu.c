@@ -5,9 +5,29 @@
 #include "lib/string.h"
 #include "lib/x86.h"
 
+#define CPUID_LIMIT             3
+#define CPUID_1_ECX_VMX         BIT(5)
+#define MISC_ENABLE_LIMIT_CPUID BIT(22)
+
 struct cpu cpus[CPU_MAX];
 u32 cpu_count = 1;
 struct cpu_features cpu_features;
+
+/*
+ * Firmware for old systems hides the leaves above 2 or 3 (SDM vol. 2,
+ * "CPUID-CPU Identification"). Every CPU with VMX has the MSR, and more leaves.
+ */
+static void lift_cpuid_limit(void)
+{
+	u64 enabled;
+
+	if (insn_cpuid(0, 0).eax > CPUID_LIMIT ||
+	    !(insn_cpuid(1, 0).ecx & CPUID_1_ECX_VMX))
+		return;
+	enabled = insn_rdmsr(MSR_MISC_ENABLE);
+	if (enabled & MISC_ENABLE_LIMIT_CPUID)
+		insn_wrmsr(MSR_MISC_ENABLE, enabled & ~MISC_ENABLE_LIMIT_CPUID);
+}
 
 static void read_vendor(struct cpu_features *features)
 {
@@ -50,7 +70,7 @@ static void read_feature_bits(struct cpu_features *features)
 {
 	struct cpuid_result r = insn_cpuid(1, 0);
 
-	features->vmx = r.ecx & BIT(5);
+	features->vmx = r.ecx & CPUID_1_ECX_VMX;
 	features->crc32 = r.ecx & BIT(20);
 	features->x2apic = r.ecx & BIT(21);
 	features->tsc_deadline = r.ecx & BIT(24);
@@ -81,6 +101,7 @@ static void read_feature_bits(struct cpu_features *features)
 
 void cpu_read_features(void)
 {
+	lift_cpuid_limit();
 	read_vendor(&cpu_features);
 	read_brand(&cpu_features);
 	read_version(&cpu_features);
@@ -106,6 +127,7 @@ static u64 wanted_cr4(void)
 
 void cpu_init(struct cpu *cpu)
 {
+	lift_cpuid_limit();
 	cpu->self = cpu;
 	descriptors_load(cpu);
 	insn_wrmsr(MSR_GS_BASE, (u64)cpu);
