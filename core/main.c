@@ -102,6 +102,10 @@ static void set_up_interrupts(void)
 		panic("no clock to measure the TSC by: neither an ACPI PM "
 		      "timer nor the 8254 runs, and CPUID does not tell; "
 		      "switch \"8254 clock gating\" off in the firmware");
+	if (!cpu_features.invariant_tsc && !cpu_features.hypervisor)
+		log_warn("this CPU's TSC may change its rate or stop in power "
+			 "states: guests' clocks may be wrong; switch C-states "
+			 "and frequency scaling off in the firmware");
 	if (machine_acpi.avoids_x2apic && xapic_reaches_all()) {
 		log_info("the firmware asks to leave x2APIC mode alone");
 		apic_avoid_x2apic();
