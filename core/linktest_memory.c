@@ -13,14 +13,18 @@
 #define PAGES      15UL /* a full record */
 #define ROUNDS     64UL
 #define RING_BYTES (128 * KIB)
+#define CHANGES    8UL /* in a page that goes as a delta */
 #define ODD_PIECES 64UL
 #define ODD_BYTES  333UL /* fewer than are folded */
 
 static u8 contents[PAGES * PAGE_4K] ALIGNED(4096);
 static u8 zeroes[PAGES * PAGE_4K] ALIGNED(4096);
+static u8 changing[PAGES * PAGE_4K] ALIGNED(4096);
 static u8 room[WIRE_RECORD_BYTES], rings[2 * RING_BYTES];
 static struct link_memory ends[2];
-static struct packer packer;
+static struct packer packer, delta_packer;
+static struct sent_page sent[PAGES];
+static u8 there[PAGE_4K];
 
 enum step {
 	STEP_ZERO,
@@ -28,6 +32,9 @@ enum step {
 	STEP_HASH,
 	STEP_LINK,
 	STEP_PACK,
+	STEP_UNPACK,
+	STEP_DELTA,
+	STEP_APPLY,
 	STEP_LEND,
 	STEPS
 };
@@ -122,6 +129,62 @@ static void check_wide_registers(void)
 	}
 }
 
+/* A word in a row of its own, and some that count up. */
+static void change(u8 *page)
+{
+	u64 value;
+
+	for (u32 i = 0; i < CHANGES; i++) {
+		u8 *at = page + 8UL * i * (i + 57);
+
+		memcpy(&value, at, sizeof(value));
+		value = i % 4 ? value + 1 : value * 0x9e3779b97f4a7c15UL;
+		memcpy(at, &value, sizeof(value));
+	}
+}
+
+static void pack_round(struct packer *by, u8 *pages, enum step pack,
+		       enum step undo)
+{
+	for (u32 i = 0; i < PAGES; i++) {
+		u8 *page = pages + i * PAGE_4K;
+		struct packed_page packed;
+
+		memcpy(there, page, PAGE_4K);
+		if (pages == changing)
+			change(page);
+		begin();
+		packed = packer_pack(by, gpa((u64)i * PAGE_4K), page);
+		end(pack);
+		CHECK(packed.kind ==
+		      (pages == changing ? PAGE_DELTA : PAGE_LZ4));
+		begin();
+		CHECK(pack_undo(&packed, there, room));
+		end(undo);
+		CHECK(memcmp(room, page, PAGE_4K) == 0);
+	}
+}
+
+/* The same for what has changed, byte by byte. */
+static void check_wide_change(void)
+{
+	u8 *page = room, *changed = room + PAGE_4K;
+	u64 which[PAGE_4K / 64];
+
+	memcpy(page, contents, PAGE_4K);
+	memcpy(there, contents, PAGE_4K);
+	change(there);
+	if (!vectors_change(page, there, changed, which))
+		return;
+	CHECK(memcmp(page, there, PAGE_4K) == 0);
+	for (u64 i = 0; i < PAGE_4K; i++) {
+		CHECK(changed[i] == (contents[i] ^ there[i]));
+		CHECK((which[i / 64] >> i % 64 & 1) == (changed[i] != 0));
+	}
+	CHECK(vectors_change(changed, contents, changed, which));
+	CHECK(memcmp(changed, there, PAGE_4K) == 0);
+}
+
 static void measure_round(struct wire_outbox *outbox)
 {
 	u32 zero_count = 0;
@@ -133,11 +196,8 @@ static void measure_round(struct wire_outbox *outbox)
 	CHECK(zero_count == PAGES);
 	send_record(outbox);
 	lend_record(outbox);
-	begin();
-	for (u32 i = 0; i < PAGES; i++)
-		packer_pack(&packer, gpa((u64)i * PAGE_4K),
-			    contents + i * PAGE_4K);
-	end(STEP_PACK);
+	pack_round(&packer, contents, STEP_PACK, STEP_UNPACK);
+	pack_round(&delta_packer, changing, STEP_DELTA, STEP_APPLY);
 }
 
 /* Thousandths of a tick for eight bytes. */
@@ -152,16 +212,24 @@ void linktest_memory(void)
 
 	fill();
 	check_wide_registers();
+	check_wide_change();
 	link_memory_join(&ends[0], &ends[1], rings, (u32)RING_BYTES);
 	for (u32 i = 0; i < 2; i++)
 		link_connect(&ends[i].link);
 	for (u32 i = 0; i < 2; i++)
 		link_poll(&ends[i].link, 0);
 	packer_init(&packer, WIRE_FEATURE_LZ4, NULL, 0);
+	packer_init(&delta_packer, WIRE_FEATURES_PAGES, sent, PAGES);
+	memcpy(changing, contents, sizeof(changing));
+	for (u32 i = 0; i < PAGES; i++)
+		packer_pack(&delta_packer, gpa((u64)i * PAGE_4K),
+			    changing + i * PAGE_4K);
 	for (u32 i = 0; i < ROUNDS; i++)
 		measure_round(&outbox);
 	log_info("linktest: ticks per 1000 words: zero %lu copy %lu hash %lu "
-		 "link %lu pack %lu lend %lu",
+		 "link %lu pack %lu unpack %lu delta %lu apply %lu lend %lu",
 		 per_word(STEP_ZERO), per_word(STEP_COPY), per_word(STEP_HASH),
-		 per_word(STEP_LINK), per_word(STEP_PACK), per_word(STEP_LEND));
+		 per_word(STEP_LINK), per_word(STEP_PACK),
+		 per_word(STEP_UNPACK), per_word(STEP_DELTA),
+		 per_word(STEP_APPLY), per_word(STEP_LEND));
 }

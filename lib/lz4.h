@@ -34,6 +34,16 @@ struct lz4_memory {
 u32 lz4_compress(struct lz4_memory *memory, const u8 *from, u32 count, u8 *to,
 		 u32 room);
 
+/*
+ * The same of bytes most of which are zero, such as what has changed in a page:
+ * `which` has a bit for each byte, 64 in a word, that says whether it is not
+ * zero. Only those are looked at, and the time is theirs. Where this would
+ * become too much it returns 0, too: lz4_compress finds more in that. `count`
+ * is a multiple of 64, and not 0.
+ */
+u32 lz4_compress_sparse(const u8 *from, u32 count, const u64 *which, u8 *to,
+			u32 room);
+
 /* Whether `from` is exactly `count` bytes, which then stand in `to`. */
 MUST_CHECK bool lz4_decompress(const u8 *from, u32 bytes, u8 *to, u32 count);
 

@@ -24,19 +24,26 @@ struct sent_page {
 	u8 contents[PAGE_4K];
 };
 
+struct page_change {
+	u8 bytes[PAGE_4K];       /* XOR */
+	u64 which[PAGE_4K / 64]; /* a bit for each that is not zero */
+};
+
 struct packer {
 	u64 features; /* WIRE_FEATURE_LZ4, WIRE_FEATURE_DELTA */
 	struct sent_page *sent;
 	u32 sent_count;
-	u32 misses; /* pages in a row that did not become smaller */
+	/* In a row: pages that did not become smaller, or less as changes. */
+	u32 misses, delta_misses;
 	struct lz4_memory lz4;
-	u8 copy[PAGE_4K], changed[PAGE_4K];
+	u8 copy[PAGE_4K]; /* where there is no memory of it */
+	struct page_change change;
 	u8 packed[PACK_BYTES_MAX], other[PACK_BYTES_MAX];
 };
 
 struct packed_page {
 	enum page_kind kind; /* PAGE_RAW, PAGE_LZ4 or PAGE_DELTA */
-	const u8 *bytes;     /* in the packer, until the next page */
+	const u8 *bytes;     /* of the packer, until the next page */
 	u32 count;
 };
 

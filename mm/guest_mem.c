@@ -9,6 +9,7 @@
 #include "mm/guest_mem.h"
 #include "lib/check.h"
 #include "lib/string.h"
+#include "lib/vectors.h"
 #include "mm/frame_alloc.h"
 #include "mm/phys.h"
 
@@ -420,7 +421,9 @@ static void put(struct guest_mem *mem, gpa_t address, const u8 *from, u64 bytes)
 {
 	void *to = bytes_of(mem, address);
 
-	if (from)
+	if (from && bytes == PAGE_4K)
+		vectors_copy(to, from, PAGE_4K);
+	else if (from)
 		memcpy(to, from, bytes);
 	else
 		memset(to, 0, bytes);

@@ -20,6 +20,7 @@ SEAMS = {
     "serial_port_ins": "drivers/serial_port.h: the same",
     "serial_port_out": "drivers/serial_port.h: the same",
     "serial_port_outs": "drivers/serial_port.h: the same",
+    "vectors_change": "lib/vectors.h: wide registers, or false",
     "vectors_copy": "lib/vectors.h: wide registers, or plain C",
     "vectors_fold": "lib/vectors.h: wide registers, or plain C",
 }
@@ -42,7 +43,7 @@ VECTOR_REGISTER = re.compile(r"%([xyz]?mm\d|st\b|k[0-7]\b)")
 
 #: The one object that may use some, and those that no guest has.
 VECTORS = "build/image/arch/x86/cpu/vectors.o"
-NOBODYS_REGISTER = re.compile(r"%[xyz]mm(1[6-9]|2\d|3[01])\b")
+NOBODYS_REGISTER = re.compile(r"%([xyz]mm(1[6-9]|2\d|3[01])|k[0-7])\b")
 
 #: The one object that may move a guest's SSE registers, by this alone.
 GUESTS_VECTORS = "build/image/arch/x86/cpu/xmm.o"

@@ -83,7 +83,8 @@ RIGHT = {
     "arch/x86/cpu/msr.h": header("ARCH_X86_CPU_MSR_H", "\nint msr(void);\n"),
     "arch/x86/vmx/fields.c": c("#include \"mm/page.h\"\n"),
     "arch/x86/vmx/run.c": c("#include \"arch/x86/cpu/msr.h\"\n"),
-    "arch/x86/cpu/vectors.c": instruction("vpxorq %zmm17, %zmm16, %zmm31"),
+    "arch/x86/cpu/vectors.c": instruction("vpxorq %zmm17, %zmm16, %zmm31"
+                                          "{%k1}"),
 }
 
 

@@ -24,6 +24,31 @@ static void there_and_back(const u8 *data, u32 bytes)
 	free(again);
 }
 
+/* Pairs of zeroes to leave out and a byte, up to whole words of bits. */
+static void few_there_and_back(const u8 *data, size_t size)
+{
+	static u8 from[4096], again[4096];
+	u32 room = (u32)data[0] * 16, at = 0, bytes;
+	u64 which[sizeof(from) / 64] = {0};
+	u8 *packed = malloc(room + 1UL);
+
+	memset(from, 0, sizeof(from));
+	for (size_t i = 1; i + 1 < size; i += 2) {
+		at += data[i] % 128;
+		if (at >= sizeof(from))
+			break;
+		from[at] = data[i + 1];
+		which[at / 64] |= (u64)(data[i + 1] != 0) << at % 64;
+		at++;
+	}
+	bytes = lz4_compress_sparse(from, sizeof(from), which, packed, room);
+	REQUIRE(bytes <= room);
+	REQUIRE(!bytes ||
+		(lz4_decompress(packed, bytes, again, sizeof(again)) &&
+		 memcmp(again, from, sizeof(from)) == 0));
+	free(packed);
+}
+
 int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 {
 	u32 count;
@@ -36,5 +61,6 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 	(void)!lz4_decompress(data + 1, (u32)size - 1, to, count);
 	free(to);
 	there_and_back(data, (u32)size);
+	few_there_and_back(data, size);
 	return 0;
 }

@@ -153,8 +153,8 @@ class Tools:
                  if f"{part}.c" not in mutant.compiled()]
         program = folder / mutant.program
         command([*self.compiler, *sanitizers, *changed, *sound,
-                 f"{objects}/libumbra.a", "-lcmocka", "-lpthread", "-o",
-                 str(program)])
+                 f"{objects}/libumbra.a", "-lcmocka", "-lpthread", "-llz4",
+                 "-o", str(program)])
         return program
 
     def build_image(self, mutant):

@@ -178,6 +178,155 @@ static void sizes_are_what_one_expects(void **state)
 	assert_true(ours <= theirs + theirs / 10 + 16);
 }
 
+/* --- Of what is mostly zero ----------------------------------------------- */
+
+static u64 which[LZ4_INPUT_MAX / 64];
+
+/* In a buffer of exactly `room` bytes; it comes back by both decompressors. */
+static u32 sparse_exactly(u32 count, u32 room)
+{
+	u8 *from = malloc(count), *packed = malloc(room ? room : 1);
+	u32 bytes;
+
+	memset(which, 0, sizeof(which));
+	for (u32 i = 0; i < count; i++)
+		which[i / 64] |= (u64)(plain[i] != 0) << i % 64;
+	memcpy(from, plain, count);
+	bytes = lz4_compress_sparse(from, count, which, packed, room);
+	assert_in_range(bytes, 0, room);
+	if (bytes) {
+		assert_int_equal(LZ4_decompress_safe((char *)packed,
+						     (char *)again, (int)bytes,
+						     (int)count),
+				 count);
+		assert_memory_equal(again, plain, count);
+		memset(again, 1, count);
+		assert_true(lz4_decompress(packed, bytes, again, count));
+		assert_memory_equal(again, plain, count);
+	}
+	free(from);
+	free(packed);
+	return bytes;
+}
+
+static void change_some(struct random *random, u32 count, u32 changes)
+{
+	memset(plain, 0, count);
+	while (changes--) {
+		u32 at = (u32)random_below(random, count);
+		u32 bytes = 1 + (u32)random_below(random, 20);
+		u8 value = (u8)random_below(random, 3);
+
+		for (; bytes && at < count; bytes--, at++)
+			plain[at] = value ? value : (u8)random_next(random);
+	}
+}
+
+static void sparse(u64 seed)
+{
+	struct random random = random_from(seed);
+	u32 count =
+	    64 *
+	    (1 + (u32)random_below(&random, seed % 8 ? 64 : sizeof(which) / 8));
+
+	change_some(&random, count, (u32)random_below(&random, 40));
+	sparse_exactly(count, ROOM(count));
+	sparse_exactly(count, (u32)random_below(&random, 100));
+}
+
+static void few_changes_agree_with_its_authors(void **state)
+{
+	(void)state;
+	for_seeds(2000, sparse);
+}
+
+static void one_byte_anywhere_is_little(void **state)
+{
+	(void)state;
+	memset(plain, 0, 4096);
+	assert_in_range(sparse_exactly(4096, ROOM(4096)), 1, 30);
+	for (u32 i = 0; i < 4096; i++) {
+		plain[i] = 0x5a;
+		assert_in_range(sparse_exactly(4096, ROOM(4096)), 1, 40);
+		plain[i] = 0;
+	}
+}
+
+/* Two that differ lie so far apart, or so close to the end. */
+static void two_bytes_at_any_distance_come_back(void **state)
+{
+	(void)state;
+	memset(plain, 0, 128);
+	for (u32 first = 0; first < 128; first++)
+		for (u32 second = first + 1; second < 128; second++) {
+			plain[first] = 1;
+			plain[second] = 2;
+			assert_in_range(sparse_exactly(128, ROOM(128)), 1, 25);
+			plain[first] = plain[second] = 0;
+		}
+}
+
+static void room_for_few_changes_is_never_exceeded(void **state)
+{
+	struct random random = random_from(5);
+	u32 whole;
+
+	(void)state;
+	change_some(&random, 4096, 12);
+	whole = sparse_exactly(4096, ROOM(4096));
+	assert_in_range(whole, 100, 300);
+	for (u32 room = 0; room < whole + 40; room++)
+		assert_int_equal(sparse_exactly(4096, room),
+				 room < whole ? 0 : whole);
+}
+
+static void many_changes_are_not_for_it(void **state)
+{
+	(void)state;
+	memset(plain, 1, 4096);
+	assert_int_equal(sparse_exactly(4096, 3840), 0);
+	for (u32 i = 0; i < 4096; i++)
+		plain[i] = i % 16 < 2 ? (u8)(i * 7 + 1) : 0;
+	assert_int_equal(sparse_exactly(4096, 3840), 0);
+}
+
+/* Numbers that count the same in a row of structures are one match. */
+static void repeated_change_is_found(void **state)
+{
+	(void)state;
+	for (u32 i = 0; i < 4096; i++)
+		plain[i] = i % 64 == 24 ? 3 : 0;
+	assert_in_range(sparse_exactly(4096, 3840), 1, 50);
+}
+
+/* Words that count: no more than what the search for matches makes of them. */
+static void few_changes_are_no_more_than_compressed(void **state)
+{
+	u32 ours = 0, searched = 0;
+	u8 packed[ROOM(4096)];
+
+	(void)state;
+	for (u64 seed = 1; seed <= 300; seed++) {
+		struct random random = random_from(seed);
+		u32 bytes;
+
+		memset(plain, 0, 4096);
+		for (u64 i = random_below(&random, 30); i; i--) {
+			u64 value = random_next(&random) >>
+				    8 * random_below(&random, 8);
+
+			memcpy(plain + 8 * random_below(&random, 512), &value,
+			       sizeof(value));
+		}
+		bytes = sparse_exactly(4096, 3840);
+		ours += bytes;
+		searched += bytes ? lz4_compress(&memory, plain, 4096, packed,
+						 sizeof(packed))
+				  : 0;
+	}
+	assert_true(ours && ours <= searched);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -186,6 +335,13 @@ int main(void)
 	    cmocka_unit_test(damaged_blocks_harm_nothing),
 	    cmocka_unit_test(wrong_lengths_are_refused),
 	    cmocka_unit_test(sizes_are_what_one_expects),
+	    cmocka_unit_test(few_changes_agree_with_its_authors),
+	    cmocka_unit_test(one_byte_anywhere_is_little),
+	    cmocka_unit_test(two_bytes_at_any_distance_come_back),
+	    cmocka_unit_test(room_for_few_changes_is_never_exceeded),
+	    cmocka_unit_test(many_changes_are_not_for_it),
+	    cmocka_unit_test(repeated_change_is_found),
+	    cmocka_unit_test(few_changes_are_no_more_than_compressed),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -17,7 +17,7 @@
 
 static struct packer packer;
 static struct sent_page sent[SENT];
-static u8 here[PAGES][PAGE_4K], there[PAGES][PAGE_4K];
+static u8 here[PAGES][PAGE_4K] ALIGNED(8), there[PAGES][PAGE_4K] ALIGNED(8);
 
 static void begin(u64 features)
 {
@@ -130,6 +130,62 @@ static void noise_is_soon_left_alone_and_tried_again(void **state)
 	assert_in_range(compressed, 12, 19);
 }
 
+/* Other words each time: what has changed is more than what is there. */
+static void write_words(struct random *random, u8 *page)
+{
+	for (u32 i = 0; i < PAGE_4K; i += 16)
+		memset(page + i, 'a' + (int)random_below(random, 8), 16);
+}
+
+static void change_everywhere(struct random *random, u8 *page)
+{
+	for (u32 i = 0; i < PAGE_4K; i += 16)
+		page[i + random_below(random, 16)] = (u8)random_next(random);
+}
+
+static void changes_that_do_not_pay_are_seldom_tried_and_again(void **state)
+{
+	struct random random = random_from(3);
+	u32 deltas = 0;
+
+	(void)state;
+	begin(WIRE_FEATURES_PAGES);
+	for (u32 i = 0; i < PAGE_4K; i++)
+		here[1][i] = (u8)random_next(&random);
+	assert_int_equal(send_page(1), PAGE_RAW);
+	for (u32 i = 0; i < 10; i++) {
+		write_words(&random, here[0]);
+		assert_int_equal(send_page(0), PAGE_LZ4);
+	}
+	for (u32 i = 0; i < 20; i++) {
+		change_everywhere(&random, here[1]);
+		deltas += send_page(1) == PAGE_DELTA;
+	}
+	assert_in_range(deltas, 12, 19);
+	/* Few changes are found whatever became of many. */
+	for (u32 i = 0; i < 20; i++) {
+		write_words(&random, here[0]);
+		assert_int_equal(send_page(0), PAGE_LZ4);
+		here[1][i * 200]++;
+		assert_int_equal(send_page(1), PAGE_DELTA);
+	}
+}
+
+static void one_byte_anywhere_is_a_small_delta(void **state)
+{
+	struct random random = random_from(4);
+
+	(void)state;
+	begin(WIRE_FEATURES_PAGES);
+	for (u32 i = 0; i < PAGE_4K; i++)
+		here[1][i] = (u8)random_next(&random);
+	assert_int_equal(send_page(1), PAGE_RAW);
+	for (u32 i = 0; i < PAGE_4K; i++) {
+		here[1][i] ^= (u8)(1U << i % 8);
+		assert_int_equal(send_page(1), PAGE_DELTA);
+	}
+}
+
 static void bytes_that_are_no_page_are_refused(void **state)
 {
 	static const u8 bad[] = {0x10, 1, 0, 0};
@@ -149,6 +205,9 @@ int main(void)
 	    cmocka_unit_test(small_change_of_noise_is_a_delta),
 	    cmocka_unit_test(what_was_not_agreed_is_not_used),
 	    cmocka_unit_test(noise_is_soon_left_alone_and_tried_again),
+	    cmocka_unit_test(
+		changes_that_do_not_pay_are_seldom_tried_and_again),
+	    cmocka_unit_test(one_byte_anywhere_is_a_small_delta),
 	    cmocka_unit_test(bytes_that_are_no_page_are_refused),
 	};
 

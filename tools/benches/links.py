@@ -32,6 +32,12 @@ _STEPS = (("zero", "finding a zero page, per 8 bytes", 2),
           ("link", "giving the record to a link in memory, per 8 bytes",
            None),
           ("pack", "compressing the page, per 8 bytes", None),
+          ("delta", "finding and packing 8 changed words of it, per 8 bytes",
+           9),
+          ("unpack", "the peer: the page from what was compressed, per 8 bytes",
+           None),
+          ("apply", "the peer: the page from what has changed, per 8 bytes",
+           None),
           ("lend", "or all of that for a page that is lent, per 8 bytes",
            None))
 

@@ -86,7 +86,8 @@ static void read_feature_bits(struct cpu_features *features)
 		/* Below another hypervisor each XSETBV is an exit to it. */
 		features->vectors =
 		    !features->hypervisor && features->xsave &&
-		    (r.ebx & BIT(16)) && (r.ecx & BIT(10)) &&
+		    (r.ebx & BIT(16)) && (r.ebx & BIT(30)) &&
+		    (r.ecx & BIT(10)) &&
 		    (insn_cpuid(0xd, 0).eax & XCR0_VECTORS) == XCR0_VECTORS;
 	}
 	r = insn_cpuid(0x80000001, 0);

@@ -81,7 +81,7 @@ struct cpu_features {
 	bool umip;
 	bool fsgsbase;
 	bool crc32;      /* the instruction, of SSE4.2 */
-	bool vectors;    /* AVX-512 with VPCLMULQDQ (lib/vectors.h) */
+	bool vectors;    /* AVX-512 for bytes, VPCLMULQDQ (lib/vectors.h) */
 	bool hypervisor; /* Umbra is itself a guest */
 };
 extern struct cpu_features cpu_features;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Copying and folding with ZMM16 to ZMM31: see lib/vectors.h. XCR0 is the
+ * Copying, comparing and folding with ZMM16 to ZMM31: see lib/vectors.h. XCR0 is the
  * loaded guest's, which never has AVX-512 in it, and is so again afterwards.
  * Interrupts that come between find nothing that they would notice.
  */
@@ -52,6 +52,39 @@ void vectors_copy(void *to, const void *from, u64 bytes)
 			 : "r"(end)
 			 : "memory", "cc");
 	give_registers_back(xcr0);
+}
+
+/* By words of `which`, up to its end. */
+bool vectors_change(void *to, const void *from, void *changed,
+		    u64 which[VECTORS_CHANGE_BYTES / 64])
+{
+	i64 at = -(i64)(VECTORS_CHANGE_BYTES / 8);
+	u64 xcr0;
+
+	if (!cpu_features.vectors)
+		return false;
+	xcr0 = take_registers();
+	__asm__ volatile("1:\n\t"
+			 ".irp n, 0, 1\n\t"
+			 "vmovdqu64 4096 + 64 * \\n(%[from],%[at],8), "
+			 "%%zmm16\n\t"
+			 "vpxorq 4096 + 64 * \\n(%[to],%[at],8), %%zmm16, "
+			 "%%zmm17\n\t"
+			 "vmovdqu64 %%zmm16, "
+			 "4096 + 64 * \\n(%[to],%[at],8)\n\t"
+			 "vmovdqu64 %%zmm17, "
+			 "4096 + 64 * \\n(%[changed],%[at],8)\n\t"
+			 "vptestmb %%zmm17, %%zmm17, %%k1\n\t"
+			 "kmovq %%k1, 512 + 8 * \\n(%[which],%[at])\n\t"
+			 ".endr\n\t"
+			 "add $16, %[at]\n\t"
+			 "jnz 1b"
+			 : [at] "+r"(at)
+			 : [to] "r"(to), [from] "r"(from),
+			   [changed] "r"(changed), [which] "r"(which)
+			 : "memory", "cc");
+	give_registers_back(xcr0);
+	return true;
 }
 
 /* SDM vol. 2, "PCLMULQDQ-Carry-Less Multiplication Quadword". */
