@@ -169,7 +169,7 @@ static void pack_round(struct packer *by, u8 *pages, enum step pack,
 static void check_wide_change(void)
 {
 	u8 *page = room, *changed = room + PAGE_4K;
-	u64 which[PAGE_4K / 64];
+	u64 which[PAGE_4K / 64], any;
 
 	memcpy(page, contents, PAGE_4K);
 	memcpy(there, contents, PAGE_4K);
@@ -180,6 +180,9 @@ static void check_wide_change(void)
 	for (u64 i = 0; i < PAGE_4K; i++) {
 		CHECK(changed[i] == (contents[i] ^ there[i]));
 		CHECK((which[i / 64] >> i % 64 & 1) == (changed[i] != 0));
+		zeroes[i] = 1;
+		CHECK(vectors_any(zeroes, &any) && any);
+		zeroes[i] = 0;
 	}
 	CHECK(vectors_change(changed, contents, changed, which));
 	CHECK(memcmp(changed, there, PAGE_4K) == 0);

@@ -38,4 +38,10 @@ void vectors_fold(u32 crc, const u8 *at, u64 bytes, const u64 by[2],
 MUST_CHECK bool vectors_change(void *to, const void *from, void *changed,
 			       u64 which[VECTORS_CHANGE_BYTES / 64]);
 
+/*
+ * Whether any of the 4096 bytes at `page` is not zero: then `any` is not. They
+ * may be a running guest's. False: there are no such registers.
+ */
+MUST_CHECK bool vectors_any(const void *page, u64 *any);
+
 #endif

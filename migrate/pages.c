@@ -2,6 +2,7 @@
 /* Pages on the wire: see migrate/pages.h. */
 #include "migrate/pages.h"
 #include "lib/check.h"
+#include "lib/vectors.h"
 
 #define KIND_BITS       2
 #define KIND_MASK       BITS(1, 0)
@@ -137,7 +138,12 @@ enum err pages_next(struct pages_reader *pages, struct pages_entry *entry)
 bool page_is_zero(const void *page)
 {
 	const u64 *at = page, *end = at + PAGE_4K / sizeof(u64);
+	u64 any;
 
+	if (at[0])
+		return false;
+	if (vectors_any(page, &any))
+		return !any;
 	for (; at < end; at += 16)
 		if (at[0] | at[1] | at[2] | at[3] | at[4] | at[5] | at[6] |
 		    at[7] | at[8] | at[9] | at[10] | at[11] | at[12] | at[13] |

@@ -20,6 +20,7 @@ SEAMS = {
     "serial_port_ins": "drivers/serial_port.h: the same",
     "serial_port_out": "drivers/serial_port.h: the same",
     "serial_port_outs": "drivers/serial_port.h: the same",
+    "vectors_any": "lib/vectors.h: wide registers, or false",
     "vectors_change": "lib/vectors.h: wide registers, or false",
     "vectors_copy": "lib/vectors.h: wide registers, or plain C",
     "vectors_fold": "lib/vectors.h: wide registers, or plain C",

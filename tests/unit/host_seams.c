@@ -59,6 +59,21 @@ bool vectors_change(void *to, const void *from, void *changed,
 	return false;
 }
 
+/* Every other time there are none, so that both ways are tested. */
+bool vectors_any(const void *page, u64 *any)
+{
+	static bool are_there;
+	const u64 *words = page;
+
+	are_there = !are_there;
+	if (!are_there)
+		return false;
+	*any = 0;
+	for (u32 i = 0; i < 512; i++)
+		*any |= words[i];
+	return true;
+}
+
 /* The carry-less product of two 64-bit numbers. */
 static unsigned __int128 multiplied(u64 a, u64 b)
 {

@@ -447,6 +447,8 @@ static void one_bit_makes_a_page_not_zero(void **state)
 	assert_true(page_is_zero(page));
 	for (u32 i = 0; i < PAGE_4K; i += 13) {
 		page[i] = 0x10;
+		/* With wide registers, and without: tests/unit/host_seams.c. */
+		assert_false(page_is_zero(page));
 		assert_false(page_is_zero(page));
 		page[i] = 0;
 	}
@@ -597,6 +599,30 @@ static void audit_sees_every_page_and_no_hole(void **state)
 	assert_int_equal(pages, (640 * KIB + MIB) / PAGE_4K);
 }
 
+/* However it is found. Neighbours are looked at in both ways. */
+static void hash_of_a_page_is_its_crc(void **state)
+{
+	static const u8 zeroes[PAGE_4K];
+	struct audit_pages found;
+
+	(void)state;
+	make_memories();
+	for (u32 i = 8; i < 10; i++)
+		assert_int_equal(
+		    guest_mem_write_u8(&mem, gpa(MIB + i * PAGE_4K + 4095), 1),
+		    OK);
+	audit_read_pages(&mem, 4, AUDIT_ALL_PAGES, &found);
+	for (u32 i = 0; i < AUDIT_GROUP_PAGES; i++)
+		assert_int_equal(
+		    found.crc[i],
+		    crc32c(0,
+			   i == 8 || i == 9
+			       ? guest_mem_ptr(&mem, gpa(MIB + i * PAGE_4K),
+					       PAGE_4K)
+			       : zeroes,
+			   PAGE_4K));
+}
+
 static void audit_difference_is_the_page_that_differs(void **state)
 {
 	struct audit_pages a, b;
@@ -639,6 +665,7 @@ int main(void)
 	    cmocka_unit_test(memory_map_that_cannot_be_is_refused),
 	    cmocka_unit_test(what_a_cpu_lacks_is_said_in_words),
 	    cmocka_unit_test(audit_sees_every_page_and_no_hole),
+	    cmocka_unit_test(hash_of_a_page_is_its_crc),
 	    cmocka_unit_test(audit_difference_is_the_page_that_differs),
 	};
 

@@ -87,6 +87,32 @@ bool vectors_change(void *to, const void *from, void *changed,
 	return true;
 }
 
+bool vectors_any(const void *page, u64 *any)
+{
+	const u8 *end = (const u8 *)page + 4096;
+	u64 xcr0;
+
+	if (!cpu_features.vectors)
+		return false;
+	xcr0 = take_registers();
+	__asm__ volatile("vpxorq %%zmm16, %%zmm16, %%zmm16\n"
+			 "1:\n\t"
+			 ".irp n, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, "
+			 "13, 14, 15\n\t"
+			 "vporq 64 * \\n(%[at]), %%zmm16, %%zmm16\n\t"
+			 ".endr\n\t"
+			 "add $16 * 64, %[at]\n\t"
+			 "cmp %[end], %[at]\n\t"
+			 "jb 1b\n\t"
+			 "vptestmq %%zmm16, %%zmm16, %%k1\n\t"
+			 "kmovq %%k1, %[any]"
+			 : [at] "+r"(page), [any] "=r"(*any)
+			 : [end] "r"(end)
+			 : "memory", "cc");
+	give_registers_back(xcr0);
+	return true;
+}
+
 /* SDM vol. 2, "PCLMULQDQ-Carry-Less Multiplication Quadword". */
 void vectors_fold(u32 crc, const u8 *at, u64 bytes, const u64 by[2],
 		  u8 folded[VECTORS_FOLD_BYTES])
