@@ -33,7 +33,7 @@ void backtrace_take(struct backtrace *trace, u64 rip, u64 frame_pointer)
 		if (!is_on_stack(cpu, frame_pointer) &&
 		    !is_on_fault_stacks(cpu, frame_pointer))
 			return;
-		rip = frame[1];
+		rip = frame[1] ? frame[1] - 1 : 0;
 		frame_pointer = frame[0];
 	}
 }

@@ -13,10 +13,14 @@
 
 struct backtrace {
 	u32 count;
-	u64 calls[BACKTRACE_MAX]; /* addresses, innermost first */
+	u64 calls[BACKTRACE_MAX]; /* in instructions, innermost first */
 };
 
-/* Follows the frame pointers as long as they lie on this CPU's stacks. */
+/*
+ * Follows the frame pointers as long as they lie on this CPU's stacks. `rip` is
+ * in the instruction that is to be explained. Of a call that is its last byte:
+ * where it would return to is another function if it never does.
+ */
 void backtrace_take(struct backtrace *trace, u64 rip, u64 frame_pointer);
 
 /* A line for each, with the function's name. */

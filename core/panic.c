@@ -112,7 +112,7 @@ void check_failed(const char *file, int line, const char *condition)
 	begin();
 	log_error("%s:%d: CHECK failed: %s (CPU %u)", file, line, condition,
 		  cpu_this()->index);
-	say_calls((u64)__builtin_return_address(0),
+	say_calls((u64)__builtin_return_address(0) - 1,
 		  *(const u64 *)insn_frame_pointer());
 	finish();
 }
@@ -127,7 +127,7 @@ void panic(const char *format, ...)
 	fmt_va(text, sizeof(text), format, args);
 	va_end(args);
 	log_error("%s", text);
-	say_calls((u64)__builtin_return_address(0),
+	say_calls((u64)__builtin_return_address(0) - 1,
 		  *(const u64 *)insn_frame_pointer());
 	finish();
 }
