@@ -7,7 +7,6 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -104,24 +103,26 @@ static void long_name_is_cut(void **state)
 	assert_found(0x10, expected, 0);
 }
 
-/* Each cut has memory of its own, so that the sanitizer sees a read behind. */
+/* Of two that are cut alike, what lies behind them differs. */
 static void cut_table_is_read_to_its_end(void **state)
 {
+	u8 other[TABLE_BYTES];
+
 	(void)state;
 	put_two_functions();
 	for (u32 left = 1; left < count; left++) {
-		u8 *copy = malloc(left);
-		struct symbol_table table = {copy, copy + left};
+		struct symbol_table cut = {bytes, bytes + left};
+		struct symbol_table same = {other, other + left};
 
-		memcpy(copy, bytes, left);
+		memset(other, 0xa5, sizeof(other));
+		memcpy(other, bytes, left);
 		for (u64 address = 0; address < 0x20000; address += 0x80) {
-			struct symbol symbol =
-			    symbol_table_find(&table, address);
+			struct symbol a = symbol_table_find(&cut, address);
+			struct symbol b = symbol_table_find(&same, address);
 
-			assert_true(strlen(symbol.name) <= 9);
-			assert_true(symbol.offset <= address);
+			assert_string_equal(a.name, b.name);
+			assert_int_equal(a.offset, b.offset);
 		}
-		free(copy);
 	}
 }
 
