@@ -90,6 +90,16 @@ PURE := $(call paths,pure)
 HARD := $(call paths,hard)
 ASM  := $(call paths,asm)
 
+# What runs once, for a person, or when something is wrong: compiled for size.
+SMALL := $(filter acpi/% loader/%,$(PURE)) \
+	 lib/symbol_table devices/aml devices/guest_acpi emulate/task \
+	 migrate/link_fault \
+	 $(addprefix arch/x86/cpu/,cpu descriptors paging smp) \
+	 $(addprefix arch/x86/vmx/,capability exit_task guest_cpu mitigation) \
+	 $(addprefix drivers/,pci rtc) \
+	 $(addprefix core/,backtrace crash machine main memory monitor nmi \
+	 panic settings symbols)
+
 # --- The image ------------------------------------------------------------
 
 WARNINGS := -Wall -Wextra -Werror -Wshadow -Wconversion -Wundef -Wvla \
@@ -111,6 +121,8 @@ LDFLAGS := -nostdlib -static -z noexecstack -z max-page-size=4096 \
 	   --build-id=none --no-warn-rwx-segments
 
 IMAGE_OBJECTS := $(addprefix $(B)/image/,$(addsuffix .o,$(PURE) $(HARD) $(ASM)))
+
+$(SMALL:%=$(B)/image/%.o): CFLAGS += -Os
 
 $(B)/image/%.o: %.c Makefile
 	@mkdir -p $(@D)

@@ -9,6 +9,6 @@
 #include "lib/symbol_table.h"
 
 /* The name is "?" outside the image's text, and in an image without names. */
-COLD struct symbol symbols_find(u64 address);
+struct symbol symbols_find(u64 address);
 
 #endif

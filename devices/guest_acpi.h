@@ -19,7 +19,7 @@
  * bytes. `used` of `buffer` are to be copied there, into memory that the guest
  * is told is reserved. ERR_NO_MEMORY: `bytes` is too small.
  */
-COLD MUST_CHECK enum err guest_acpi_build(u8 *buffer, u32 bytes, u32 vcpu_count,
-					  u32 *used);
+MUST_CHECK enum err guest_acpi_build(u8 *buffer, u32 bytes, u32 vcpu_count,
+				     u32 *used);
 
 #endif

@@ -31,7 +31,6 @@ struct symbol {
 };
 
 /* The last function that begins at `address` or before it. */
-COLD struct symbol symbol_table_find(const struct symbol_table *table,
-				     u64 address);
+struct symbol symbol_table_find(const struct symbol_table *table, u64 address);
 
 #endif

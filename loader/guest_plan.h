@@ -75,8 +75,7 @@ struct guest_plans {
  * Plans all guests. `boot` must outlive the plans, which point into it.
  * guest_plans is large: static storage.
  */
-COLD void guest_plan_all(struct guest_plans *plans,
-			 const struct boot_info *boot);
+void guest_plan_all(struct guest_plans *plans, const struct boot_info *boot);
 
 /*
  * All that a guest begins with, its files' contents included, as a number that

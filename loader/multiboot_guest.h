@@ -12,8 +12,8 @@
 #include "loader/guest_load.h"
 
 /* Errors as guest_place (loader/guest_place.h) gives them. */
-COLD MUST_CHECK enum err multiboot_guest_plan(struct guest_load *load,
-					      const struct guest_plan *plan,
-					      const struct boot_info *boot);
+MUST_CHECK enum err multiboot_guest_plan(struct guest_load *load,
+					 const struct guest_plan *plan,
+					 const struct boot_info *boot);
 
 #endif
