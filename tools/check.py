@@ -19,6 +19,7 @@ import check_c
 import check_docs
 import check_guest_writes
 import check_layers
+import check_mutants
 import check_purity
 import check_python
 import check_record
@@ -32,7 +33,7 @@ CHECKS = {}
 ON_REQUEST = dict(check_c.ON_REQUEST)
 for module in (check_c, check_purity, check_layers, check_guest_writes,
                check_style, check_text, check_python, check_docs, check_record,
-               check_sdm):
+               check_mutants, check_sdm):
     CHECKS.update(module.CHECKS)
 
 

@@ -117,6 +117,31 @@ NULL_ELSEWHERE = {
                    "int use(void)\n{\n\treturn page_next(0);\n}\n"),
 }
 
+
+
+def mutant(**other):
+    """A mutant of mm/page.c, its test and its row of the document."""
+    words = {"old": "return page + 1;", "test": "next_is_next",
+             "what": "No page has a next one."} | other
+    return {
+        "tests/mutants/a.txt": textwrap.dedent("""\
+            == none_is_next
+            {what}
+            in mm/page.c
+            killed by test_page {test}
+            -- old
+            {old}
+            -- new
+            return page;
+            """).format(**words),
+        "tests/unit/test_page.c": c("void next_is_next(void);\n"),
+        "docs/TESTING.md": ("| mutant | in | what goes wrong | killed by |\n"
+                            "|---|---|---|---|\n"
+                            "| none_is_next | mm/page.c | No page has a next "
+                            "one. | test_page: next_is_next |\n"),
+    }
+
+
 #: check: [(what is wrong, {file: its text}, what the finding must say)]
 FAULTS = {
     "layers": [
@@ -253,6 +278,14 @@ FAULTS = {
         ("a rule that is forgotten",
          {"docs/NESTED-CHECKS.md": "| x | | |\n",
           "nested/rules.h": "X(PAGE, text)\n"}, r"the rule PAGE is missing"),
+    ],
+    "mutants": [
+        ("a line that has changed", mutant(old="return page + 2;"),
+         r"none_is_next: stands 0 times, not once, in mm/page\.c"),
+        ("a test that is gone", mutant(test="gone"),
+         r"none_is_next: tests/unit/test_page\.c has no gone"),
+        ("another sentence in the document", mutant(what="Wrong."),
+         r"TESTING\.md: the table of mutants is not what"),
     ],
     "floors": [
         ("a floor that the table lacks",

@@ -109,8 +109,8 @@ def migrate_slowly(machine, work, neighbours, *options):
             "migrate", RING, "--engine", "bochs", "--append", work, "--mem",
             "4M", "--link", "net", "--at", "RING lap 600 ", "--set", "pin=1",
             "--set", "host.cpus=2", "--set", "host.ips=20000000", "--set",
-            "downtime=1ms", "--set", "compress=off", *options, "--timeout",
-            str(machine.seconds_left())])
+            "downtime=1ms", "--set", "audit=off", "--set", "compress=off",
+            *options, "--timeout", str(machine.seconds_left())])
     finally:
         migrations.Migration, migrations._joined = kept, joined
     check(Watched.result == "failed" and Watched.most >= THROTTLED,
