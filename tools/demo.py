@@ -25,7 +25,7 @@ PASSED = 1  # what the guest's RESULT PASS makes of the exit status
 #: L1 has an L2 that adds one to a byte of each of its pages, round and round;
 #: both say after how many laps that each page has what it must have.
 GUEST = ["build/guests/l1ring.elf", "--append",
-         "mb=3 mark=200 laps=4000 talk", "--mem", "8M"]
+         "mb=4 mark=200 laps=4000 talk", "--mem", "8M"]
 #: Umbra works on one CPU and the guest on the other one, so that L2 has written
 #: all of its pages again when a round ends, however fast this computer is.
 HOW = ["--set", "host.cpus=2", "--set", "pin=1", "--link", "net", "--at",
